@@ -1,0 +1,26 @@
+"""A user's mistake, told in one line, and the nearest name to a mistyped one."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(ValueError):
+    """Bad input: the message is one line that names the value, what was expected and what to do.
+
+    The command line prints the message and exits with status 2, without a traceback.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
+    """Return the error for a ``name`` that is not in ``known``, with the nearest names.
+
+    Args:
+        kind: what the name is a name of, e.g. ``"network"``.
+        name: what the user gave.
+        known: every name that would have been accepted.
+        hint: what else would have been accepted, e.g. ``"or package.module:function"``.
+    """
+    known = sorted(known)
+    near = get_close_matches(name, known, n=3, cutoff=0.4)
+    choices = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+    return UserError(f"unknown {kind} {name!r}: {choices}{' ' + hint if hint else ''}")
