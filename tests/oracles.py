@@ -1,0 +1,80 @@
+"""Slow, literal versions of the project's algorithms: what the fast ones are held equal to."""
+
+import numpy as np
+
+
+def cluster(weights, target, delta, threshold):
+    """Algorithm 1 with a matrix of distances and a sort for every fix. Returns [(centre, order, indices)]."""
+    weights = np.asarray(weights, np.float64)
+    free = np.ones(weights.size, bool)
+    fixes = []
+    largest = np.abs(weights).max(initial=0.0)
+    while np.sum(~free) < min(target, weights.size):
+        order, tolerance = 1, delta
+        while True:
+            positive, final = rounded_proposals(delta, threshold, largest, order)
+            centres = sorted({0.0, *positive, *(-c for c in positive)}, key=lambda c: (abs(c), c < 0))
+            distance = np.array([[relative_distance(w, c, threshold) for c in centres] for w in weights[free]])
+            modal = np.argmax(np.bincount(distance.argmin(axis=1), minlength=len(centres)))
+            centre = centres[modal]
+            found = nearest_within_mean(weights, free, centre, distance[:, modal], tolerance)
+            if found:
+                break
+            if final:
+                tolerance *= 2
+            else:
+                order += 1
+        free[found] = False
+        fixes.append((centre, order, found))
+    return fixes
+
+
+def relative_distance(weight, centre, threshold):
+    """Eq. 2, with weights below the threshold at distance 0 from zero and unreachable for the other centres."""
+    if abs(weight) < threshold:
+        return 0.0 if centre == 0 else np.inf
+    return abs(weight - centre) / abs(weight)
+
+
+def nearest_within_mean(weights, free, centre, distance, tolerance):
+    """Eq. 3: the indices of the most weights, nearest first, whose mean distance is within the tolerance."""
+
+    def nearness(pair):
+        index, distance = pair
+        above = abs(weights[index]) > abs(centre)
+        return distance, above, index if above else -index
+
+    candidates = sorted(
+        ((i, d) for i, d in zip(np.flatnonzero(free), distance, strict=True) if d <= 1 - 2.0**-40), key=nearness
+    )
+    taken, total = [], 0.0
+    for index, d in candidates:
+        total += d
+        if total > (len(taken) + 1) * tolerance * (1 + 1e-9):
+            break
+        taken.append(int(index))
+    return taken
+
+
+def rounded_proposals(delta, threshold, largest, order):
+    """Eq. 1's positive proposals rounded to sums of powers of two, and whether a higher order would change nothing."""
+    centres, final = set(), True
+    centre = threshold
+    while centre <= largest:
+        total = nearest_power(centre)
+        for _ in range(order - 1):
+            residual = centre - total
+            if abs(residual) < delta * centre or abs(nearest_power(residual)) < 2 ** (
+                np.floor(np.log2(threshold)) - order
+            ):
+                break
+            total += nearest_power(residual)
+        centres.add(float(total))
+        final &= bool(abs(centre - total) < delta * centre)
+        centre *= (1 + delta) / (1 - delta)
+    return sorted(centres), final
+
+
+def nearest_power(value):
+    """The power of two nearest to ``value`` in the log domain, with its sign."""
+    return np.sign(value) * 2.0 ** np.round(np.log2(abs(value)))

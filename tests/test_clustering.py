@@ -1,0 +1,127 @@
+"""The fast clustering makes the very fixes of the literal Algorithm 1, in the same order, on the same weights."""
+
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wfn.centres import proposed_centres, round_to_powers_of_two
+from wfn.clustering import FRINGE, cluster
+
+THRESHOLD = 2.0**-7
+
+
+def fixes_of(clustering):
+    return [
+        (fix.centre, fix.order, sorted(np.flatnonzero(clustering.assignment == index).tolist()))
+        for index, fix in enumerate(clustering.fixes)
+    ]
+
+
+def assert_equal_to_oracle(weights, target, delta, threshold=THRESHOLD):
+    weights = np.asarray(weights, np.float32)
+    fast = cluster(weights, target, delta, threshold)
+    literal = oracles.cluster(weights, target, delta, threshold)
+    assert fixes_of(fast) == [(centre, order, sorted(found)) for centre, order, found in literal]
+    for fix, (centre, _, found) in zip(fast.fixes, literal, strict=True):
+        distance = sum(oracles.relative_distance(float(weights[i]), centre, threshold) for i in found)
+        assert fix.weights == len(found)
+        assert fix.distance == pytest.approx(distance, rel=1e-9, abs=1e-9)
+
+
+def random_weights(generator, size):
+    """Normal, log-uniform, on powers of two, tied, tiny and equal weights in turn: all that a network may hold."""
+    kind = generator.integers(7)
+    normal = generator.normal(0, 0.1, size)
+    signs = generator.choice([-1, 1], size)
+    return {
+        0: normal,
+        1: signs * 2 ** generator.uniform(-9, 3, size),
+        2: signs * 2.0 ** generator.integers(-9, 3, size),
+        3: np.round(normal, 2),
+        4: np.full(size, normal[0]),
+        5: np.where(generator.random(size) < 0.3, 0.0, normal * 1e-38),
+        6: np.concatenate((normal, generator.normal(1, 0.05, size), -normal[: size // 2], np.ones(size // 2))),
+    }[int(kind)]
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_fixes_equal_the_oracle_on_random_weights(block):
+    generator = np.random.default_rng(block)
+    for _ in range(50):
+        weights = random_weights(generator, int(generator.integers(1, 40)))
+        delta = float(generator.choice([0.0075, 0.015, 0.075, 0.2, 0.5, 0.9]))
+        threshold = float(generator.choice([THRESHOLD, 0.01, 0.3]))
+        target = int(generator.integers(1, weights.size + 1))
+        assert_equal_to_oracle(weights, target, delta, threshold)
+
+
+@given(
+    st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=25),
+    st.sampled_from([0.01, 0.05, 0.3]),
+)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_fixes_equal_the_oracle_on_any_weights(weights, delta):
+    assert_equal_to_oracle(weights, len(weights), delta)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [0.0],
+        [-0.0, 0.0],
+        [1e-45, -1e-45],
+        [THRESHOLD],
+        [np.nextafter(np.float32(THRESHOLD), np.float32(0))],
+        [-THRESHOLD, THRESHOLD],
+        [1.0] * 9,
+        [1.0, -1.0] * 4,
+        [0.75, 1.5, -0.75, -1.5],
+        [3e38, -3e38, 1e-38],
+        [1.5] * 5 + [1.0] * 5 + [np.float32(1.1)] * 5,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("delta", [0.0075, 0.05, 0.5])
+def test_fixes_equal_the_oracle_on_nasty_weights(weights, delta):
+    assert_equal_to_oracle(weights, len(weights), delta)
+
+
+def test_narrowing_the_radius_equals_looking_at_every_weight(monkeypatch):
+    weights = np.random.default_rng(1).normal(0, 0.1, 3000).astype(np.float32)
+    everything = cluster(weights, weights.size, 0.02, THRESHOLD)
+    monkeypatch.setattr("wfn.clustering.FRINGE", 1)
+    narrowed = cluster(weights, weights.size, 0.02, THRESHOLD)
+    assert fixes_of(narrowed) == fixes_of(everything)
+    assert FRINGE > 1000
+
+
+def test_every_fix_keeps_its_mean_within_the_tolerance():
+    weights = np.random.default_rng(2).normal(0, 0.05, 20_000).astype(np.float32)
+    clustering = cluster(weights, 19_000, 0.03, THRESHOLD)
+    assert all(fix.distance <= 0.03 * fix.weights * (1 + 1e-6) for fix in clustering.fixes)
+    fixed = clustering.assignment >= 0
+    assert np.sum(fixed) == sum(fix.weights for fix in clustering.fixes) >= 19_000
+    before_the_last = sum(fix.weights for fix in clustering.fixes[:-1])
+    assert before_the_last < 19_000
+
+
+def test_no_weights_need_no_fix():
+    assert cluster(np.empty(0, np.float32), 0, 0.1, THRESHOLD).fixes == ()
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 6, 25])
+@pytest.mark.parametrize(("delta", "threshold"), [(0.0075, THRESHOLD), (0.15, 0.01), (0.6, 0.3)])
+def test_rounded_proposals_equal_the_oracle(order, delta, threshold):
+    proposals = proposed_centres(delta, threshold, 3.0)
+    rounded = round_to_powers_of_two(proposals, order, delta, threshold)
+    assert np.unique(rounded).tolist() == oracles.rounded_proposals(delta, threshold, 3.0, order)[0]
+
+
+@pytest.mark.parametrize("delta", [0.001, 0.0075, 0.1, 0.5])
+def test_proposals_leave_no_weight_further_than_delta(delta):
+    proposals = proposed_centres(delta, THRESHOLD, 2.0)
+    weights = np.geomspace(THRESHOLD, proposals[-1], 5000)
+    distance = np.abs(weights[:, None] - proposals) / weights[:, None]
+    assert distance.min(axis=1).max() <= delta * (1 + 1e-9)
