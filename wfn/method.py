@@ -27,7 +27,7 @@ class Epoch:
     """An epoch of training is done.
 
     ``scores`` holds, by name, ``train_loss`` (cross-entropy a sample), ``train_top1`` and ``validation_top1``
-    (percent), ``penalty`` (mean of Eq. 4 over the free weights) and ``seconds``.
+    (percent), ``penalty`` (mean of Eq. 4 over the free weights) and ``training_seconds``.
     """
 
     iteration: int  # 1..T

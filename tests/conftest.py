@@ -1,0 +1,25 @@
+"""Optional material: tests that need it are skipped, with the reason, where it is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder() -> Path:
+    """The data folder that holds CIFAR-10's official binary files."""
+    folder = Path(os.environ.get("WFN_DATA") or "~/.cache/wfn/data").expanduser()
+    if not (folder / "cifar-10-batches-bin").is_dir():
+        pytest.skip("needs CIFAR-10: cifar-10-batches-bin in $WFN_DATA or ~/.cache/wfn/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def apot_saves() -> Path:
+    """The folder of the APoT authors' CIFAR-10 saves, res20_{32,4,3,2}bit.pth.tar."""
+    beside = Path(__file__).parents[2] / "shared" / "saves"
+    folder = Path(os.environ.get("WFN_SAVES") or beside).expanduser() / "apot-cifar10"
+    if not folder.is_dir():
+        pytest.skip("needs the APoT saves: apot-cifar10 in $WFN_SAVES or ../shared/saves")
+    return folder

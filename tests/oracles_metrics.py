@@ -1,0 +1,50 @@
+"""The measures written out literally, to hold the fast ones against."""
+
+import heapq
+from collections import Counter
+from math import inf
+
+
+def huffman_bits(counts: list[int]) -> int:
+    """The textbook: merge the two rarest until one tree is left."""
+    heap = list(counts)
+    heapq.heapify(heap)
+    if len(heap) == 1:
+        return heap[0]
+    total = 0
+    while len(heap) > 1:
+        merged = heapq.heappop(heap) + heapq.heappop(heap)
+        total += merged
+        heapq.heappush(heap, merged)
+    return total
+
+
+def shortest_prefix_code_bits(counts: list[int]) -> float:
+    """The least total over every assignment of code lengths that Kraft's inequality allows."""
+    longest = max(1, len(counts) - 1)
+
+    def best(left: tuple[int, ...], room: int) -> float:
+        if not left:
+            return 0
+        return min(
+            (
+                left[0] * length + best(left[1:], room - 2 ** (longest - length))
+                for length in range(1, longest + 1)
+                if 2 ** (longest - length) <= room
+            ),
+            default=inf,
+        )
+
+    return best(tuple(counts), 2**longest)
+
+
+def use_counts_as_printed(layers: list[tuple[str, list[float], float]]) -> Counter:
+    """The notebook's walk over ``(kind, values, uses)`` of every parameter."""
+    counts = Counter()
+    for kind, values, uses in layers:
+        for value in values:
+            if kind == "batch norm":
+                counts[value] = 1
+            else:
+                counts[value] += uses if kind == "convolution" else 1
+    return counts

@@ -1,0 +1,189 @@
+"""The trained network to start from, where a user gives no weights: trained once, then kept in the user's cache."""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from wfn.data import Data
+from wfn.data.fingerprint import fingerprint
+from wfn.errors import UserError
+from wfn.models.weights import load_weights
+
+EPOCHS = 30
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent with Nesterov momentum, its learning rate up and down once.
+
+    Count ``version`` up when anything else in the training changes: cached networks are then trained anew.
+    """
+
+    version: int = 1
+    peak_learning_rate: float = 0.1
+    warm_up: float = 0.2  # share of the steps in which the learning rate rises
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+
+RECIPE = Recipe()
+
+
+def cache_folder() -> Path:
+    """Return where trained baselines are kept: ``baselines`` in ``$WFN_CACHE``, or in ``~/.cache/wfn``."""
+    return Path(os.environ.get("WFN_CACHE") or "~/.cache/wfn").expanduser() / "baselines"
+
+
+def _print_at_once(line: str) -> None:
+    print(line, flush=True)
+
+
+def trained_baseline(
+    model: nn.Module,
+    network: str,
+    data: Data,
+    *,
+    seed: int,
+    device: torch.device | str,
+    epochs: int = 0,
+    report: Callable[[str], object] = _print_at_once,
+) -> tuple[Path, bool]:
+    """Give ``model`` trained weights: those kept from an earlier call, or else it is trained now and they are kept.
+
+    The file's name depends on all that shapes the weights: network and initial weights (so build the model at a fixed
+    seed), data, batch size, seed, epochs, recipe, kind of device, torch's version. A file that does not load is
+    trained anew. torch's generators are left as they were, so that a run goes the same way in both cases.
+
+    Args:
+        model: the network with its initial weights; changed in place, moved to ``device``, left in evaluation mode.
+        network: its name.
+        data: what to train on; ``data.test`` is not touched.
+        seed: settles the order of the batches and the augmentation.
+        device: where to train; on CUDA in bfloat16 autocast, else in float32.
+        epochs: how long to train; 0 for the recipe's 30.
+        report: takes a line of text.
+
+    Returns:
+        the file, and whether it was there already.
+
+    Raises:
+        UserError: a negative number of epochs; the training diverged; the cache cannot be written.
+    """
+    if epochs < 0:
+        raise UserError(f"baseline epochs must be 0 (for {EPOCHS}) or more, but is {epochs}")
+    epochs, device = epochs or EPOCHS, torch.device(device)
+    path = _path(model, network, data, seed=seed, device=device, epochs=epochs)
+    model.to(device, memory_format=torch.channels_last).eval()
+    if path.exists():
+        try:
+            load_weights(model, str(path), network)
+        except UserError as error:
+            report(f"baseline: training anew, for {error}")
+        else:
+            report(f"baseline: {network} trained on {data.name} before, from {path}")
+            return path, True
+    report(f"baseline: training {network} on {data.name} for {epochs} epochs, once; it will be kept as {path}")
+    _make_folder(path.parent)
+    cuda_devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(cuda_devices):
+        torch.manual_seed(seed)
+        _train(model, data, device, epochs, report)
+    _save(model, path)
+    return path, False
+
+
+def _path(model: nn.Module, network: str, data: Data, *, seed: int, device: torch.device, epochs: int) -> Path:
+    with torch.random.fork_rng(devices=[]):  # looking at a batch draws random numbers
+        batch_size = len(next(iter(data.train))[1])
+    shaped_by = {
+        "network": network,
+        "structure": repr(model),
+        "initial weights": fingerprint(part for entry in model.state_dict().items() for part in entry),
+        "data": data.fingerprint,
+        "batch size": batch_size,
+        "seed": seed,
+        "epochs": epochs,
+        "recipe": asdict(RECIPE),
+        "device": device.type,
+        "torch": torch.__version__,
+    }
+    digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
+    label = "".join(c if c.isalnum() or c in "_-." else "-" for c in f"{network}_{data.name}")
+    return cache_folder() / f"{label}_{digest}.safetensors"
+
+
+def _train(model: nn.Module, data: Data, device: torch.device, epochs: int, report: Callable[[str], object]) -> None:
+    """Train by :data:`RECIPE`; one bar over all steps, or a line an epoch where the output is no terminal."""
+    optimiser = torch.optim.SGD(
+        model.parameters(),
+        lr=RECIPE.peak_learning_rate,
+        momentum=RECIPE.momentum,
+        nesterov=True,
+        weight_decay=RECIPE.weight_decay,
+    )
+    steps = epochs * len(data.train)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, RECIPE.peak_learning_rate, total_steps=steps, pct_start=RECIPE.warm_up, cycle_momentum=False
+    )
+    model.train()
+    with tqdm(total=steps, desc="baseline", unit="step", disable=None, leave=False) as bar:
+        for epoch in range(1, epochs + 1):
+            loss_sum = torch.zeros((), device=device)
+            for inputs, labels in data.train:
+                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                    scores = model(inputs.to(device, non_blocking=True))
+                    loss = F.cross_entropy(scores, labels.to(device, non_blocking=True))
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+                loss_sum += loss.detach()
+                bar.update()
+            mean_loss = float(loss_sum) / len(data.train)
+            if not math.isfinite(mean_loss):
+                raise UserError(f"the baseline's training diverged in epoch {epoch}: give trained weights instead")
+            bar.set_postfix(epoch=f"{epoch}/{epochs}", loss=f"{mean_loss:.3f}")
+            if bar.disable:
+                report(f"baseline: epoch {epoch}/{epochs}, loss {mean_loss:.3f}")
+    model.eval()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _save(model: nn.Module, path: Path) -> None:
+    """Write the weights whole or not at all, whatever else goes on."""
+    from safetensors.torch import save
+
+    contiguous = torch.contiguous_format
+    state = {name: value.cpu().clone(memory_format=contiguous) for name, value in model.state_dict().items()}
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+            temporary = file.name
+            file.write(save(state))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise _unwritable(path.parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"baselines cannot be kept in {folder} ({error}): make room, or name another folder by WFN_CACHE")

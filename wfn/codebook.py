@@ -1,0 +1,65 @@
+"""The shared values that fixed weights take, and which weight takes which."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Codebook:
+    """The centres chosen so far and, for every fixable weight, which of them it is fixed to.
+
+    Attributes:
+        assignment: int32 [n], index into ``centres``; -1 is free.
+        centres: distinct float32 values, in the order in which they came into use.
+    """
+
+    assignment: np.ndarray
+    centres: list[float] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, size: int) -> "Codebook":
+        """Nothing fixed yet among ``size`` weights."""
+        return cls(np.full(size, -1, np.int32))
+
+    @property
+    def free(self) -> np.ndarray:
+        """bool [n], True for weights that are not fixed."""
+        return self.assignment < 0
+
+    @property
+    def fixed(self) -> int:
+        """How many weights are fixed."""
+        return int(np.count_nonzero(self.assignment >= 0))
+
+    def fix(self, centres: list[float], assignment: np.ndarray) -> None:
+        """Fix free weights: ``assignment`` (int32, one for each free weight) points into ``centres``; -1 stays free."""
+        known = {centre: index for index, centre in enumerate(self.centres)}
+        for centre in centres:
+            known.setdefault(float(np.float32(centre)), len(known))
+        self.centres = list(known)
+        index = np.array([known[float(np.float32(centre))] for centre in centres] + [-1], np.int32)
+        self.assignment[self.free] = index[assignment]
+
+    def values(self) -> np.ndarray:
+        """float32 [n], every fixed weight's centre; 0 where a weight is free."""
+        table = np.array([*self.centres, 0.0], np.float32)
+        return table[self.assignment]
+
+    def weights_per_order(self) -> dict[int, int]:
+        """Order -> how many weights are fixed to centres that are sums of so many powers of two; 0 is the value zero."""
+        counts = np.bincount(self.assignment[~self.free], minlength=len(self.centres))
+        orders: dict[int, int] = {}
+        for centre, weights in zip(self.centres, counts, strict=True):
+            order = powers_of_two(centre)
+            orders[order] = orders.get(order, 0) + int(weights)
+        return dict(sorted(orders.items()))
+
+
+def powers_of_two(value: float) -> int:
+    """The least number of signed powers of two that sum to ``value``: omega; 0 for zero.
+
+    The number of non-zero digits of the non-adjacent form of the significand, which is the minimum.
+    """
+    numerator = abs(float(value).as_integer_ratio()[0])
+    return (numerator ^ (3 * numerator)).bit_count()

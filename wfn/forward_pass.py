@@ -1,0 +1,223 @@
+"""What one inference does with every parameter of a network: is it used, how often, when, and in which layer.
+
+The forward pass is watched at the level of torch's own operators, so a network needs no cooperation: whatever its
+modules are called, a parameter is recognised by its address when it enters an operator, also through views of it
+(a transposed weight, a chunk of a packed projection, a slice of one flat buffer) and through plain copies.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from wfn.errors import UserError
+
+aten = torch.ops.aten
+
+# Where the two factors of a matrix product stand among the tensors; what stands before them is added to the product.
+MATRIX_PRODUCTS = {
+    **dict.fromkeys((aten.mm, aten.bmm, aten.mv, aten.dot), 0),
+    **dict.fromkeys((aten.addmm, aten.baddbmm, aten.addmv, aten._addmm_activation), 1),
+}
+# Beside the operators that torch itself tags as pointwise.
+ONE_OPERATION_PER_OUTPUT = {
+    aten.native_batch_norm,
+    aten._native_batch_norm_legit,
+    aten._native_batch_norm_legit_no_training,
+    aten._batch_norm_no_update,
+    aten.cudnn_batch_norm,
+    aten.native_layer_norm,
+    aten.native_group_norm,
+    aten._fused_rms_norm,
+    aten._prelu_kernel,
+    aten.embedding,
+    aten.index_select,
+    aten.index,
+    aten.gather,
+}
+COPIES = {aten.clone, aten._to_copy, aten.repeat}
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """What one eval-mode inference on one example does with the parameters that it uses.
+
+    Parameters are named as ``model.named_parameters()`` names them: a shared one by its first name. A parameter that
+    the inference does not use appears nowhere.
+
+    Attributes:
+        uses: name -> in how many scalar operations each element takes part, mean over the elements, in the order of
+            ``named_parameters()``. N_w of Eq. 5. Weight of a convolution: output positions, those over the padding
+            included (transposed: input positions); factor of a matrix product: rows of the other factor; scale, shift
+            and bias: positions of their channel; row of an embedding: look-ups.
+        order: the same names by first use.
+        batch_norm: scale and shift of every batch-norm layer.
+        convolution: weights of convolutions, without their biases.
+        first_layer: weight and bias of the layer whose weight is the first to be convolved or multiplied.
+        last_layer: the same of the last one.
+    """
+
+    uses: Mapping[str, float]
+    order: tuple[str, ...]
+    batch_norm: frozenset[str] = frozenset()
+    convolution: frozenset[str] = frozenset()
+    first_layer: frozenset[str] = frozenset()
+    last_layer: frozenset[str] = frozenset()
+
+    @property
+    def inner(self) -> frozenset[str]:
+        """The parameters used in neither batch-norm, first nor last layer ("No BN-FL" in the paper's Table 2)."""
+        return frozenset(self.uses) - self.batch_norm - self.first_layer - self.last_layer
+
+
+def trace(model: torch.nn.Module, example: torch.Tensor) -> ForwardPass:
+    """Run ``model`` once on ``example`` in eval mode, and tell what became of its parameters.
+
+    Training mode, buffers and torch's random state are afterwards what they were. A parameter that the network
+    transforms before use (a weight with a parametrisation, say) is seen in the transformation, not in the layer.
+
+    Args:
+        model: any module whose forward takes one tensor.
+        example: one input, shape [1, ...], on the model's device.
+
+    Raises:
+        UserError: ``example`` is not a batch of one.
+    """
+    if example.ndim == 0 or len(example) != 1:
+        raise UserError(f"an example of shape {list(example.shape)} is not a batch of one: give a tensor [1, ...]")
+    parameters = dict(model.named_parameters())
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # the pass may change them
+    with _undisturbed(model, example.device), torch.no_grad(), _Watch(parameters) as watch:
+        torch.func.functional_call(model, buffers, (example,))
+
+    layers = _layers(model)
+
+    def layer_of(weights: list[str]) -> frozenset[str]:
+        return frozenset(name for name in watch.operations for weight in weights if layers[name] & layers[weight])
+
+    return ForwardPass(
+        uses={
+            name: watch.operations[name] / parameter.numel()
+            for name, parameter in parameters.items()
+            if name in watch.operations
+        },
+        order=tuple(watch.operations),
+        batch_norm=frozenset(
+            name
+            for name in watch.operations
+            if any(isinstance(model.get_submodule(layer), _BatchNorm) for layer in layers[name])
+        ),
+        convolution=frozenset(watch.convolved),
+        first_layer=layer_of(watch.factors[:1]),
+        last_layer=layer_of(watch.factors[-1:]),
+    )
+
+
+def _layers(model: torch.nn.Module) -> dict[str, set[str]]:
+    """Parameter name -> paths of the modules that hold it; a shared parameter has several."""
+    name_of = {parameter: name for name, parameter in model.named_parameters()}
+    layers = {name: set() for name in name_of.values()}
+    for path, parameter in model.named_parameters(remove_duplicate=False):
+        layers[name_of[parameter]].add(path.rpartition(".")[0])
+    return layers
+
+
+@contextmanager
+def _undisturbed(model: torch.nn.Module, device: torch.device):
+    """Eval mode and plain kernels inside, everything as it was outside."""
+    training = {module: module.training for module in model.modules()}
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
+    devices = [device] if device.type == "cuda" else []
+    # Fused attention and recurrent layers would swallow several weights in one operator.
+    torch.backends.mha.set_fastpath_enabled(True)
+    model.eval()
+    try:
+        with warnings.catch_warnings(), torch.random.fork_rng(devices):
+            warnings.simplefilter("ignore", UserWarning)  # some builds grumble whenever a oneDNN flag is set
+            with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
+                yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_attention)
+        for module, mode in training.items():
+            module.training = mode
+
+
+class _Watch(TorchDispatchMode):
+    """Adds up, while it is active, the scalar operations in which each parameter takes part.
+
+    Attributes:
+        operations: name -> scalar operations over all elements, by first use.
+        factors: names of the weights of convolutions and matrix products, as they happen.
+        convolved: those of them that belong to convolutions.
+    """
+
+    def __init__(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.operations: Counter[str] = Counter()
+        self.factors: list[str] = []
+        self.convolved: set[str] = set()
+        # The tensors are kept, so that no address is given out again while the pass runs.
+        self._known = [(*_addresses(tensor), name, tensor) for name, tensor in parameters.items() if tensor.numel()]
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func.is_view:
+            return result
+        operator, operands = func.overloadpacket, _tensors((args, kwargs))
+        # A layer's weight stands before its bias in the order of first use.
+        for position in sorted(range(len(operands)), key=lambda position: not _is_factor(operator, position)):
+            name = self._name(operands[position])
+            if name is None:
+                continue
+            if operator in COPIES:
+                self._known.append((*_addresses(result), name, result))
+                continue
+            self.operations[name] += _operations(func, args, operands, position, result)
+            if _is_factor(operator, position):
+                self.factors.append(name)
+                if operator is aten.convolution:
+                    self.convolved.add(name)
+        return result
+
+    def _name(self, tensor: torch.Tensor) -> str | None:
+        address = tensor.data_ptr()
+        return next((name for start, end, name, _ in self._known if start <= address < end), None)
+
+
+def _addresses(tensor: torch.Tensor) -> tuple[int, int]:
+    """First address of a tensor, and the one after its last element, whatever its strides."""
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()
+
+
+def _tensors(tree) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def _is_factor(operator, position: int) -> bool:
+    """Is the tensor at ``position`` multiplied (not just added) by a convolution or a matrix product?"""
+    if operator is aten.convolution:
+        return position < 2
+    return operator in MATRIX_PRODUCTS and position >= MATRIX_PRODUCTS[operator]
+
+
+def _operations(func, args: tuple, operands: list[torch.Tensor], position: int, result) -> int:
+    """In how many scalar operations of ``func`` the elements of the tensor at ``position`` take part, summed."""
+    operator = func.overloadpacket
+    if _is_factor(operator, position):
+        if operator is aten.convolution:
+            transposed = args[6]
+            swept = operands[0] if transposed else result
+            return operands[1].numel() * (swept.numel() // swept.shape[1])
+        left, right = operands[MATRIX_PRODUCTS[operator] :]
+        return left.numel() * (right.shape[-1] if right.ndim > 1 else 1)
+    added = operator is aten.convolution or operator in MATRIX_PRODUCTS
+    if added or operator in ONE_OPERATION_PER_OUTPUT or torch.Tag.pointwise in func.tags:
+        return _tensors(result)[0].numel()
+    return operands[position].numel()

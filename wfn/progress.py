@@ -1,0 +1,63 @@
+"""What a person at the terminal sees of a run: a bar that moves, or plain lines where the output is no terminal."""
+
+from collections.abc import Mapping
+
+from tqdm import tqdm
+
+from wfn.method import Epoch, Step
+
+
+class Progress:
+    """A bar over all steps of all iterations.
+
+    Where the output is a file or a pipe, a flushed line for each epoch and each iteration takes its place.
+    """
+
+    def __init__(self, iterations: int, epochs: int, first_trains: bool) -> None:
+        self._iterations, self._epochs = iterations, epochs
+        self._stages = iterations if first_trains else iterations - 1
+        self._bar: tqdm | None = None
+
+    def step(self, step: Step) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            self._bar = tqdm(total=self._stages * self._epochs * step.steps, unit="step", disable=None, leave=False)
+        stage = step.iteration - 1 - (self._iterations - self._stages)
+        self._bar.set_description(
+            f"iteration {step.iteration}/{self._iterations} epoch {step.epoch}/{self._epochs}", refresh=False
+        )
+        self._bar.update((stage * self._epochs + step.epoch - 1) * step.steps + step.step - self._bar.n)
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Tell of an epoch, where there is no bar."""
+        if self._bar is None or self._bar.disable:
+            scores = epoch.scores
+            validation = f", validation {scores['validation_top1']:.2f} %" if "validation_top1" in scores else ""
+            self.say(
+                f"iteration {epoch.iteration}/{self._iterations} epoch {epoch.epoch}/{self._epochs}: "
+                f"loss {scores['train_loss']:.4f}{validation}, {scores['training_seconds']:.1f} s"
+            )
+
+    def iteration(self, number: int, scores: Mapping[str, float]) -> None:
+        """Tell what an iteration came to."""
+        name = "baseline" if number == 0 else f"iteration {number}/{self._iterations}"
+        fixed = f", {100 * scores['share_fixed']:.2f} % fixed" if "share_fixed" in scores else ""
+        self.say(
+            f"{name}: top1 {scores['top1']:.2f} %, {scores['unique_params']:,} unique values, "
+            f"{scores['entropy_bits']:.2f} bits{fixed}"
+        )
+        if self._bar is not None:
+            self._bar.set_postfix(
+                {"top1": f"{scores['top1']:.2f}", "unique": scores["unique_params"],
+                 "bits": f"{scores['entropy_bits']:.2f}"}
+            )
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        with tqdm.external_write_mode():
+            print(line, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,59 @@
+"""The files that a run leaves: the fixed network with its codebook, the iterations as a table, the figures."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from wfn.checkpoint import write_atomically
+from wfn.codebook import powers_of_two
+from wfn.figures import draw_iterations, draw_weights
+from wfn.method import Quantised
+
+
+def write_files(
+    folder: Path,
+    before: Mapping[str, Tensor],
+    quantised: Quantised,
+    iterations: Sequence[Mapping[str, float]],
+    model: nn.Module,
+) -> None:
+    """Write ``fixed.safetensors``, ``codebook.csv``, ``iterations.csv``, ``weights.png`` and ``iterations.png``.
+
+    Args:
+        folder: where to.
+        before: the counted weights of the baseline, by name.
+        quantised: what the method gave back.
+        iterations: a row of measures for each.
+        model: the fixed network.
+    """
+    codebook = _codebook(quantised.weights)
+    state = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
+    write_atomically(folder / "fixed.safetensors", safetensors.torch.save(state, {"codebook": json.dumps(codebook)}))
+    _write_csv(folder / "codebook.csv", codebook)
+    _write_csv(folder / "iterations.csv", iterations)
+    draw_weights(before, quantised.weights, folder / "weights.png")
+    draw_iterations(iterations, quantised.weights, folder / "iterations.png")
+
+
+def _codebook(weights: Mapping[str, Tensor]) -> list[dict[str, float]]:
+    """A row for each value in use, most used first: the value, its order (powers of two that sum to it), weights."""
+    values, counts = np.unique(np.concatenate([w.numpy().ravel() for w in weights.values()]), return_counts=True)
+    most_used_first = np.argsort(-counts, kind="stable")
+    return [
+        {"value": float(values[i]), "order": powers_of_two(values[i]), "weights": int(counts[i])}
+        for i in most_used_first
+    ]
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,130 @@
+"""One run from beginning to end: prepare, fix, measure, and write down all of it as it happens."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from wfn.errors import UserError
+from wfn.method import Epoch, Event, Iteration, Step
+from wfn.metrics import measure, measure_diversity
+from wfn.progress import Progress
+from wfn.provenance import provenance
+from wfn.record import Record
+from wfn.results import write_files
+from wfn.settings import Settings
+from wfn.subject import Subject, prepare
+from wfn.training import evaluate
+
+Measures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to: every measure of the network before and after."""
+
+    baseline: Measures
+    fixed: Measures
+
+
+def run(settings: Settings, record: Record, written: Callable[[], None]) -> Result:
+    """Fix a network under ``settings``; go on where ``record`` has a checkpoint.
+
+    Args:
+        settings: what to run.
+        record: where everything is written.
+        written: called whenever the record has grown.
+
+    Raises:
+        UserError: network, weights or data cannot be used, or are not those that the record began with.
+    """
+    method = settings.method()
+    progress = Progress(method.iterations, method.epochs, method.train_first)
+    subject = prepare(settings, progress.say)
+    _describe(settings, subject, record, progress)
+    before = subject.weights()
+    measured = measure(before, subject.forward_pass)
+    baseline = asdict(measured) | {"rep_mixed": 1.0, "rep_mixed_as_printed": 1.0} | _row(subject, subject.model, before)
+    record.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
+    progress.iteration(0, baseline)
+    written()
+    observer = Observer(subject, record, progress, method.epochs, written)
+    try:
+        quantised = method.compress(subject.model, subject.data, observer, record.checkpoint)
+    finally:
+        progress.close()
+    measured = measure(quantised.weights, subject.forward_pass, measured)
+    fixed = asdict(measured) | observer.rows[method.iterations]
+    changes = {f"{name}_from_baseline": fixed[name] - value for name, value in baseline.items()}
+    record.log(fixed | changes | _seconds(record), step=method.iterations)
+    write_files(record.files, before, quantised, list(observer.rows.values()), subject.model)
+    return Result(baseline, fixed)
+
+
+class Observer:
+    """Writes down what a method tells, measures every iteration on the test images, and moves the progress bar.
+
+    Attributes:
+        rows: what is known of each iteration, by its number; also of those before a run was cut off.
+    """
+
+    def __init__(
+        self, subject: Subject, record: Record, progress: Progress, epochs: int, written: Callable[[], None]
+    ) -> None:
+        self._subject, self._record, self._progress = subject, record, progress
+        self._epochs, self._written = epochs, written
+        self.rows: dict[int, Measures] = {int(n): row for n, row in record.header["iterations"].items()}
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case Step():
+                self._progress.step(event)
+            case Epoch():
+                self._record.log(event.scores, step=(event.iteration - 1) * self._epochs + event.epoch)
+                self._progress.epoch(event)
+                self._written()
+            case Iteration() if event.number:
+                row = dict(event.scores) | _row(self._subject, event.model, event.weights)
+                self.rows[event.number] = {"iteration": event.number} | row
+                self._record.log(row, step=event.number)
+                self._record.set(iterations=self.rows)
+                self._progress.iteration(event.number, row)
+                self._written()
+
+
+def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]) -> Measures:
+    """What is measured of every iteration: accuracy on the test images, and how diverse the weights are."""
+    begin = perf_counter()
+    score = evaluate(model, subject.data.test, subject.device)
+    row = asdict(score) | asdict(measure_diversity(weights, subject.forward_pass))
+    return row | {"evaluation_seconds": perf_counter() - begin}
+
+
+def _describe(settings: Settings, subject: Subject, record: Record, progress: Progress) -> None:
+    """Write down what this run is, and refuse to go on with a run that was about something else."""
+    description = subject.description()
+    for name in ("weights_sha256", "data_sha256"):
+        then = record.header["params"].get(name, description[name])
+        if then != description[name]:
+            raise UserError(f"run {record.id} began with other {name.split('_')[0]} ({name} {then}): give those again")
+    record.set(
+        params=asdict(settings) | description | provenance(subject.device),
+        tags={"method": "wfn", "model": settings.model, "dataset": settings.dataset, "delta": settings.delta},
+    )
+    progress.say(
+        f"{settings.model} on {settings.dataset}, {description['device']}: {description['counted_weights']:,} weights are "
+        f"counted; {description['uncounted_parameters']:,} unused parameters and "
+        f"{description['uncounted_buffers']:,} values in buffers are not"
+    )
+
+
+def _seconds(record: Record) -> Measures:
+    """Seconds spent on each stage, over all the processes that the run was spread over."""
+    totals: Measures = {}
+    for line in record.metrics_from(0):
+        if line["key"] in ("training_seconds", "clustering_seconds", "evaluation_seconds"):
+            totals[f"total_{line['key']}"] = totals.get(f"total_{line['key']}", 0.0) + line["value"]
+    return totals

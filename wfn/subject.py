@@ -1,0 +1,107 @@
+"""What a run works on: a trained network and data, on a device."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from wfn import data, models
+from wfn.baseline import trained_baseline
+from wfn.data import Data
+from wfn.data.fingerprint import fingerprint
+from wfn.entry_points import is_entry_point
+from wfn.errors import UserError
+from wfn.forward_pass import ForwardPass, trace
+from wfn.models.weights import load_weights
+from wfn.settings import Settings
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network, the data that it is for, and what its forward pass uses."""
+
+    device: torch.device
+    data: Data
+    model: nn.Module
+    forward_pass: ForwardPass
+
+    def weights(self) -> dict[str, Tensor]:
+        """The counted weights by name, copied to the CPU."""
+        parameters = dict(self.model.named_parameters())
+        return {name: parameters[name].detach().cpu().clone() for name in self.forward_pass.uses}
+
+    def description(self) -> dict[str, object]:
+        """What is counted and what is not, and what identifies network and data."""
+        parameters = dict(self.model.named_parameters())
+        counted = {name: p for name, p in parameters.items() if name in self.forward_pass.uses}
+
+        def size(names) -> int:
+            return sum(parameters[name].numel() for name in names)
+
+        return {
+            "device": str(self.device),
+            "counted_weights": size(counted),
+            "counted_weights_batch_norm": size(self.forward_pass.batch_norm),
+            "counted_weights_frozen": size(name for name, p in counted.items() if not p.requires_grad),
+            "uncounted_parameters": size(parameters.keys() - counted.keys()),
+            "uncounted_buffers": sum(buffer.numel() for buffer in self.model.buffers()),
+            "first_layer": " ".join(sorted(self.forward_pass.first_layer)),
+            "last_layer": " ".join(sorted(self.forward_pass.last_layer)),
+            "weights_sha256": fingerprint(part for entry in sorted(counted.items()) for part in entry),
+            "data_sha256": self.data.fingerprint,
+            "training_batches": len(self.data.train),
+        }
+
+
+def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
+    """Load data and network, and the network's weights, or train them where none are given.
+
+    Raises:
+        UserError: one of them cannot be had, or they do not fit each other.
+    """
+    device = _device(settings.device)
+    loaded = data.load(
+        settings.dataset,
+        settings.data_folder or None,
+        batch_size=settings.batch_size,
+        validation_share=settings.validation_share,
+        seed=settings.seed,
+        device=device,
+        workers=settings.workers,
+    )
+    torch.manual_seed(settings.seed)
+    model = models.build(settings.model, loaded.classes, loaded.input_shape).to(device)
+    if settings.weights:
+        load_weights(model, settings.weights, settings.model)
+    elif not is_entry_point(settings.model):
+        trained_baseline(
+            model,
+            settings.model,
+            loaded,
+            seed=settings.seed,
+            device=device,
+            epochs=settings.baseline_epochs,
+            report=say,
+        )
+    example = next(iter(loaded.test))[0][:1].to(device)
+    try:
+        forward_pass = trace(model, example)
+    except RuntimeError as error:
+        shape = "x".join(map(str, loaded.input_shape))
+        raise UserError(
+            f"network {settings.model!r} cannot take the {shape} inputs of {settings.dataset!r} ({error})"
+        ) from error
+    return Subject(device, loaded, model, forward_pass)
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda, but torch finds no GPU: use device=auto or device=cpu")
+    device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":  # one seed is to give the same bits
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device
