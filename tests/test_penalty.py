@@ -129,7 +129,7 @@ def test_anything(centres, weights, threshold, temperature):
 
 @pytest.mark.parametrize("temperature", [0.02, 0.05, 1.0])
 def test_every_stretch_between_two_centres(temperature):
-    """Weights so dense that no piece goes unseen: where the bound would break between the floats of the build's check."""
+    """Weights so dense that no piece goes unseen between the few floats that the build checks."""
     centres = [-0.31, -0.3, -0.04, 0.0, 0.05, 0.2, 0.21, 0.26, 1.5]
     weights = torch.cat([torch.logspace(-7, 20, 60_000, base=2), -torch.logspace(-7, 20, 60_000, base=2)])
     assert_within_tolerance(centres, THRESHOLD, temperature, weights)
@@ -161,7 +161,7 @@ def test_mask_of_free_weights():
 
 
 def test_order_of_weights_and_chunks_do_not_matter():
-    """Several chunks, the last a short one, give what one weight after the other gives; ``out`` is written and returned."""
+    """Several chunks, the last a short one, give what small calls give; ``out`` is written and returned."""
     weights = torch.randn(2**18 + 5, generator=torch.Generator().manual_seed(0)) * 0.1
     penalty = Penalty(np.array([-0.2, 0.0, 0.05, 0.1]), THRESHOLD, 0.05)
     out = torch.full_like(weights, math.nan)
@@ -206,7 +206,7 @@ def test_table_fits_a_cache():
         ([1.0], math.nan, 1.0, "threshold"),
         ([1.0], 0.1, 0.0, "temperature"),
         ([1.0], 0.1, math.inf, "temperature"),
-        (np.linspace(-1, 1, 99), 0.01, 1e-5, "temperature"),
+        (np.linspace(-1, 1, 50_000), 0.01, 1.0, "fewer centres"),
     ],
 )
 def test_refuses(centres, threshold, temperature, word):

@@ -135,7 +135,7 @@ def _undisturbed(model: torch.nn.Module, device: torch.device):
     fast_attention = torch.backends.mha.get_fastpath_enabled()
     devices = [device] if device.type == "cuda" else []
     # Fused attention and recurrent layers would swallow several weights in one operator.
-    torch.backends.mha.set_fastpath_enabled(True)
+    torch.backends.mha.set_fastpath_enabled(False)
     model.eval()
     try:
         with warnings.catch_warnings(), torch.random.fork_rng(devices):

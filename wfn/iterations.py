@@ -20,7 +20,7 @@ from wfn.parameters import FlatWeights
 from wfn.penalty import Penalty
 from wfn.schedule import tolerance
 from wfn.state import State
-from wfn.training import Regulariser, evaluate, train_epoch
+from wfn.training import Regulariser, check_outputs, evaluate, train_epoch
 
 if TYPE_CHECKING:
     from wfn.weight_fixing import WeightFixing
@@ -40,6 +40,7 @@ class Run:
         self.method, self.model, self.data, self.observe, self.checkpoint = method, model, data, observe, checkpoint
         self.device = next(model.parameters()).device
         example = next(iter(data.test))[0][:1].to(self.device)
+        check_outputs(model, example, data.classes)
         self.weights = FlatWeights(model, trace(model, example), method.fix_batch_norm)
         self.optimiser = self._new_optimiser()
         self.state = State(Codebook.empty(self.weights.fixable))

@@ -1,17 +1,17 @@
 """Eq. 4 and its gradient from a table: the pull of the free weights towards the centres.
 
-For a given set of centres Eq. 4 is a sum of one function of one variable. With the relative distances
-D_j(w) = \\|w - c_j\\| / \\|w\\| of Eq. 2 and their softmin p_j = exp(-D_j / tau) / sum_l exp(-D_l / tau),
+For a given set of centres Eq. 4 is a sum of one function of one variable. With the relative distances of Eq. 2,
+D_j(w) = |w - c_j| / |w|, and their softmin, p_j = exp(-D_j / tau) / sum_l exp(-D_l / tau),
 
     F(w) = sum_j p_j D_j                    F'(w) = sum_j p_j D_j' (1 - (D_j - F) / tau)
 
-for \\|w\\| >= delta0, and F = F' = 0 below, where a weight sits at the zero centre. Between two centres F is smooth, so a
+for |w| >= delta0, and F = F' = 0 below, where a weight sits at the zero centre. Between two centres F is smooth, so a
 piecewise cubic replaces the centres x weights matrix: its pieces begin and end at the centres and at +-delta0, and are
-halved until they are as near to F and F' as :data:`TOLERANCE` says. A weight finds its piece by the upper half of its own
-bits, and the centres that share those by a few comparisons.
+halved until they are as near to F and F' as :data:`TOLERANCE` says. A weight finds its piece by the upper half of its
+own bits, and by a few comparisons where pieces share those.
 
-Differs: the paper takes p with tau = 1; the temperature is an argument here. The paper sets D to 0 to *every* centre
-below delta0, which gives the same F = 0.
+Differs: the paper takes p with tau = 1; the temperature is an argument here. The paper sets D below delta0 to 0 for
+*every* centre, which gives the same F = 0.
 """
 
 import numpy as np
@@ -21,36 +21,39 @@ from torch import Tensor
 from wfn.errors import UserError
 
 TOLERANCE = 1e-4
-"""Largest error: TOLERANCE (F + FLOOR) in the value, TOLERANCE (sum_j p_j \\|D_j'\\| + FLOOR / \\|w\\|) in the gradient.
+"""Largest error of F: TOLERANCE (F + FLOOR), and of F': TOLERANCE (sum_j p_j |D_j'| + FLOOR / |w|).
 
-The gradient's is measured against the mean slope of the distances, which F' itself loses only where it crosses zero.
+That of F' is measured against the mean slope of the distances, because F' itself crosses zero between two centres.
 """
 FLOOR = 1e-8
-"""Values and (times \\|w\\|) gradients below this count as zero: a far centre's share, exp(-D / tau), has no lower end."""
+"""What counts as zero in F and in |w| F', because a far centre's share, exp(-D / tau), has no lower end.
+
+Less than F of the float32 next to a centre, so that even this one's value is relatively accurate.
+"""
 
 _BUILD_SHARE = 0.7  # of the tolerance: a piece is checked at a few floats only
 _FAR = TOLERANCE * FLOOR  # centres smaller than a weight by this factor are as good as zero to it: F = 1
 _OCTAVE = 1 << 23  # of keys; no piece is longer, so that the floats at which it is checked stand for all of it
 _BINS = 1 << 16  # one for every upper half of a float32: sign, exponent, 7 bits of the fraction
-_MOST_PIECES = 1 << 15  # a piece's number times 2^16 has to fit an int32
+_MOST_PIECES = 1 << 14  # for each sign: a piece's number times 2^16 has to fit an int32
 _GATHER_ROWS = 16  # torch.gather shares rows, not columns, out between threads
 
 
 class Penalty:
-    """Eq. 4 of one set of centres: the sum over the weights and its gradient, in time that knows no number of centres.
+    """Eq. 4 of one set of centres: the sum over the weights and its gradient, in fixed memory.
 
-    Building takes about (pieces x centres); evaluating takes a handful of gathers a weight and fixed memory. More than one
-    boundary in a bin, 1/128 of an octave, costs one more gather for each doubling. One object is not to be used by two
-    threads at once: they would share its scratch memory.
+    Building takes (pieces x centres); a weight then takes a handful of gathers, however many centres there are. Only
+    where many boundaries lie within one bin, 1/128 of an octave, does each doubling of them cost one gather more. One
+    object is not for two threads at once: they would share its scratch memory.
 
     Args:
-        centres: float64 [k], distinct, finite, any order; 0 may be among them.
-        threshold: delta0 > 0: weights with \\|w\\| < delta0 have no penalty. From 1e-8 to 1e8.
-        temperature: tau > 0. The smaller, the larger the table.
+        centres: float64 [k], within +-1e8; 0 may be among them; doubles are dropped and the order does not matter.
+        threshold: delta0 > 0: weights with |w| < delta0 have no penalty. From 1e-8 to 1e8.
+        temperature: tau > 0. The smaller, the larger the table; meant for 0.02 to 1.
         device: where the weights live.
 
     Raises:
-        UserError: an argument is outside what is said above, or the temperature is too small for these centres.
+        UserError: an argument is outside what is said above, or the table would grow too large.
     """
 
     def __init__(
@@ -87,8 +90,8 @@ class Penalty:
     ) -> tuple[Tensor, Tensor]:
         """Return the sum of F over the weights and F' of each of them.
 
-        Exactly on a centre F' takes that centre's D' as 0, as the literal formula with sgn(0) = 0 does. A weight that is
-        infinite or NaN makes the sum NaN. Nothing waits for the device.
+        Exactly on a centre F' takes that centre's D' as 0, as the literal formula with sgn(0) = 0 does. A weight that
+        is infinite or NaN makes the sum NaN. Nothing waits for the device.
 
         Args:
             weights: float32 [N].
@@ -168,8 +171,10 @@ class Penalty:
 
 
 def _check(centres: np.ndarray, threshold: float, temperature: float) -> None:
-    if centres.ndim != 1 or not len(centres) or not np.all(np.abs(centres) <= 1e8):
-        raise UserError(f"centres must be one or more numbers from -1e8 to 1e8, got {centres}: check the weights")
+    outside = centres[~(np.abs(centres) <= 1e8)]
+    if not len(centres) or len(outside):
+        got = outside[0] if len(outside) else "none"
+        raise UserError(f"centres must be one or more numbers from -1e8 to 1e8, got {got}: check the weights")
     if not 1e-8 <= threshold <= 1e8:
         raise UserError(f"threshold must be from 1e-8 to 1e8, got {threshold}: the paper's code takes 2^-7")
     if not 0 < temperature < np.inf:
@@ -188,51 +193,63 @@ def _one_sign(centres: np.ndarray, threshold: float, temperature: float) -> tupl
         rows, float32 [5, n]: origin o and coefficients a, b, c, d: F(w) = a + b t + c t^2 + d t^3 with t = w - o.
     """
     live = int(_key_at_or_above(np.array([threshold]))[0])
-    kinks = centres[centres >= _float(np.array([live]))]
-    at = _key_at_or_above(kinks)
-    hit = _float(at) == kinks  # a weight can sit exactly on these: that one float is a piece of its own
-    kink_keys, which = np.unique(np.concatenate([at, at[hit] + 1]), return_index=True)
-    kink_floats = np.concatenate([kinks, kinks[hit]]).astype(np.float32).astype(np.float64)[which]
     far = int(_key_at_or_above(np.array([max(threshold, np.abs(centres).max()) / _FAR]))[0])
-    bounds = np.unique(np.concatenate([np.arange(live, far, _OCTAVE), kink_keys, [far]]))
-
-    def anchor(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the float that stands for each boundary (at a kink, the centre's nearest), and where the kinks are."""
-        if not len(kink_keys):
-            return _float(keys), np.zeros(len(keys), dtype=bool)
-        nearest = np.minimum(np.searchsorted(kink_keys, keys), len(kink_keys) - 1)
-        is_kink = kink_keys[nearest] == keys
-        return np.where(is_kink, kink_floats[nearest], _float(keys)), is_kink
-
-    done_starts = [np.array([0, far])]  # the cell of zero, and where every distance is 1
-    done_rows = [np.array([[0, 0, 0, 0, 0], [0, 1, 0, 0, 0]], dtype=np.float32).T]
-    start, end, pieces = bounds[:-1], bounds[1:], 1
+    kinks = _kinks(centres[centres >= _float(np.array([live]))], far)
+    bounds = np.union1d(np.arange(live, far, _OCTAVE), kinks[0])
+    start, end = bounds[:-1], bounds[1:]
+    starts = [np.array([0, far])]  # the cell of zero, and where every distance is 1
+    rows = [np.array([[0, 0], [0, 1], [0, 0], [0, 0], [0, 0]], dtype=np.float32)]
     while len(start):
-        rows = _fit(start, end, anchor, centres, temperature)
-        good = _is_good(rows, start, end, centres, temperature)
-        done_starts.append(start[good])
-        done_rows.append(rows[:, good])
-        start, end = start[~good], end[~good]
-        pieces += int(good.sum())
-        if pieces + 2 * len(start) > _MOST_PIECES // 2:
+        if sum(map(len, starts)) + len(start) > _MOST_PIECES:
             raise UserError(
-                f"temperature {temperature} with {len(centres)} centres and threshold {threshold} needs a table of more "
-                f"than {_MOST_PIECES // 2} pieces: raise the temperature"
+                f"temperature {temperature}, threshold {threshold} and {len(centres)} centres need a table of over "
+                f"{_MOST_PIECES} pieces: raise the temperature or the threshold, or take fewer centres"
             )
+        fitted = _fit(start, end, kinks, centres, temperature)
+        good = _is_good(fitted, start, end, centres, temperature)
+        starts.append(start[good])
+        rows.append(fitted[:, good])
+        start, end = start[~good], end[~good]
         middle = _middle(start, end)
         start, end = np.concatenate([start, middle]), np.concatenate([middle, end])
-    starts, rows = np.concatenate(done_starts), np.hstack(done_rows)
-    order = np.argsort(starts)
-    return starts[order], rows[:, order]
+    order = np.argsort(np.concatenate(starts))
+    return np.concatenate(starts)[order], np.hstack(rows)[:, order]
 
 
-def _fit(start: np.ndarray, end: np.ndarray, anchor, centres: np.ndarray, temperature: float) -> np.ndarray:
+def _kinks(centres: np.ndarray, far: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys at which the positive ``centres`` part F into pieces, and the float nearest to each one's centre.
+
+    A weight can sit exactly on a centre that is a float32: that one float is a piece of its own. The end of the table
+    is added, so that there is always a kink at or above a key.
+    """
+    keys = _key_at_or_above(centres)
+    exact = _float(keys) == centres
+    keys, first = np.unique(np.concatenate([keys, keys[exact] + 1, [far]]), return_index=True)
+    nearest = np.concatenate([centres, centres[exact], _float(np.array([far]))])[first]
+    return keys, nearest.astype(np.float32).astype(np.float64)
+
+
+def _anchor(keys: np.ndarray, kinks: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the float that stands for each boundary (at a kink, the centre's nearest), and which ones are kinks."""
+    kink_keys, nearest = kinks
+    index = np.searchsorted(kink_keys, keys)
+    is_kink = kink_keys[index] == keys
+    return np.where(is_kink, nearest[index], _float(keys)), is_kink
+
+
+def _fit(
+    start: np.ndarray,
+    end: np.ndarray,
+    kinks: tuple[np.ndarray, np.ndarray],
+    centres: np.ndarray,
+    temperature: float,
+) -> np.ndarray:
     """Return the cubic of each piece that has F and F' at both ends, told from the end that is a centre if one is.
 
     There F may vanish, so that only an offset from the centre keeps the value's relative accuracy. A piece of a single
     float is a point with its own value and gradient.
     """
-    (left, left_is_kink), (right, right_is_kink) = anchor(start), anchor(end)
+    (left, left_is_kink), (right, right_is_kink) = _anchor(start, kinks), _anchor(end, kinks)
     inside, point = _float(start), end - start == 1
     origin, other = np.where(right_is_kink & ~left_is_kink, [right, left], [left, right])
     origin, other = np.where(point, inside, [origin, other])
@@ -265,7 +282,7 @@ def _is_good(
 def _literal(
     weights: np.ndarray, inside: np.ndarray, centres: np.ndarray, temperature: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return F, F' and sum_j p_j \\|D_j'\\| of the smooth branch of F that holds around ``inside``, float64 [n] each."""
+    """Return F, F' and sum_j p_j |D_j'| of the smooth branch of F that holds around ``inside``, float64 [n] each."""
     results = np.empty((3, len(weights)))
     rows = max(1, 2**14 // len(centres))  # the matrices stay in the processor's cache
     for begin in range(0, len(weights), rows):

@@ -16,6 +16,7 @@ from wfn.errors import UserError
 from wfn.forward_pass import ForwardPass, trace
 from wfn.models.weights import load_weights
 from wfn.settings import Settings
+from wfn.training import check_outputs
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,13 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
         )
     example = next(iter(loaded.test))[0][:1].to(device)
     try:
-        forward_pass = trace(model, example)
+        check_outputs(model, example, loaded.classes)
     except RuntimeError as error:
         shape = "x".join(map(str, loaded.input_shape))
         raise UserError(
             f"network {settings.model!r} cannot take the {shape} inputs of {settings.dataset!r} ({error})"
         ) from error
-    return Subject(device, loaded, model, forward_pass)
+    return Subject(device, loaded, model, trace(model, example))
 
 
 def _device(name: str) -> torch.device:

@@ -45,6 +45,17 @@ def evaluate(model: nn.Module, batches: Iterable, device: torch.device, precisio
     return Score(100 * top1, 100 * top5, loss)
 
 
+def check_outputs(model: nn.Module, example: Tensor, classes: int) -> None:
+    """Raise :class:`UserError` unless ``model`` gives a score for each of ``classes`` for an ``example`` [1, ...]."""
+    was_training = model.training
+    with torch.no_grad():
+        outputs = model.eval()(example)
+    model.train(was_training)
+    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or outputs.shape[1] < classes:
+        raise UserError(f"the network must give {classes} scores an input for labels 0..{classes - 1}, but gives {shape}")
+
+
 @dataclass(frozen=True)
 class Regulariser:
     """Eq. 4's penalty for one set of centres, weighed against the loss by ``alpha``."""

@@ -65,7 +65,7 @@ class WeightFixing:
         limit = f"below {1 / self.iterations:g} with {self.iterations} iterations, the first of which takes T * delta"
         _require("delta", self.delta, first < 1, limit)
         _require("alpha", self.alpha, 0 <= self.alpha < inf, "0 (no regulariser) or more")
-        _require("threshold", self.threshold, 0 < self.threshold < inf, "above 0")
+        _require("threshold", self.threshold, 1e-8 <= self.threshold <= 1e8, "from 1e-8 to 1e8")
         _require("temperature", self.temperature, 0 < self.temperature < inf, "above 0")
         _require("epochs", self.epochs, self.epochs >= 0, "0 or more")
         _require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
