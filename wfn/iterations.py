@@ -15,12 +15,13 @@ from wfn.codebook import Codebook
 from wfn.data import Data
 from wfn.errors import UserError
 from wfn.forward_pass import trace
+from wfn.free_update import FreeUpdate
 from wfn.method import Epoch, Iteration, Observe, Quantised, Step
 from wfn.parameters import FlatWeights
 from wfn.penalty import Penalty
 from wfn.schedule import tolerance
 from wfn.state import State
-from wfn.training import Regulariser, check_outputs, evaluate, train_epoch
+from wfn.training import check_outputs, evaluate, train_epoch
 
 if TYPE_CHECKING:
     from wfn.weight_fixing import WeightFixing
@@ -61,27 +62,27 @@ class Run:
 
     def _training_stage(self) -> None:
         """Let the free weights make up for the fixed ones, and come closer to the centres."""
-        regulariser, free = self._regulariser(), self._free()
-        for epoch in range(self.state.epoch + 1, self.method.epochs + 1):
-            seed_epoch(self.method.seed, self.state.iteration, epoch)
+        method, iteration = self.method, self.state.iteration
+        update = FreeUpdate(
+            self.weights, self._free(), self.optimiser, self._penalty(), method.alpha, method.clip_norm
+        )
+        steps = len(self.data.train)
+        for epoch in range(self.state.epoch + 1, method.epochs + 1):
+            seed_epoch(method.seed, iteration, epoch)
             scores = train_epoch(
                 self.model,
                 self.weights,
-                free,
                 self.data.train,
-                self.optimiser,
-                regulariser,
-                self.method.clip_norm,
-                self.method.precision,
-                lambda step, epoch=epoch: self.observe(
-                    Step(self.state.iteration, epoch, step, len(self.data.train))
-                ),
+                update,
+                method.precision,
+                lambda step, epoch=epoch: self.observe(Step(iteration, epoch, step, steps)),
             )
+            scores["penalty"] = update.mean_penalty()
             if self.data.validation:
-                validation = evaluate(self.model, self.data.validation, self.device, self.method.precision)
+                validation = evaluate(self.model, self.data.validation, self.device, method.precision)
                 scores |= {"validation_top1": validation.top1, "validation_loss": validation.loss}
             self.state.epoch = epoch
-            self.observe(Epoch(self.state.iteration, epoch, scores))
+            self.observe(Epoch(iteration, epoch, scores))
             self._save()
 
     def _clustering_stage(self) -> None:
@@ -105,13 +106,12 @@ class Run:
     def _tell(self, number: int, scores: dict[str, float]) -> None:
         self.observe(Iteration(number, self.method.iterations, self.model, self.weights.named(), scores))
 
-    def _regulariser(self) -> Regulariser | None:
+    def _penalty(self) -> Penalty | None:
+        """Eq. 4 for the centres chosen so far: none before the first clustering, nor where it is turned off."""
         centres = self.state.codebook.centres
         if not self.method.alpha or not centres:
             return None
-        centres = np.sort(np.array(centres, np.float64))
-        penalty = Penalty(centres, self.method.threshold, self.method.temperature, self.device)
-        return Regulariser(penalty, self.method.alpha)
+        return Penalty(np.array(centres), self.method.threshold, self.method.temperature, self.device)
 
     def _free(self) -> torch.Tensor:
         """float32 [n], 1 for the weights that may move: neither fixed nor frozen."""

@@ -7,6 +7,7 @@ experiment tracking and pruning listen through ``observe``; the algorithms impor
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -76,8 +77,18 @@ class Quantised:
 
 
 class Method(Protocol):
-    """A way to compress a trained network; implementations are frozen dataclasses."""
+    """A way to compress a trained network; implementations are frozen dataclasses, their fields the hyperparameters."""
 
-    def compress(self, model: torch.nn.Module, data: object, observe: Observe = ignore) -> Quantised:
-        """Compress ``model`` (changed in place) with the help of ``data`` (anything :func:`wfn.data.as_data` takes)."""
+    @property
+    def iterations(self) -> int:
+        """How many :class:`Iteration` events it tells of, number 0 apart; 0 for a method that has none."""
+        ...
+
+    def compress(
+        self, model: torch.nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Compress ``model`` (changed in place) with the help of ``data`` (anything :func:`wfn.data.as_data` takes).
+
+        Where ``checkpoint`` is given, a method that takes its time writes there how far it is, and goes on from there.
+        """
         ...

@@ -13,20 +13,20 @@ class Progress:
     Where the output is a file or a pipe, a flushed line for each epoch and each iteration takes its place.
     """
 
-    def __init__(self, iterations: int, epochs: int, first_trains: bool) -> None:
+    def __init__(self, iterations: int, epochs: int) -> None:
         self._iterations, self._epochs = iterations, epochs
-        self._stages = iterations if first_trains else iterations - 1
         self._bar: tqdm | None = None
 
     def step(self, step: Step) -> None:
         """Move the bar."""
         if self._bar is None:
-            self._bar = tqdm(total=self._stages * self._epochs * step.steps, unit="step", disable=None, leave=False)
-        stage = step.iteration - 1 - (self._iterations - self._stages)
+            total = self._iterations * self._epochs * step.steps
+            self._bar = tqdm(total=total, unit="step", disable=None, leave=False)
         self._bar.set_description(
             f"iteration {step.iteration}/{self._iterations} epoch {step.epoch}/{self._epochs}", refresh=False
         )
-        self._bar.update((stage * self._epochs + step.epoch - 1) * step.steps + step.step - self._bar.n)
+        done = ((step.iteration - 1) * self._epochs + step.epoch - 1) * step.steps + step.step
+        self._bar.update(done - self._bar.n)
 
     def epoch(self, epoch: Epoch) -> None:
         """Tell of an epoch, where there is no bar."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wfn.checkpoint import write_atomically
 from wfn.codebook import powers_of_two
@@ -21,24 +21,23 @@ def write_files(
     before: Mapping[str, Tensor],
     quantised: Quantised,
     iterations: Sequence[Mapping[str, float]],
-    model: nn.Module,
 ) -> None:
-    """Write ``fixed.safetensors``, ``codebook.csv``, ``iterations.csv``, ``weights.png`` and ``iterations.png``.
+    """Write ``fixed.safetensors``, ``codebook.csv``, ``weights.png`` and, of iterations, ``iterations.csv`` and ``.png``.
 
     Args:
         folder: where to.
         before: the counted weights of the baseline, by name.
         quantised: what the method gave back.
-        iterations: a row of measures for each.
-        model: the fixed network.
+        iterations: a row of measures for each; none for a method without.
     """
     codebook = _codebook(quantised.weights)
-    state = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
+    state = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in quantised.model.state_dict().items()}
     write_atomically(folder / "fixed.safetensors", safetensors.torch.save(state, {"codebook": json.dumps(codebook)}))
     _write_csv(folder / "codebook.csv", codebook)
-    _write_csv(folder / "iterations.csv", iterations)
     draw_weights(before, quantised.weights, folder / "weights.png")
-    draw_iterations(iterations, quantised.weights, folder / "iterations.png")
+    if iterations:
+        _write_csv(folder / "iterations.csv", iterations)
+        draw_iterations(iterations, quantised.weights, folder / "iterations.png")
 
 
 def _codebook(weights: Mapping[str, Tensor]) -> list[dict[str, float]]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from wfn.errors import UserError
 from wfn.method import Epoch, Event, Iteration, Step
-from wfn.metrics import measure, measure_diversity
+from wfn.metrics import Metrics, measure, measure_diversity
 from wfn.progress import Progress
 from wfn.provenance import provenance
 from wfn.record import Record
@@ -40,26 +40,26 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     Raises:
         UserError: network, weights or data cannot be used, or are not those that the record began with.
     """
-    method = settings.method()
-    progress = Progress(method.iterations, method.epochs, method.train_first)
+    method = settings.make_method()
+    progress = Progress(method.iterations, settings.epochs)
     subject = prepare(settings, progress.say)
     _describe(settings, subject, record, progress)
     before = subject.weights()
-    measured = measure(before, subject.forward_pass)
-    baseline = asdict(measured) | {"rep_mixed": 1.0, "rep_mixed_as_printed": 1.0} | _row(subject, subject.model, before)
+    float_metrics = measure(before, subject.forward_pass)
+    baseline = _measures(float_metrics, float_metrics) | _row(subject, subject.model, before)
     record.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
     progress.iteration(0, baseline)
     written()
-    observer = Observer(subject, record, progress, method.epochs, written)
+    observer = Observer(subject, record, progress, settings.epochs, written)
     try:
         quantised = method.compress(subject.model, subject.data, observer, record.checkpoint)
     finally:
         progress.close()
-    measured = measure(quantised.weights, subject.forward_pass, measured)
-    fixed = asdict(measured) | observer.rows[method.iterations]
+    last = observer.rows.get(method.iterations) or _row(subject, quantised.model, quantised.weights)
+    fixed = _measures(measure(quantised.weights, subject.forward_pass), float_metrics) | last
     changes = {f"{name}_from_baseline": fixed[name] - value for name, value in baseline.items()}
     record.log(fixed | changes | _seconds(record), step=method.iterations)
-    write_files(record.files, before, quantised, list(observer.rows.values()), subject.model)
+    write_files(record.files, before, quantised, list(observer.rows.values()))
     return Result(baseline, fixed)
 
 
@@ -95,6 +95,15 @@ class Observer:
                 self._written()
 
 
+def _measures(metrics: Metrics, float_metrics: Metrics) -> Measures:
+    """All metrics of a network; Rep_Mixed against those of the float network."""
+    rep_mixed = {
+        "rep_mixed": metrics.use_bits / float_metrics.use_bits,
+        "rep_mixed_as_printed": metrics.use_bits_as_printed / float_metrics.use_bits_as_printed,
+    }
+    return asdict(metrics) | rep_mixed
+
+
 def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]) -> Measures:
     """What is measured of every iteration: accuracy on the test images, and how diverse the weights are."""
     begin = perf_counter()
@@ -112,7 +121,7 @@ def _describe(settings: Settings, subject: Subject, record: Record, progress: Pr
             raise UserError(f"run {record.id} began with other {name.split('_')[0]} ({name} {then}): give those again")
     record.set(
         params=asdict(settings) | description | provenance(subject.device),
-        tags={"method": "wfn", "model": settings.model, "dataset": settings.dataset, "delta": settings.delta},
+        tags={"method": settings.method, "model": settings.model, "dataset": settings.dataset, "delta": settings.delta},
     )
     progress.say(
         f"{settings.model} on {settings.dataset}, {description['device']}: {description['counted_weights']:,} weights are "

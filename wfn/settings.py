@@ -3,15 +3,15 @@
 Importing this module imports neither torch nor mlflow, so that ``--help`` and bad input are answered at once.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wfn import data, entry_points, models
+from wfn import data, entry_points, methods, models
 from wfn.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
-    from wfn.weight_fixing import WeightFixing
+    from wfn.method import Method
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
@@ -26,6 +26,7 @@ def _setting(default: Any, help_text: str) -> Any:
 class Settings:
     """What a run does; the same names are the options of ``python -m wfn`` and the parameters of ``mlflow run``."""
 
+    method: str = _setting("wfn", ", ".join(methods.names()))
     delta: float = _setting(0.0075, "tolerated mean relative distance of a fix in the last iteration")
     alpha: float = _setting(0.4, "weight of the regulariser of Eq. 4; 0 turns it off")
     fix_batch_norm: bool = _setting(True, "fix batch-norm's scales and shifts, too")
@@ -64,6 +65,7 @@ class Settings:
         _require_one_of("device", self.device, DEVICES)
         _require_one_of("precision", self.precision, PRECISIONS)
         _require_one_of("tracking", self.tracking, TRACKINGS)
+        _require_one_of("method", self.method, methods.names())
         for kind, name, known in (("network", self.model, models.names()), ("data set", self.dataset, data.names())):
             if name not in known and not entry_points.is_entry_point(name):
                 raise unknown_name(kind, name, known, "or package.module:function")
@@ -77,16 +79,13 @@ class Settings:
         if self.weights not in ("", "torchvision") and not Path(self.weights).expanduser().is_file():
             raise UserError(f"weights must be a file or 'torchvision', but there is no file {self.weights!r}")
 
-    def method(self) -> "WeightFixing":
+    def make_method(self) -> "Method":
         """The method with these hyperparameters; raises :class:`UserError` for one that cannot work."""
-        from wfn.weight_fixing import WeightFixing
-
         try:
             shares = tuple(float(share) for share in self.shares.replace(",", " ").split())
         except ValueError as error:
             raise UserError(f"shares must be numbers such as '0.5 0.9 1', but got {self.shares!r}") from error
-        taken = {f.name for f in fields(WeightFixing)} - {"shares"}
-        return WeightFixing(shares=shares, **{name: getattr(self, name) for name in taken})
+        return methods.make(self.method, asdict(self) | {"shares": shares})
 
     def resumed(self, saved: dict[str, Any]) -> "Settings":
         """The ``saved`` settings of a run to go on with.

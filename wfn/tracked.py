@@ -29,7 +29,7 @@ def run_tracked(settings: Settings, say) -> tuple[Record, Result]:
         settings = settings.resumed(old.header["settings"])
         if old.header["status"] == "FINISHED":
             raise UserError(f"run {old.id} is finished: there is nothing to go on with")
-    settings.method()
+    settings.make_method()
     store = Store(settings.experiment) if settings.tracking == "mlflow" else None
     if old:
         record = old
