@@ -54,10 +54,10 @@ def sync(folder: Path, experiment: str) -> None:
         print(f"{record.id}: {'brought in' if was_missing else 'was there already'}")
 
 
-def main() -> int:
-    """Run the command line; return the exit status: 0, 2 for a user's mistake, 130 where it was interrupted."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line (by default the process's); return the exit status: 0, 2 for a user's mistake, 130 where it was interrupted."""
     try:
-        wfn(standalone_mode=False)
+        wfn(arguments, standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message())
     except UserError as error:

@@ -103,10 +103,6 @@ class Record:
         lines = path.read_text().splitlines() if path.exists() else []
         return [json.loads(line) for line in lines[position:]]
 
-    def last(self, key: str) -> float | None:
-        """The value of ``key`` logged last."""
-        return next((line["value"] for line in reversed(self.metrics_from(0)) if line["key"] == key), None)
-
     def _mend(self) -> None:
         """Cut off a last line of metrics that a crash left unfinished."""
         path = self.folder / "metrics.jsonl"

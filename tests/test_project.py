@@ -1,0 +1,76 @@
+"""What must say the same in several places does: settings, command line, MLproject, conda.yaml, pyproject."""
+
+import subprocess
+import sys
+import tomllib
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from wfn.__main__ import wfn
+from wfn.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
+TYPES = {float: "float", int: "int", str: "string", bool: "string"}
+
+
+def test_every_setting_has_a_default_and_a_help_text():
+    for setting in fields(Settings):
+        assert setting.default is not MISSING, setting.name
+        assert setting.metadata["help"], setting.name
+
+
+def test_mlproject_has_the_settings_as_typed_parameters_in_order():
+    parameters = PROJECT["entry_points"]["main"]["parameters"]
+    assert list(parameters) == [setting.name for setting in fields(Settings)]
+    for setting in fields(Settings):
+        declared = parameters[setting.name]
+        assert declared["type"] == TYPES[setting.type], setting.name
+        default = str(setting.default) if setting.type is bool else setting.default
+        assert float(declared["default"]) == default if setting.type is float else declared["default"] == default
+
+
+def test_mlproject_hands_every_parameter_to_the_option_of_its_name():
+    words = PROJECT["entry_points"]["main"]["command"].split()
+    assert words[:4] == ["python", "-u", "-m", "wfn"]
+    expected = [word for setting in fields(Settings) for word in (f"--{setting.name}", f"{{{setting.name}}}")]
+    assert words[4:] == expected
+
+
+def test_help_names_every_setting_with_its_default():
+    text = CliRunner().invoke(wfn, ["--help"]).output
+    for setting in fields(Settings):
+        assert f"--{setting.name} " in text
+
+
+def test_conda_yaml_takes_its_dependencies_from_pyproject():
+    conda = yaml.safe_load((ROOT / PROJECT["conda_env"]).read_text())
+    python = next(d for d in conda["dependencies"] if isinstance(d, str) and d.startswith("python="))
+    assert {"pip": ["-e ."]} in conda["dependencies"]
+    minimum = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+    version = [int(part) for part in python.removeprefix("python=").split(".")]
+    assert version >= [int(part) for part in minimum.split(".")]
+
+
+def test_constraints_pin_every_dependency():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {d.split(">=")[0].lower() for d in declared} <= pinned
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import wfn", {"torch", "mlflow", "optuna", "matplotlib"}),
+        ("import wfn.__main__", {"torch", "mlflow", "optuna", "matplotlib", "pandas", "sklearn"}),
+        ("import wfn.run, wfn.weight_fixing", {"mlflow", "optuna", "matplotlib"}),
+    ],
+)
+def test_imports_stay_light(statement, forbidden):
+    code = f"{statement}; import sys; print(*({forbidden} & set(sys.modules)))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert printed.split() == []

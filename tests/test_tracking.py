@@ -1,0 +1,158 @@
+"""What a record holds reaches an MLflow store once and only once, however often and whenever it is brought in."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from wfn import tracking
+from wfn.errors import UserError
+from wfn.record import Record, now
+from wfn.tracking import PREFIX, PROCESS_TAG, RECORD_TAG, Store, sync
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """A store of our own; making one takes seconds, so it serves all tests."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def client(database, monkeypatch, tmp_path):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(database)
+    yield mlflow.MlflowClient(database)
+    mlflow.set_tracking_uri(None)
+
+
+def make_record(folder, run_id=None, **settings):
+    record = Record.create(folder, settings, run_id)
+    record.set(params={"delta": 0.0075}, tags={"model": "m"})
+    record.log({"top1": 90.0, "loss": 0.5}, step=0)
+    (record.files / "table.csv").write_text("a,b\n")
+    return record
+
+
+def finish(record):
+    record.log({"top1": 91.0}, step=1)
+    record.set(status="FINISHED", ended=now())
+
+
+def runs_of(client, record, experiment="wfn"):
+    experiment = client.get_experiment_by_name(experiment)
+    return client.search_runs([experiment.experiment_id], f"tags.`{RECORD_TAG}` = '{record.id}'")
+
+
+def test_a_folder_is_synced_once_and_only_once(client, tmp_path):
+    records = [make_record(tmp_path / "runs") for _ in range(2)]
+    for record in records:
+        finish(record)
+    assert [missing for _, missing in sync(tmp_path / "runs", "wfn")] == [True, True]
+    assert [missing for _, missing in sync(tmp_path / "runs", "wfn")] == [False, False]
+    assert [missing for _, missing in sync(records[0].folder, "wfn")] == [False]
+    for record in records:
+        (run,) = runs_of(client, record)
+        assert run.info.status == "FINISHED"
+        assert run.info.start_time == record.header["started"]
+        assert run.info.end_time == record.header["ended"]
+        assert run.data.params == {f"{PREFIX}delta": "0.0075"}
+        assert run.data.tags["model"] == "m"
+        history = client.get_metric_history(run.info.run_id, "top1")
+        assert [(m.step, m.value) for m in history] == [(0, 90.0), (1, 91.0)]
+        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["table.csv"]
+
+
+@pytest.mark.parametrize("lost", ["after the run is made", "after the metrics"])
+def test_a_sync_that_was_cut_off_is_taken_up_without_doubling(client, tmp_path, monkeypatch, lost):
+    record = make_record(tmp_path / "runs")
+    finish(record)
+    method = "_copy_header" if lost == "after the run is made" else "_remember"
+
+    def cut(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, method, cut)
+        with pytest.raises(KeyboardInterrupt):
+            sync(record.folder, "wfn")
+    assert [missing for _, missing in sync(record.folder, "wfn")] == [True]
+    (run,) = runs_of(client, record)
+    assert len(client.get_metric_history(run.info.run_id, "top1")) == 2
+
+
+def test_a_running_record_is_copied_bit_by_bit_and_nested_under_its_parent(client, tmp_path, monkeypatch):
+    store = Store("wfn")
+    parent = client.create_run(store.experiment).info.run_id
+    record = make_record(tmp_path / "runs", store.open_run(parent))
+    assert store.copy(record)
+    run = client.get_run(record.id)
+    assert run.info.status == "RUNNING"
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    record.log({"top1": 95.0}, step=1)
+    assert not store.copy(record, now_and_then=True)  # the last copy is only moments old
+    monkeypatch.setattr(tracking, "PAUSE", 0.0)
+    assert store.copy(record, now_and_then=True)
+    assert client.get_run(record.id).data.metrics["top1"] == 95.0
+    finish(record)
+    store.copy(record)
+    assert client.get_run(record.id).info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(record.id, "top1")] == [0, 1]
+
+
+def test_the_run_of_mlflow_run_is_used_and_its_parameters_do_not_clash(client, tmp_path, monkeypatch):
+    launched = client.create_run(client.create_experiment("launched")).info
+    client.log_param(launched.run_id, "delta", "7.5e-3")
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched.run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", launched.experiment_id)
+    store = Store("wfn")
+    record = make_record(tmp_path / "runs", store.open_run())
+    assert record.id == launched.run_id
+    store.copy(record)
+    assert client.get_run(record.id).data.params == {"delta": "7.5e-3", f"{PREFIX}delta": "0.0075"}
+    assert "MLFLOW_RUN_ID" not in os.environ  # a child process would join this run
+
+
+def test_a_run_that_was_killed_goes_on_as_the_same_mlflow_run(client, tmp_path):
+    store = Store("wfn")
+    record = make_record(tmp_path / "runs", store.open_run())
+    record.set(status="KILLED", ended=now())
+    store.copy(record)
+    assert client.get_run(record.id).info.status == "KILLED"
+    record = Record(record.folder)
+    record.set(status="RUNNING", ended=None)
+    store.reopen_run(record)
+    assert client.get_run(record.id).info.status == "RUNNING"
+    finish(record)
+    store.copy(record)
+    run = client.get_run(record.id)
+    assert run.info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(record.id, "top1")] == [0, 1]
+
+
+def test_runs_that_a_kill_left_running_are_marked_killed(client):
+    store = Store("wfn")
+    dead, alive = store.open_run(), store.open_run()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = tracking._this_process().rpartition(":")[0]
+    client.set_tag(dead, PROCESS_TAG, f"{host}:{gone.pid}")
+    elsewhere = store.open_run()
+    client.set_tag(elsewhere, PROCESS_TAG, f"another-host:{gone.pid}")
+    store.open_run()
+    assert [client.get_run(run).info.status for run in (dead, alive, elsewhere)] == ["KILLED", "RUNNING", "RUNNING"]
+
+
+def test_a_store_that_cannot_be_reached_is_told_of_in_one_line(monkeypatch, client):
+    import mlflow
+
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError, match="http://127.0.0.1:9 cannot be used") as caught:
+        Store("wfn")
+    assert "\n" not in str(caught.value)
