@@ -1,0 +1,32 @@
+"""Weight Fixing Networks: a trained network in, one of a few shared weight values out, everything tracked.
+
+>>> from wfn import WeightFixing
+>>> WeightFixing(delta=0.01).iterations
+10
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "WeightFixing": "wfn.weight_fixing",
+    "Quantised": "wfn.method",
+    "Iteration": "wfn.method",
+    "Epoch": "wfn.method",
+    "Step": "wfn.method",
+    "UserError": "wfn.errors",
+    "measure": "wfn.metrics",
+    "trace": "wfn.forward_pass",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    """Import what is asked for when it is asked for: ``import wfn`` itself takes no time."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'wfn' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
