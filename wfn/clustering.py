@@ -76,14 +76,19 @@ def cluster(weights: np.ndarray, target: int, delta: float, threshold: float) ->
     return Clustering(tuple(fixes), search.assignment)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Level:
-    """The centres of one order, and where their cells begin and end among the sorted weights of each sign."""
+    """The centres of one order, and where their cells begin and end among the sorted weights of each sign.
 
-    order: int
+    ``unreached`` is the sign (0 positive, 1 negative) and the positions of the modal cell, once its centre was found to
+    reach no weight within the tolerance. Counts only ever fall, so until a weight of that very cell is fixed the same
+    centre is modal and still reaches none.
+    """
+
     centres: FloatArray  # [k] magnitudes, ascending
     cells: tuple[np.ndarray, np.ndarray]  # int64 [k + 1] positions: positive, negative
     final: bool  # no higher order changes the centres
+    unreached: tuple[int, int, int] | None = None
 
 
 class _Search:
@@ -92,30 +97,29 @@ class _Search:
     def __init__(self, weights: np.ndarray, delta: float, threshold: float) -> None:
         self.delta, self.threshold = delta, threshold
         self.assignment = np.full(weights.size, -1, np.int32)
-        self.signs = (SortedWeights(weights, threshold), SortedWeights(-weights, threshold))
-        self.zeros = weights.size - sum(side.free for side in self.signs)
         self._weights = weights
-        largest = max((side.largest for side in self.signs), default=0.0)
+        self._signs = (SortedWeights(weights, threshold), SortedWeights(-weights, threshold))
+        self._zeros = weights.size - sum(side.size for side in self._signs)
+        largest = max(side.largest for side in self._signs)
         self._proposals = proposed_centres(delta, threshold, largest)
         self._levels: dict[int, _Level] = {}
 
     def next_fix(self, index: int) -> Fix:
         """Make the next fix, mark its weights with ``index`` and return it."""
         tolerance = self.delta * ROUNDING
-        order = 1
+        order, doubled = 1, False
         while True:
             level = self._level(order)
-            sign, centre = self._modal(level)
-            if centre == 0:
-                return self._prune(index, order)
-            reached = _reach(self.signs[sign], centre, tolerance)
-            if reached:
-                first, last, distance = reached
-                for positions in self.signs[sign].take(first, last):
-                    self.assignment[self.signs[sign].origin[positions]] = index
-                return Fix(-centre if sign else centre, order, last - first, distance)
+            if doubled or not level.unreached:
+                sign, cell = self._modal(level)
+                if cell is None:
+                    return self._prune(index, order)
+                reached = _reach(self._signs[sign], float(level.centres[cell]), tolerance)
+                if reached:
+                    return self._take(index, order, sign, float(level.centres[cell]), reached)
+                level.unreached = (sign, *level.cells[sign][cell : cell + 2])
             if level.final:
-                tolerance *= 2
+                tolerance, doubled = 2 * tolerance, True
             else:
                 order += 1
 
@@ -126,28 +130,39 @@ class _Search:
             midpoints = (centres[1:] + centres[:-1]) / 2
             cells = tuple(
                 np.concatenate(([0], side.up_to(midpoints), [side.size])) if centres.size else np.zeros(1, np.int64)
-                for side in self.signs
+                for side in self._signs
             )
             final = bool(np.all(np.abs(self._proposals - rounded) < self.delta * self._proposals))
-            self._levels[order] = _Level(order, centres, cells, final)
+            self._levels[order] = _Level(centres, cells, final)
         return self._levels[order]
 
-    def _modal(self, level: _Level) -> tuple[int, float]:
-        """The centre that is nearest to most free weights: its sign (0 positive, 1 negative) and magnitude."""
-        most, best = self.zeros, (0, 0.0)
+    def _modal(self, level: _Level) -> tuple[int, int | None]:
+        """The centre nearest to most free weights: its sign (0 positive, 1 negative) and cell; None is zero's."""
         if not level.centres.size:
-            return best
-        positive, negative = (np.diff(side.rank(cells)) for side, cells in zip(self.signs, level.cells, strict=True))
+            return 0, None
+        positive, negative = (np.diff(side.rank(cells)) for side, cells in zip(self._signs, level.cells, strict=True))
         nearest = np.maximum(positive, negative)
-        k = int(np.argmax(nearest))
-        if nearest[k] > most:
-            best = (0 if positive[k] >= negative[k] else 1, float(level.centres[k]))
-        return best
+        cell = int(nearest.argmax())
+        if nearest[cell] <= self._zeros:
+            return 0, None
+        return (0 if positive[cell] >= negative[cell] else 1), cell
+
+    def _take(self, index: int, order: int, sign: int, centre: float, reached: tuple[int, int, float]) -> Fix:
+        first, last, distance = reached
+        side = self._signs[sign]
+        pieces = side.take(first, last)
+        for positions in pieces:
+            self.assignment[side.origin[positions]] = index
+        for level in self._levels.values():
+            if level.unreached:
+                its_sign, start, stop = level.unreached
+                if its_sign == sign and start < pieces[-1].stop and pieces[0].start < stop:
+                    level.unreached = None
+        return Fix(-centre if sign else centre, order, last - first, distance)
 
     def _prune(self, index: int, order: int) -> Fix:
-        below = np.abs(self._weights) < ceil_float32(self.threshold)
-        self.assignment[below] = index
-        pruned, self.zeros = self.zeros, 0
+        self.assignment[np.abs(self._weights) < ceil_float32(self.threshold)] = index
+        pruned, self._zeros = self._zeros, 0
         return Fix(0.0, order, pruned, 0.0)
 
 

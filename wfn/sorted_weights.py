@@ -53,11 +53,6 @@ class SortedWeights:
         return self.magnitude.size
 
     @property
-    def free(self) -> int:
-        """How many weights are still free."""
-        return int(self._ranks[-1])
-
-    @property
     def largest(self) -> float:
         """The largest magnitude, 0 where there is no weight."""
         return float(self.magnitude[-1]) if self.size else 0.0
