@@ -29,6 +29,47 @@ def cluster(weights, target, delta, threshold):
     return fixes
 
 
+def cluster_by_matrix(weights, target, delta, threshold):
+    """:func:`cluster` for networks of real size: the same steps, each on whole arrays. Returns the same fixes."""
+    weights = np.asarray(weights, np.float64)
+    free, fixes, largest = np.arange(weights.size), [], np.abs(weights).max(initial=0.0)
+    while weights.size - free.size < min(target, weights.size):
+        order, tolerance = 1, delta
+        values = weights[free]
+        while True:
+            positive, final = rounded_proposals(delta, threshold, largest, order)
+            centres = np.array(sorted({0.0, *positive, *(-c for c in positive)}, key=lambda c: (abs(c), c < 0)))
+            nearest = np.concatenate([
+                distances(rows, centres, threshold).argmin(axis=1)
+                for rows in np.array_split(values, 1 + values.size * centres.size // 2**24)
+            ])  # fmt: skip
+            centre = centres[np.argmax(np.bincount(nearest, minlength=centres.size))]
+            distance = distances(values, centre[None], threshold)[:, 0]
+            above = np.abs(values) > abs(centre)
+            nearest_first = np.lexsort((np.where(above, free, -free), above, distance))
+            nearest_first = nearest_first[distance[nearest_first] <= 1 - 2.0**-40]
+            total = np.cumsum(distance[nearest_first])
+            taken = int(np.sum(total <= tolerance * (1 + 1e-9) * np.arange(1, total.size + 1)))
+            if taken:
+                break
+            if final:
+                tolerance *= 2
+            else:
+                order += 1
+        fixes.append((float(centre), order, free[nearest_first[:taken]].tolist()))
+        free = np.delete(free, nearest_first[:taken])
+    return fixes
+
+
+def distances(weights, centres, threshold):
+    """:func:`relative_distance` of every weight [n] to every centre [k]: [n, k]."""
+    magnitudes = np.abs(weights)[:, None]
+    small = magnitudes < threshold
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.abs(weights[:, None] - centres) / magnitudes
+    return np.where(small, np.where(centres == 0, 0.0, np.inf), far)
+
+
 def relative_distance(weight, centre, threshold):
     """Eq. 2, with weights below the threshold at distance 0 from zero and unreachable for the other centres."""
     if abs(weight) < threshold:

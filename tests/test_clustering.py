@@ -3,6 +3,7 @@
 import numpy as np
 import oracles
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,6 +87,27 @@ def test_fixes_equal_the_oracle_on_any_weights(weights, delta):
 @pytest.mark.parametrize("delta", [0.0075, 0.05, 0.5])
 def test_fixes_equal_the_oracle_on_nasty_weights(weights, delta):
     assert_equal_to_oracle(weights, len(weights), delta)
+
+
+def trained_resnet20(apot_saves):
+    state = torch.load(apot_saves / "res20_32bit.pth.tar", weights_only=True, map_location="cpu")["state_dict"]
+    return torch.cat([w.flatten() for name, w in state.items() if name.endswith(("weight", "bias"))]).numpy()
+
+
+@pytest.mark.parametrize(("delta", "every"), [(0.0075, 40), (0.075, 10)])
+def test_fixes_equal_the_oracle_on_a_real_network(apot_saves, delta, every):
+    weights = trained_resnet20(apot_saves)[::every].copy()
+    fast = cluster(weights, weights.size, delta, THRESHOLD)
+    literal = oracles.cluster_by_matrix(weights, weights.size, delta, THRESHOLD)
+    assert fixes_of(fast) == [(centre, order, sorted(found)) for centre, order, found in literal]
+
+
+def test_the_two_oracles_agree():
+    generator = np.random.default_rng(3)
+    for _ in range(20):
+        weights = random_weights(generator, 30).astype(np.float32)
+        arguments = (weights, weights.size, 0.05, THRESHOLD)
+        assert oracles.cluster_by_matrix(*arguments) == oracles.cluster(*arguments)
 
 
 def test_narrowing_the_radius_equals_looking_at_every_weight(monkeypatch):

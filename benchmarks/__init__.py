@@ -1,0 +1,1 @@
+"""Side-by-side timings, run on demand: ``python -m benchmarks``."""

@@ -1,0 +1,89 @@
+"""``python -m benchmarks``: time everything side by side on this machine; write a table and a plot."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the literal versions are the tests' oracles
+
+from benchmarks import clustering, measuring, penalty, step  # noqa: E402
+from benchmarks.timing import Comparison  # noqa: E402
+from wfn.provenance import provenance  # noqa: E402
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "benchmarks" / "results", show_default=True)
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="a ResNet-20's trained weights; else random")
+@click.option("--quick", is_flag=True, help="small sizes: to see that it runs, not to measure")
+def main(out: Path, weights: Path | None, quick: bool) -> None:
+    """Time clustering, regulariser, training step, metrics and start beside what they are measured against."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for row in _comparisons(weights, device, quick):
+        rows.append(row)
+        print(_line(row), flush=True)
+    machine = provenance(device)
+    table = ["| what | s | against | s | ratio | limit | met |", "|---|---|---|---|---|---|---|", *map(_line, rows)]
+    about = f"{machine['device_name']}, {machine['threads']} threads, torch {machine['version_torch']}, commit {machine['commit'][:8]}"
+    (out / "table.md").write_text("\n".join([*table, "", about, ""]))
+    sizes = [int(size) for size in np.geomspace(1e3, 1e5 if quick else 2.56e7, 5 if quick else 9)]
+    _plot(
+        clustering.growth(sizes, literal_up_to=3_000 if quick else 300_000),
+        penalty.growth([10, 100] if quick else [10, 30, 100, 300, 1000, 2000]),
+        out / "growth.svg",
+    )
+    print(f"{out / 'table.md'}\n{out / 'growth.svg'}")
+
+
+def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Iterator[Comparison]:
+    size = 20_000 if quick else 272_474
+    yield from measuring.help_of_the_command_line()
+    yield from step.against_plain_fine_tuning(device, 1 if quick else 15)
+    yield from penalty.against_the_literal()
+    yield from measuring.against_unique(100_000 if quick else clustering.RESNET50)
+    yield from clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
+    yield from clustering.against_the_literal(_trained(weights) if weights else clustering.random_weights(size))
+
+
+def _trained(path: Path) -> np.ndarray:
+    from wfn import models
+    from wfn.models.weights import load_weights
+
+    model = models.build("resnet20_conv", 10, (3, 32, 32))
+    load_weights(model, str(path), "resnet20_conv")
+    return torch.cat([p.detach().flatten() for p in model.parameters()]).numpy()
+
+
+def _line(row: Comparison) -> str:
+    against = f"{row.against_seconds:.3g}" if row.against_seconds else ""
+    ratio = f"{row.seconds / row.against_seconds:.3g}" if row.against_seconds else ""
+    met = "yes" if row.met else "no"
+    return f"| {row.what} | {row.seconds:.3g} | {row.against} | {against} | {ratio} | {row.limit} | {met} |"
+
+
+def _plot(by_size: dict, by_centres: dict, path: Path) -> None:
+    """Time against N and against the number of centres, both on log scales, with the slope fitted to the upper half."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for axes, curves, label in zip(
+        figure.subplots(1, 2), (by_size, by_centres), ("weights", "centres"), strict=True
+    ):
+        for (name, points), style in zip(curves.items(), ("ko-", "k^--", "ks:"), strict=True):
+            n, seconds = np.array(points).T
+            upper = slice(len(n) // 2, None)
+            slope = np.polyfit(np.log(n[upper]), np.log(seconds[upper]), 1)[0] if len(n[upper]) > 1 else np.nan
+            axes.loglog(n, seconds, style, label=f"{name}: slope {slope:.2f}", markersize=4)
+        axes.set(xlabel=f"number of {label}", ylabel="seconds")
+        axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()

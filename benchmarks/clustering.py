@@ -1,0 +1,69 @@
+"""Clustering: against the literal centres x weights algorithm, and against one sort of the same vector."""
+
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import oracles
+
+from benchmarks.timing import Comparison, seconds_of, side_by_side
+from wfn.clustering import cluster
+
+THRESHOLD = 2.0**-7
+DELTAS = (0.015, 0.0075)
+RESNET50 = 25_600_000
+
+
+def random_weights(size: int, seed: int = 0) -> np.ndarray:
+    """float32 [size]: a mixture of two normal distributions, with heavier tails than one has, as trained weights have."""
+    generator = np.random.default_rng(seed)
+    scale = np.where(generator.random(size) < 0.8, 0.02, 0.08)
+    return (generator.standard_normal(size) * scale).astype(np.float32)
+
+
+def against_the_literal(weights: np.ndarray) -> Iterator[Comparison]:
+    """One clustering of everything; the literal version runs once."""
+    for delta in DELTAS:
+        fast = seconds_of(lambda delta=delta: cluster(weights, weights.size, delta, THRESHOLD))
+        literal = seconds_of_one(lambda delta=delta: oracles.cluster_by_matrix(weights, weights.size, delta, THRESHOLD))
+        what = f"clustering, {weights.size:,} weights, delta {delta}"
+        yield Comparison(what, fast, "literal centres x weights", literal, "500 times faster", 500 * fast <= literal)
+        yield Comparison(what, fast, "", None, "0.1 s", fast <= 0.1)
+
+
+def against_a_sort(size: int = RESNET50) -> Iterator[Comparison]:
+    """A ResNet-50's worth of weights, against ``np.sort``; and the peak of memory against the vector's own."""
+    weights = random_weights(size)
+    for delta in DELTAS:
+        fast, sort = side_by_side(
+            lambda delta=delta: cluster(weights, size, delta, THRESHOLD), lambda: np.sort(weights), repeats=3
+        )
+        what = f"clustering, {size:,} weights, delta {delta}"
+        yield Comparison(what, fast, "np.sort of them", sort, "4 times the sort", fast <= 4 * sort)
+    tracemalloc.start()
+    cluster(weights, size, DELTAS[-1], THRESHOLD)
+    copies = tracemalloc.get_traced_memory()[1] / weights.nbytes
+    tracemalloc.stop()
+    yield Comparison(f"clustering, {size:,} weights: memory, {copies:.1f} copies", 0, "", None, "8 copies", copies <= 8)
+
+
+def growth(sizes: list[int], literal_up_to: int) -> dict[str, list[tuple[int, float]]]:
+    """Name -> (N, seconds) at delta = 0.0075."""
+    delta, curves = DELTAS[-1], {"wfn": [], "literal": [], "np.sort": []}
+    for size in sizes:
+        weights = random_weights(size)
+        curves["wfn"].append((size, seconds_of(lambda: cluster(weights, size, delta, THRESHOLD), 3)))  # noqa: B023
+        curves["np.sort"].append((size, seconds_of(lambda: np.sort(weights), 3)))  # noqa: B023
+        if size <= literal_up_to:
+            literal = seconds_of_one(lambda: oracles.cluster_by_matrix(weights, size, delta, THRESHOLD))  # noqa: B023
+            curves["literal"].append((size, literal))
+    return curves
+
+
+def seconds_of_one(work) -> float:
+    """Seconds of a single run: for what takes a minute."""
+    from time import perf_counter
+
+    begin = perf_counter()
+    work()
+    return perf_counter() - begin
