@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wfn.errors import UserError
-from wfn.penalty import FLOOR, TOLERANCE, Penalty
+from wfn.penalty import Penalty
+from wfn.penalty_table import FLOOR, TOLERANCE
 
 THRESHOLD = 2.0**-7
 
