@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from wfn.errors import UserError
 from wfn.penalty import Penalty
-from wfn.penalty_table import FLOOR, TOLERANCE
+from wfn.penalty_table import FLOOR, TOLERANCE, build
+from wfn.penalty_tensors import TensorEvaluation
 
 THRESHOLD = 2.0**-7
 
@@ -151,14 +152,18 @@ def test_on_a_centre_its_own_slope_is_zero():
     assert gradient == 0
 
 
-def test_mask_of_free_weights():
-    weights = nasty_weights(np.array([0.1, -0.3]), THRESHOLD)
-    free = (torch.arange(len(weights)) % 3 == 0).float()
-    penalty = Penalty(np.array([0.1, -0.3]), THRESHOLD, 0.05)
-    _, whole = penalty.value_and_gradient(weights)
-    total, gradient = penalty.value_and_gradient(weights, free)
-    assert torch.equal(gradient, whole * free)
-    torch.testing.assert_close(total, (penalty.values(weights).double() * free).sum(), rtol=1e-6, atol=0)
+@pytest.mark.parametrize("temperature", [0.02, 0.05, 1.0])
+def test_tensor_operations_and_the_kernel_read_the_table_alike(temperature):
+    centres = np.concatenate([np.random.default_rng(1).normal(size=40), 0.3 + np.arange(9) * 1e-6])
+    weights = nasty_weights(centres, THRESHOLD)
+    penalty, table = Penalty(centres, THRESHOLD, temperature), build(np.unique(centres), THRESHOLD, temperature)
+    expected_total, expected = penalty.value_and_gradient(weights)
+    gradient, values = torch.empty_like(weights), torch.empty_like(weights)
+    total = TensorEvaluation(table, weights.device)(weights, gradient, values)
+    assert table.steps
+    torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(values, penalty.values(weights), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(total, expected_total, rtol=1e-6, atol=0)
 
 
 def test_order_of_weights_and_chunks_do_not_matter():

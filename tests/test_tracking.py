@@ -140,7 +140,7 @@ def test_runs_that_a_kill_left_running_are_marked_killed(client):
     dead, alive = store.open_run(), store.open_run()
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    host = tracking._this_process().rpartition(":")[0]
+    host = tracking.this_process().rpartition(":")[0]
     client.set_tag(dead, PROCESS_TAG, f"{host}:{gone.pid}")
     elsewhere = store.open_run()
     client.set_tag(elsewhere, PROCESS_TAG, f"another-host:{gone.pid}")

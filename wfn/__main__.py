@@ -1,31 +1,15 @@
 """``python -m wfn``: the command line, made from the settings' dataclass."""
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import click
 
-from wfn.errors import UserError
+from wfn.command_line import exit_status, setting_options
 from wfn.settings import Settings
 
 
-def _options(command: click.Command) -> click.Command:
-    """Give ``command`` an option for every setting: its name, type, default and help."""
-    for setting in fields(Settings):
-        command.params.append(
-            click.Option(
-                [f"--{setting.name}"],
-                type=setting.type,
-                default=setting.default,
-                show_default=True,
-                help=setting.metadata["help"],
-            )
-        )
-    return command
-
-
-@_options
+@setting_options()
 @click.group(invoke_without_command=True, context_settings={"max_content_width": 120})
 @click.pass_context
 def wfn(context: click.Context, **settings) -> None:
@@ -54,23 +38,41 @@ def sync(folder: Path, experiment: str) -> None:
         print(f"{record.id}: {'brought in' if was_missing else 'was there already'}")
 
 
+@wfn.command()
+@click.argument("run")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--folder", default=Settings.folder, show_default=True, help="where each run keeps its own folder")
+def export(run: str, out: Path, folder: str) -> None:
+    """Write the fixed network of RUN, its id or its folder, to OUT as a compressed file."""
+    from wfn.export import export as write
+    from wfn.record import Record
+
+    size = write(Record.find(run, Path(folder).expanduser()), out)
+    print(f"{out}: {size:,} bytes")
+
+
+@wfn.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def load(file: Path, out: Path) -> None:
+    """Unfold the compressed FILE into OUT, the network's state_dict as safetensors."""
+    from wfn.export import unfold
+
+    print(f"{out}: {unfold(file, out)} tensors, bit for bit")
+
+
+@wfn.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def inspect(file: Path) -> None:
+    """Tell what the compressed FILE holds: values and their orders, and the bytes that each part takes."""
+    from wfn import artefact
+
+    print(artefact.describe(artefact.inspect(file)))
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line (by default the process's); return the exit status: 0, 2 for a user's mistake, 130 where it was interrupted."""
-    try:
-        wfn(arguments, standalone_mode=False)
-    except click.ClickException as error:
-        return _fail(error.format_message())
-    except UserError as error:
-        return _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
-        print("stopped; go on with --resume and the run's id", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _fail(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+    """Run the command line (by default the process's); return the exit status."""
+    return exit_status(wfn, arguments, "with --resume and the run's id")
 
 
 if __name__ == "__main__":

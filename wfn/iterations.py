@@ -43,7 +43,6 @@ class Run:
         example = next(iter(data.test))[0][:1].to(self.device)
         check_outputs(model, example, data.classes)
         self.weights = FlatWeights(model, trace(model, example), method.fix_batch_norm)
-        self.optimiser = self._new_optimiser()
         self.state = State(Codebook.empty(self.weights.fixable))
 
     def to_the_end(self) -> Quantised:
@@ -55,7 +54,6 @@ class Run:
                 self._training_stage()
             self._clustering_stage()
             self.state.iteration, self.state.epoch = self.state.iteration + 1, 0
-            self.optimiser = self._new_optimiser()
             self._save()
         self.model.eval()
         return Quantised(self.model, self.weights.named(), tuple(self.state.records))
@@ -64,8 +62,14 @@ class Run:
         """Let the free weights make up for the fixed ones, and come closer to the centres."""
         method, iteration = self.method, self.state.iteration
         update = FreeUpdate(
-            self.weights, self._free(), self.optimiser, self._penalty(), method.alpha, method.clip_norm
+            self.weights,
+            self._free(),
+            learning_rate=method.learning_rate,
+            penalty=self._penalty(),
+            alpha=method.alpha,
+            clip_norm=method.clip_norm,
         )
+        states.restore(update.optimiser, self.state)
         steps = len(self.data.train)
         for epoch in range(self.state.epoch + 1, method.epochs + 1):
             seed_epoch(method.seed, iteration, epoch)
@@ -83,7 +87,7 @@ class Run:
                 scores |= {"validation_top1": validation.top1, "validation_loss": validation.loss}
             self.state.epoch = epoch
             self.observe(Epoch(iteration, epoch, scores))
-            self._save()
+            self._save(update.optimiser)
 
     def _clustering_stage(self) -> None:
         """Fix more weights, until the iteration's share of all of them is reached."""
@@ -114,27 +118,24 @@ class Run:
         return Penalty(np.array(centres), self.method.threshold, self.method.temperature, self.device)
 
     def _free(self) -> torch.Tensor:
-        """float32 [n], 1 for the weights that may move: neither fixed nor frozen."""
-        free = self.weights.trainable.float()
-        free[: self.weights.fixable] *= torch.from_numpy(self.state.codebook.free).to(self.device)
+        """bool [n], True for the weights that may move: neither fixed nor frozen."""
+        free = self.weights.trainable.clone()
+        free[: self.weights.fixable] &= torch.from_numpy(self.state.codebook.free).to(self.device)
         return free
-
-    def _new_optimiser(self) -> torch.optim.Adam:
-        return torch.optim.Adam([self.weights.values], lr=self.method.learning_rate, fused=True)
 
     def _identity(self) -> dict[str, object]:
         """What must be the same for a checkpoint to be gone on with."""
         settings = {**asdict(self.method), "shares": list(self.method.shares)}
         return {**settings, "counted_weights": self.weights.values.numel(), "data": self.data.fingerprint}
 
-    def _save(self) -> None:
+    def _save(self, optimiser: torch.optim.Adam | None = None) -> None:
         if self.checkpoint:
-            states.save(self.checkpoint, self._identity(), self.state, self.model, self.weights, self.optimiser)
+            states.save(self.checkpoint, self._identity(), self.state, self.model, self.weights.values, optimiser)
 
     def _resumed(self) -> bool:
         if not self.checkpoint:
             return False
-        state = states.load(self.checkpoint, self._identity(), self.model, self.weights, self.optimiser)
+        state = states.load(self.checkpoint, self._identity(), self.model, self.weights.values)
         self.state = state or self.state
         return state is not None
 

@@ -69,11 +69,13 @@ class Quantised:
             those of the ``state_dict``: an APoT save holds latent floats there, a Bayesian method means and deviations.
             Every metric reads these alone. Running statistics are not weights.
         records: one row an iteration, name -> value, as tracked; empty for a method without iterations.
+        scores: what the method itself measured at the end, by the names under which it is tracked.
     """
 
     model: torch.nn.Module
     weights: Mapping[str, torch.Tensor]
     records: tuple[Mapping[str, float], ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class Method(Protocol):

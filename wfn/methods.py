@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 _CLASSES = {
     "wfn": "wfn.weight_fixing:WeightFixing",
+    "float": "wfn.float_network:FloatNetwork",
+    "rounding": "wfn.rounding:PowerOfTwoRounding",
+    "kmeans": "wfn.weight_sharing:KMeansSharing",
+    "apot": "wfn.apot:ApotSave",
 }
 
 

@@ -3,6 +3,8 @@
 A "key" is the bits of a float32 >= 0 read as an integer: as ordered as the floats themselves.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from wfn.errors import UserError
@@ -23,6 +25,47 @@ _FAR = TOLERANCE * FLOOR  # centres smaller than a weight by this factor are as 
 _OCTAVE = 1 << 23  # of keys; no piece is longer, so that the floats at which it is checked stand for all of it
 BINS = 1 << 16  # one for every upper half of a float32: sign, exponent, 7 bits of the fraction
 _MOST_PIECES = 1 << 14  # for each sign: a piece's number times 2^16 has to fit an int32
+
+
+@dataclass(frozen=True)
+class Table:
+    """F of one set of centres as cubics, and how a weight w finds its own by ``bits``, those of its float32 as int32.
+
+    ``piece = (entries[(bits >> 16) + BINS / 2] + bits) >> 16``, and then, for each of ``steps``, ``piece += step`` where
+    ``bits >= ahead[step][piece]``. With ``t = w - origin`` of that piece, ``F = a + b t + c t^2 + d t^3``.
+
+    Attributes:
+        entries: int32 [BINS].
+        steps: powers of two, falling; none where no bin holds more than one boundary.
+        ahead: int32 [steps, pieces], the boundary that lies so many pieces ahead.
+        pieces: float32 [5, pieces], the rows origin, a, b, c, d.
+    """
+
+    entries: np.ndarray
+    steps: tuple[int, ...]
+    ahead: np.ndarray
+    pieces: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return self.entries.nbytes + self.ahead.nbytes + self.pieces.nbytes
+
+
+def build(centres: np.ndarray, threshold: float, temperature: float) -> Table:
+    """The table for ``centres``, float64 [k]; raises :class:`UserError` where it would grow too large."""
+    negative, positive = (pieces_of_one_sign(sign * centres, threshold, temperature) for sign in (-1.0, 1.0))
+    mirror = np.array([[-1], [1], [-1], [1], [-1]], dtype=np.float32)  # F(w) for w < 0 is F(-w) of -centres
+    starts = np.concatenate([negative[0] - 2**31, positive[0]])  # ordered as the weights' bits are, read as int32
+    entries, crowd = bins(starts)
+    steps = tuple((1 << np.arange(max(crowd - 1, 0).bit_length()))[::-1].tolist())
+    ahead = [np.append(starts[step:], [2**31 - 1] * step) for step in steps]
+    return Table(
+        entries,
+        steps,
+        np.array(ahead, np.int32).reshape(len(steps), len(starts)),
+        np.hstack([mirror * negative[1], positive[1]]),
+    )
 
 
 def pieces_of_one_sign(centres: np.ndarray, threshold: float, temperature: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from wfn import artefact
 from wfn.checkpoint import write_atomically
 from wfn.codebook import powers_of_two
 from wfn.figures import draw_iterations, draw_weights
 from wfn.method import Quantised
+
+FIXED = "fixed.safetensors"
 
 
 def write_files(
@@ -21,23 +24,35 @@ def write_files(
     before: Mapping[str, Tensor],
     quantised: Quantised,
     iterations: Sequence[Mapping[str, float]],
-) -> None:
-    """Write ``fixed.safetensors``, ``codebook.csv``, ``weights.png`` and, of iterations, ``iterations.csv`` and ``.png``.
+    about: Mapping[str, str],
+) -> int | None:
+    """Write the fixed network, as :data:`FIXED` and compressed, its codebook, and tables and figures.
 
     Args:
         folder: where to.
         before: the counted weights of the baseline, by name.
         quantised: what the method gave back.
         iterations: a row of measures for each; none for a method without.
+        about: what the compressed file is to say of itself.
+
+    Returns:
+        ``artefact_bytes``, the size of ``fixed.wfn``; None where the method leaves too many distinct values for one.
     """
     codebook = _codebook(quantised.weights)
-    state = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in quantised.model.state_dict().items()}
-    write_atomically(folder / "fixed.safetensors", safetensors.torch.save(state, {"codebook": json.dumps(codebook)}))
+    state = {name: value.cpu() for name, value in quantised.model.state_dict().items()}
+    state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    metadata = {"codebook": codebook, "counted": list(quantised.weights), "about": dict(about)}
+    metadata = {name: json.dumps(content) for name, content in metadata.items()}
+    write_atomically(folder / FIXED, safetensors.torch.save(state, metadata))
     _write_csv(folder / "codebook.csv", codebook)
     draw_weights(before, quantised.weights, folder / "weights.png")
     if iterations:
         _write_csv(folder / "iterations.csv", iterations)
         draw_iterations(iterations, quantised.weights, folder / "iterations.png")
+    try:
+        return artefact.save(folder / "fixed.wfn", quantised.weights, state, about)
+    except artefact.TooManyValuesError:
+        return None
 
 
 def _codebook(weights: Mapping[str, Tensor]) -> list[dict[str, float]]:

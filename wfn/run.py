@@ -18,7 +18,7 @@ from wfn.settings import Settings
 from wfn.subject import Subject, prepare
 from wfn.training import evaluate
 
-Measures = dict[str, float]
+Measures = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,13 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     finally:
         progress.close()
     last = observer.rows.get(method.iterations) or _row(subject, quantised.model, quantised.weights)
-    fixed = _measures(measure(quantised.weights, subject.forward_pass), float_metrics) | last
+    fixed = _measures(measure(quantised.weights, subject.forward_pass), float_metrics) | last | dict(quantised.scores)
     changes = {f"{name}_from_baseline": fixed[name] - value for name, value in baseline.items()}
+    about = {name: str(getattr(settings, name)) for name in ("method", "model", "dataset", "delta", "seed")}
+    fixed["artefact_bytes"] = write_files(
+        record.files, before, quantised, list(observer.rows.values()), about | {"run": record.id}
+    )
     record.log(fixed | changes | _seconds(record), step=method.iterations)
-    write_files(record.files, before, quantised, list(observer.rows.values()))
     return Result(baseline, fixed)
 
 
@@ -109,6 +112,8 @@ def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]
     begin = perf_counter()
     score = evaluate(model, subject.data.test, subject.device)
     row = asdict(score) | asdict(measure_diversity(weights, subject.forward_pass))
+    if subject.data.validation:  # what a search may look at; the test images are for reporting
+        row["held_back_top1"] = evaluate(model, subject.data.validation, subject.device).top1
     return row | {"evaluation_seconds": perf_counter() - begin}
 
 

@@ -48,6 +48,11 @@ class Settings:
     temperature: float = _setting(0.05, "of the softmax in Eq. 4; the paper prints 1")
     clip_norm: float = _setting(0.5, "largest norm of a step's gradient")
     train_first: bool = _setting(True, "train before the first clustering, too; the authors' code does not")
+    clusters: int = _setting(256, "kmeans: how many values to share, in each layer or in all")
+    per_layer: bool = _setting(False, "kmeans: each layer has values of its own")
+    save: str = _setting("", "apot: the file that its authors released")
+    bits: int = _setting(0, "apot: the bit width that the save was trained for: 2, 3, 4 or 5")
+    quantise_activations: bool = _setting(True, "apot: quantise activations, too, as the save was trained to")
     validation_share: float = _setting(0.1, "share of the training images held back to watch the training")
     baseline_epochs: int = _setting(0, "epochs of a baseline that is trained here; 0 takes the recipe's")
     device: str = _setting("auto", f"{', '.join(DEVICES)}")
@@ -85,7 +90,7 @@ class Settings:
             shares = tuple(float(share) for share in self.shares.replace(",", " ").split())
         except ValueError as error:
             raise UserError(f"shares must be numbers such as '0.5 0.9 1', but got {self.shares!r}") from error
-        return methods.make(self.method, asdict(self) | {"shares": shares})
+        return methods.make(self.method, asdict(self) | {"shares": shares, "iterations": len(shares)})
 
     def resumed(self, saved: dict[str, Any]) -> "Settings":
         """The ``saved`` settings of a run to go on with.

@@ -12,6 +12,7 @@ ROWS = {
     "entropy_nonzero_bits": ("  zeros left out", "{:.2f}"),
     "zeros": ("zeros", "{:,}"),
     "lzw_bytes": ("size under LZW (bytes)", "{:,}"),
+    "artefact_bytes": ("size of the compressed file (bytes)", "{:,}"),
     "compression_ratio": ("compression ratio", "{:.1f}"),
     "rep_mixed": ("Rep_Mixed (Eq. 5, of the baseline's)", "{:.3f}"),
 }
@@ -21,7 +22,8 @@ def summarise(record: Record, result: Result) -> str:
     """A table, and the commands that lead on."""
     lines = [f"\n{'':40}{'baseline':>14}{'fixed':>14}"]
     for name, (title, form) in ROWS.items():
-        before, after = (form.format(measures[name]) for measures in (result.baseline, result.fixed))
+        found = (measures.get(name) for measures in (result.baseline, result.fixed))
+        before, after = ("-" if value is None else form.format(value) for value in found)
         lines.append(f"{title:40}{before:>14}{after:>14}")
     lines.append(f"\nfiles: {record.files}")
     if record.header["settings"]["tracking"] == "mlflow":

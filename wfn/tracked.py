@@ -2,23 +2,42 @@
 
 import fcntl
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from wfn.errors import UserError
 from wfn.record import Record, now
-from wfn.run import Result, run
+from wfn.run import run
 from wfn.settings import Settings
 from wfn.tracking import Store
 
 
-def run_tracked(settings: Settings, say) -> tuple[Record, Result]:
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """Raise it in a run to end it on purpose: its status becomes KILLED, the reason a tag of it."""
+
+
+def run_tracked(
+    settings: Settings,
+    say,
+    work: Callable[[Settings, Record, Callable[[], None]], Any] = run,
+    began: Callable[[Record], object] = lambda record: None,
+) -> tuple[Record, Any]:
     """Run, or go on with, what ``settings`` says, and keep record and tracking store up to date.
 
-    The status is FINISHED, FAILED (an error, which is a tag of the run) or KILLED (Ctrl-C or SIGTERM). A store that is
-    lost on the way does not stop the run: its record has everything.
+    The status is FINISHED, FAILED (an error, which is a tag of the run) or KILLED (Ctrl-C, SIGTERM, or
+    :class:`Stopped`). A store that is lost on the way does not stop the run: its record has everything.
+
+    Args:
+        settings: what to run.
+        say: takes a line of text.
+        work: does it; takes what :func:`wfn.run.run` takes.
+        began: called with the run's record before ``work`` is.
+
+    Returns:
+        the run's record, and what ``work`` gave back.
 
     Raises:
         UserError: bad input, or the store cannot be reached at the start.
@@ -39,9 +58,10 @@ def run_tracked(settings: Settings, say) -> tuple[Record, Result]:
     else:
         run_id = store.open_run(settings.parent_run) if store else None
         record = Record.create(parent, asdict(settings), run_id)
-    with _alone(record), _terminable(), _concluded(record, store, say):
+    with _alone(record), terminable(), _concluded(record, store, say):
         say(f"run {record.id} in {record.folder}")
-        return record, run(settings, record, _copier(record, store, say))
+        began(record)
+        return record, work(settings, record, _copier(record, store, say))
 
 
 def _copier(record: Record, store: Store | None, say):
@@ -65,17 +85,20 @@ def _copier(record: Record, store: Store | None, say):
 @contextmanager
 def _concluded(record: Record, store: Store | None, say) -> Iterator[None]:
     """Write down how the run ended, whatever happens."""
-    status, error = "FINISHED", ""
+    status, tags = "FINISHED", {}
     try:
         yield
     except KeyboardInterrupt:
         status = "KILLED"
         raise
+    except Stopped as reason:
+        status, tags = "KILLED", {"stopped": str(reason)}
+        raise
     except BaseException as problem:
-        status, error = "FAILED", f"{type(problem).__name__}: {problem}"
+        status, tags = "FAILED", {"error": f"{type(problem).__name__}: {problem}"}
         raise
     finally:
-        record.set(status=status, ended=now(), tags={"error": error} if error else {})
+        record.set(status=status, ended=now(), tags=tags)
         if store:
             try:
                 store.copy(record)
@@ -84,7 +107,7 @@ def _concluded(record: Record, store: Store | None, say) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Let SIGTERM end a run as Ctrl-C does, cleanly."""
 
     def interrupt(number, frame):

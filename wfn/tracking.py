@@ -5,7 +5,6 @@ there is brought in later, by the same code, and what is there already is not br
 """
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wfn.errors import UserError
+from wfn.processes import is_dead, this_process
 from wfn.record import Record
 
 PREFIX = "wfn."  # mlflow run logs its parameters under their plain names, as literal strings
@@ -47,7 +47,7 @@ class Store:
             self._mark_killed_runs()
             given = os.environ.pop("MLFLOW_RUN_ID", None)
             run_id = given or self._client.create_run(self.experiment, tags=_parent_tag(parent)).info.run_id
-            self._client.set_tag(run_id, PROCESS_TAG, _this_process())
+            self._client.set_tag(run_id, PROCESS_TAG, this_process())
             return run_id
 
     def reopen_run(self, record: Record) -> None:
@@ -58,7 +58,7 @@ class Store:
             if launched != run_id:
                 self._client.set_tag(launched, "mlflow.note.content", f"Went on with run {run_id}, see there.")
             self._client.update_run(run_id, status="RUNNING")
-            self._client.set_tag(run_id, PROCESS_TAG, _this_process())
+            self._client.set_tag(run_id, PROCESS_TAG, this_process())
 
     def copy(self, record: Record, now_and_then: bool = False) -> bool:
         """Bring in what the store lacks of the record's params, tags and metrics, and, once it has ended, its files.
@@ -93,6 +93,11 @@ class Store:
         self._copied_at = time.monotonic()
         return True
 
+    def attach(self, record: Record) -> None:
+        """Bring the record's files into its MLflow run as they are now, whether or not it goes on."""
+        with self._reached():
+            self._client.log_artifacts(self._run_id(record), str(record.files))
+
     def _copy_header(self, record: Record, run_id: str) -> None:
         from mlflow.entities import Param, RunTag
 
@@ -104,17 +109,23 @@ class Store:
 
     def _run_id(self, record: Record) -> str:
         """The MLflow run of a record: the one of the same id, one that an earlier copy made, or a new one."""
+        if found := self._found(record.id):
+            return found
+        parent = record.header["settings"].get("parent_run", "")
+        tags = {RECORD_TAG: record.id, **_parent_tag(parent and (self._found(parent) or parent))}
+        run = self._client.create_run(self.experiment, start_time=record.header["started"], tags=tags)
+        return run.info.run_id
+
+    def _found(self, record_id: str) -> str:
+        """The MLflow run of that record id, or the one that a copy made for it; empty where there is neither."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._client.get_run(record.id).info.run_id
+            return self._client.get_run(record_id).info.run_id
         except MlflowException:
-            made = self._client.search_runs([self.experiment], f"tags.`{RECORD_TAG}` = '{record.id}'", max_results=1)
-        if made:
-            return made[0].info.run_id
-        tags = {RECORD_TAG: record.id, **_parent_tag(record.header["settings"].get("parent_run", ""))}
-        run = self._client.create_run(self.experiment, start_time=record.header["started"], tags=tags)
-        return run.info.run_id
+            query = f"tags.`{RECORD_TAG}` = '{record_id}'"
+            made = self._client.search_runs([self.experiment], query, max_results=1)
+        return made[0].info.run_id if made else ""
 
     def _copied(self, record: Record) -> dict[str, Any]:
         return dict(record.header.get("copied", {}).get(self.uri, {}))
@@ -129,8 +140,7 @@ class Store:
     def _mark_killed_runs(self) -> None:
         """Runs of this machine that a kill -9 left RUNNING: mark them KILLED."""
         for run in self._client.search_runs([self.experiment], "attributes.status = 'RUNNING'"):
-            host, _, process = run.data.tags.get(PROCESS_TAG, "").rpartition(":")
-            if host == socket.gethostname() and not _alive(int(process)):
+            if is_dead(run.data.tags.get(PROCESS_TAG, "")):
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
     @contextmanager
@@ -162,7 +172,8 @@ def sync(folder: Path, experiment: str) -> list[tuple[Record, bool]]:
     if not folders:
         raise UserError(f"{folder} holds no record of a run: give a run's folder, or the folder that holds them")
     store = Store(experiment)
-    records = [Record(folder) for folder in folders]
+    # Parents first: a study's run starts before its trials' runs.
+    records = sorted((Record(folder) for folder in folders), key=lambda record: record.header["started"])
     return [(record, store.copy(record)) for record in records]
 
 
@@ -178,17 +189,3 @@ def _batches(items: list, size: int) -> Iterator[list]:
 
 def _parent_tag(parent: str) -> dict[str, str]:
     return {"mlflow.parentRunId": parent} if parent else {}
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,0 +1,59 @@
+"""Figure 4: what alpha, delta and fixing batch-norm do; from the trials of the study of that name."""
+
+from collections.abc import Sequence
+
+from reports.document import Figure
+from reports.evidence import Evidence
+from reports.figures.drawing import COLOURS
+from reports.rows import run_ids
+from reports.runs import Run
+
+STUDY = "ablation"
+TITLE = "Figure 4. The regularisation ratio α, the distance δ, and whether batch-norm is fixed."
+VARIED = {"alpha": "regularisation ratio α", "delta": "distance δ", "fix_batch_norm": "batch-norm fixed"}
+OUTCOMES = {"top1": "top-1 (%)", "unique_params": "unique values", "entropy_bits": "entropy (bits)"}
+
+
+def figure(evidence: Evidence) -> Figure:
+    """A column for each setting, a row for each outcome."""
+    runs = [run for run in evidence.runs if run.compresses and run.tags.get("study") == STUDY]
+    if not runs:
+        missing = f"Not drawn: no finished trials of the study “{STUDY}” are among the runs."
+        return Figure("figure-4", TITLE, missing=missing)
+    return Figure(
+        "figure-4",
+        f"{TITLE} Points are runs, lines their means. Runs: {run_ids(runs)}.",
+        lambda canvas: _draw(canvas, runs),
+        (6.7, 4.2),
+    )
+
+
+def _draw(canvas, runs: Sequence[Run]) -> None:
+    panels = canvas.subplots(len(OUTCOMES), len(VARIED), sharex="col", sharey="row")
+    centre = {name: _most_common([run.params[name] for run in runs]) for name in VARIED}
+    for column, (setting, title) in enumerate(VARIED.items()):
+        others = {name: value for name, value in centre.items() if name != setting}
+        some = [run for run in runs if others.items() <= run.params.items()]
+        values = sorted({run.params[setting] for run in some}, key=_number)
+        for row, (outcome, label) in enumerate(OUTCOMES.items()):
+            axes = panels[row][column]
+            found = [[run.metrics[outcome] for run in some if run.params[setting] == value] for value in values]
+            means = [sum(scores) / len(scores) for scores in found]
+            axes.plot(values, means, "-" if setting != "fix_batch_norm" else "", color=COLOURS[0])
+            for value, scores in zip(values, found, strict=True):
+                axes.plot([value] * len(scores), scores, "o", color=COLOURS[1])
+            axes.margins(x=0.2)
+            if column == 0:
+                axes.set_ylabel(label)
+        panels[-1][column].set_xlabel(title)
+
+
+def _number(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return 0.0, text
+
+
+def _most_common(values: list[str]) -> str:
+    return max(sorted(set(values)), key=values.count)

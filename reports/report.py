@@ -1,0 +1,146 @@
+"""A report: composed from runs, and written as PDF, Markdown and CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports import markdown, tables, typesetting
+from reports.claims import claims
+from reports.document import Document, Heading, Paragraph, Table
+from reports.evidence import Evidence
+from reports.figures import figures
+from reports.figures.drawing import write as write_figure
+from reports.findings import findings
+from reports.judging import NOT, NOT_TESTED, PARTLY, REPRODUCED
+from reports.runs import Run
+from wfn.errors import UserError
+from wfn.settings import WHERE
+
+THOUSANDS = ","
+NOTHING = "none"  # what runs.csv says of a value that the run does not have
+FILES = ("weights", "save")  # settings that are paths
+STORE_TAGS = ("mlflow.", "wfn.")
+
+
+def compose(runs: Sequence[Run]) -> Document:
+    """The report over ``runs``; one that comes twice, from a folder and from the store, counts once."""
+    evidence = Evidence(distinct(runs))
+    return Document(
+        "Weight Fixing Networks: what our runs reproduce",
+        "The tables, figures and claims of Subia-Waud & Dasmahapatra (ECCV 2022), measured, beside the print",
+        [
+            *_summary(evidence),
+            Heading("Tables"),
+            tables.table1(evidence),
+            tables.table2(evidence),
+            Heading("Claims and figures"),
+            tables.claims_table(evidence),
+            *figures(evidence),
+            Heading("Findings: what the print gets wrong or leaves out"),
+            *(Paragraph(f.text, f"{number}. {f.title}") for number, f in enumerate(findings(evidence), 1)),
+            Heading("Appendix: where every number comes from"),
+            tables.provenance_table(evidence),
+            tables.environments_table(evidence),
+        ],
+    )
+
+
+def distinct(runs: Sequence[Run]) -> list[Run]:
+    """The runs in the order in which they started, each once; of two readings of one the first."""
+    return sorted({run.id: run for run in reversed(runs)}.values(), key=lambda run: (run.started, run.id))
+
+
+def write(runs: Sequence[Run], folder: Path) -> list[Path]:
+    """Write the report over ``runs`` into ``folder``: ``report.pdf``, ``report.md``, ``figures/``, ``tables/``.
+
+    Returns:
+        The files, the document first.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    document = compose(runs)
+    try:
+        for part in ("figures", "tables"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        for figure in document.figures:
+            write_figure(figure, folder / "figures")
+        for table in document.tables:
+            (folder / "tables" / f"{table.name}.csv").write_text(as_csv(table))
+        (folder / "tables" / "runs.csv").write_text(runs_csv(runs))
+        (folder / "report.md").write_text(markdown.render(document))
+        (folder / "report.pdf").write_bytes(typesetting.pdf(document, folder / "figures"))
+    except OSError as error:
+        reason = f"cannot write the report to {folder} ({error.strerror or error})"
+        raise UserError(f"{reason}: name another folder by --out") from error
+    return [folder / "report.pdf", folder / "report.md", folder / "tables"]
+
+
+def as_csv(table: Table) -> str:
+    """The cells of a table, a line a row, with the titles of its section and group; thousands are not set apart."""
+    titled = any(section.title for section in table.sections)
+    lines = [([section.title, group.title] if titled else []) + list(row)
+             for section in table.sections for group in section.groups for row in group.rows]  # fmt: skip
+    header = (["origin", "network"] if titled else []) + [column.title for column in table.columns]
+    return _csv([header, *(map(without_thousands, line) for line in lines)])
+
+
+def without_thousands(cell: str) -> str:
+    """The cell as machines read numbers: 9,237 becomes 9237. Other text stays as it is."""
+    plain = cell.replace(THOUSANDS, "")
+    return plain if THOUSANDS in cell and plain.replace(".", "").replace(" ± ", "").isdigit() else cell
+
+
+def runs_csv(runs: Sequence[Run]) -> str:
+    """Every run with its tags, its params but for where on a machine it ran, and the last value of every metric."""
+    rows = [
+        {"run": run.id, "status": run.status, "started": run.started}
+        | {f"tag.{name}": value for name, value in run.tags.items() if not name.startswith(STORE_TAGS)}
+        | {f"param.{name}": value for name, value in run.params.items() if name not in {*WHERE, *FILES}}
+        | {f"param.{name}": Path(run.params[name]).name for name in FILES if name in run.params}
+        | {name: repr(float(value)) for name, value in run.metrics.items()}
+        for run in distinct(runs)
+    ]
+    first = ["run", "status", "started"]
+    columns = first + sorted({name for row in rows for name in row}.difference(first))
+    return _csv([columns, *([row.get(name, NOTHING) for name in columns] for row in rows)])
+
+
+def _csv(lines) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _summary(evidence: Evidence) -> list[Paragraph]:
+    finished = [run for run in evidence.runs if run.status == "FINISHED"]
+    others = [f"{run.short_id} ({run.status.lower()})" for run in evidence.runs if run.status != "FINISHED"]
+    measured = "; ".join(map(str, evidence.subjects)) or "nothing"
+    unfinished = f" No number is from runs that are not finished: {', '.join(others)}." if others else ""
+    paragraphs = [
+        Paragraph(f"Finished: {len(finished)}. Measured: {measured}.{unfinished}", "Runs."),
+        Paragraph(_verdicts(evidence), "Verdicts."),
+    ]
+    limits = _limits(evidence)
+    return [*paragraphs, Paragraph(limits, "Limits.")] if limits else paragraphs
+
+
+def _verdicts(evidence: Evidence) -> str:
+    found = [claim.verdict(evidence).verdict for claim in claims()]
+    words = {REPRODUCED: "reproduced", PARTLY: "partly", NOT: "not reproduced", NOT_TESTED: "not tested"}
+    counts = ", ".join(f"{found.count(verdict)} {word}" for verdict, word in words.items())
+    return f"Of {len(found)} claims of the paper: {counts} (Table 3)."
+
+
+def _limits(evidence: Evidence) -> str:
+    limits = []
+    if not any(subject.is_of_the_paper for subject in evidence.subjects):
+        limits.append(
+            "None of the networks measured here is in the paper's tables, which are of ImageNet: a verdict says "
+            "whether a "
+            "claim holds on the networks named beside it."
+        )
+    if missing := [figure.caption.partition(".")[0] for figure in figures(evidence) if not figure.draw]:
+        limits.append(f"Missing, for want of runs: {', '.join(missing)}.")
+    return " ".join(limits)

@@ -1,0 +1,167 @@
+"""Rows of the tables: runs that differ in nothing but their seed, with mean and deviation."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from reports.methods import Treatment, departures, named, presentation, rank
+from reports.runs import Run
+
+NOT_MEASURED = "not meas."
+OF_IMAGENET = ("resnet18", "resnet34", "resnet50", "googlenet")
+
+
+@dataclass(frozen=True, order=True)
+class Subject:
+    """The network and the data that rows are compared on."""
+
+    model: str
+    dataset: str
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.dataset}"
+
+    @property
+    def is_of_the_paper(self) -> bool:
+        """Whether the paper's tables have it."""
+        return self.dataset == "imagenet" and self.model in OF_IMAGENET
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs of one method on one subject, or (``prefix`` is ``baseline_``) what they measured before it.
+
+    Attributes:
+        departures: settings other than the paper's, by name.
+    """
+
+    subject: Subject
+    method: str
+    name: str
+    departures: dict[str, str]
+    treatment: Treatment
+    runs: tuple[Run, ...]
+    prefix: str = ""
+
+    @property
+    def label(self) -> str:
+        """The method with all that tells this row from others."""
+        return ", ".join([self.name, *named(self.departures)])
+
+    @property
+    def delta(self) -> float:
+        """The tolerance of weight fixing."""
+        return float(self.runs[0].params["delta"])
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of every run that has it."""
+        key = self.prefix + metric
+        return [run.metrics[key] for run in self.runs if key in run.metrics]
+
+    def mean(self, metric: str) -> float | None:
+        """The metric's mean, None where it was not measured."""
+        values = self.values(metric)
+        return fmean(values) if values else None
+
+    def deviation(self, metric: str) -> float | None:
+        """The metric's sample deviation over the runs, None for less than two."""
+        values = self.values(metric)
+        return stdev(values) if len(values) > 1 else None
+
+    def text(self, metric: str, form: str = "{:.2f}", scale: float = 1, unit: str = "") -> str:
+        """Mean, and deviation where there is one; :data:`NOT_MEASURED` where there is nothing.
+
+        Args:
+            metric: its name.
+            form: of the mean; the deviation of a whole number gets a decimal.
+            scale: what to divide by.
+            unit: written behind.
+        """
+        mean, deviation = self.mean(metric), self.deviation(metric)
+        if mean is None:
+            return NOT_MEASURED
+        text = form.format(mean / scale)
+        if deviation is not None:
+            text += f" ±{form.replace('{:,.0f}', '{:,.1f}').format(deviation / scale)}"
+        n = len(self.values(metric))
+        return text + unit + (f" (n = {n})" if n < len(self.runs) else "")
+
+    def change(self, metric: str) -> float | None:
+        """Mean of the metric's change from the run's own baseline, None where that was not measured."""
+        changes = [
+            run.metrics[metric] - run.metrics[f"baseline_{metric}"]
+            for run in self.runs
+            if {metric, f"baseline_{metric}"} <= run.metrics.keys()
+        ]
+        return fmean(changes) if changes else None
+
+
+def rows(runs: Iterable[Run]) -> list[Row]:
+    """Every subject's baseline and the methods on it, in the order of the tables.
+
+    Of a study's runs only those are rows whose settings, ``delta`` apart, are the paper's: others belong in its figure.
+    """
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        if is_tabled(run) and run.tags["method"] != "float":
+            groups.setdefault(_key(run), []).append(run)
+    found = [_row(group) for group in groups.values()] + _baselines(runs)
+    return sorted(found, key=_order)
+
+
+def is_tabled(run: Run) -> bool:
+    """Whether the tables show this run."""
+    return run.compresses and not ("study" in run.tags and departures(run.tags["method"], run.params))
+
+
+def subjects(some: Iterable[Row]) -> list[Subject]:
+    """The subjects, each once, in the order of the rows."""
+    return list(dict.fromkeys(row.subject for row in some))
+
+
+def run_ids(runs: Iterable[Run]) -> str:
+    """The short ids of the runs, each once."""
+    return ", ".join(dict.fromkeys(run.short_id for run in runs))
+
+
+def runs_of(some: Iterable[Row]) -> tuple[Run, ...]:
+    """All runs of some rows, each once."""
+    return tuple({run.id: run for row in some for run in row.runs}.values())
+
+
+def _subject(run: Run) -> Subject:
+    return Subject(run.params.get("model", "unknown network"), run.params.get("dataset", "unknown data"))
+
+
+def _key(run: Run) -> tuple:
+    method = run.tags["method"]
+    shown = presentation(method)
+    in_name = tuple(run.params.get(name) for name in shown.named)
+    return _subject(run), method, in_name, tuple(departures(method, run.params).items())
+
+
+def _row(runs: Sequence[Run]) -> Row:
+    method, params = runs[0].tags["method"], runs[0].params
+    shown = presentation(method)
+    return Row(
+        _subject(runs[0]), method, shown.name(params), departures(method, params), shown.treatment(params), tuple(runs)
+    )
+
+
+def _baselines(runs: Iterable[Run]) -> list[Row]:
+    """The float networks that the runs started from, each measured by the first run that did."""
+    networks: dict[Subject, dict[str, Run]] = {}
+    for run in runs:
+        if is_tabled(run) and "baseline_top1" in run.metrics:
+            networks.setdefault(_subject(run), {}).setdefault(run.params.get("weights_sha256", ""), run)
+    shown = presentation("float")
+    return [
+        Row(subject, "float", shown.name({}), {}, shown.treatment({}), tuple(first.values()), "baseline_")
+        for subject, first in networks.items()
+    ]
+
+
+def _order(row: Row) -> tuple:
+    params = row.runs[0].params
+    strongest_last = -float(params.get("delta" if row.method == "wfn" else "bits", 0) or 0)
+    return not row.subject.is_of_the_paper, row.subject, rank(row.method), strongest_last, row.label

@@ -1,0 +1,129 @@
+"""One run as a report sees it, whether it was read from its folder or from the tracking store."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wfn.errors import UserError
+from wfn.record import FILES
+
+CODEBOOK = "codebook.csv"
+
+
+@dataclass(frozen=True)
+class SharedValue:
+    """A value of a run's codebook: the powers of two that sum to it, and how many weights have it."""
+
+    value: float
+    order: int
+    weights: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of one run.
+
+    Attributes:
+        id: of its record, and of its MLflow run where it was tracked as it ran.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        started: milliseconds since 1970.
+        params: settings, subject and provenance, by name, as text.
+        tags: by name, as text.
+        metrics: the last value of everything logged.
+        iterations: for each iteration what :func:`is_of_iterations` names, and its number as ``iteration``.
+        codebook: the values in use, most used first; empty where the run left none.
+    """
+
+    id: str
+    status: str
+    started: int
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    iterations: tuple[Mapping[str, float], ...] = ()
+    codebook: tuple[SharedValue, ...] = ()
+
+    @property
+    def short_id(self) -> str:
+        """The first eight characters of the id, by which tables point to the run."""
+        return self.id[:8]
+
+    @property
+    def compresses(self) -> bool:
+        """Whether this is a finished run of a method on a network, rather than a study or one of its other trials."""
+        return self.status == "FINISHED" and "method" in self.tags and "top1" in self.metrics
+
+
+def is_of_iterations(key: str) -> bool:
+    """Whether a metric is one of those that figures follow from iteration to iteration."""
+    return key in ("share_fixed", "centres", "delta_t") or key.startswith("weights_order_")
+
+
+def iterations(values: Iterable[tuple[str, int, float]]) -> tuple[dict[str, float], ...]:
+    """Rows by iteration, of (key, step, value)."""
+    rows: dict[int, dict[str, float]] = {}
+    for key, step, value in values:
+        rows.setdefault(step, {"iteration": step})[key] = value
+    return tuple(rows[step] for step in sorted(rows))
+
+
+def read_folder(folder: Path) -> list[Run]:
+    """The run whose folder this is, or all runs whose folders lie in it. Nothing is changed there.
+
+    Raises:
+        UserError: there is none, or a record cannot be read.
+    """
+    folder = folder.expanduser()
+    if (folder / "record.json").is_file():
+        return [_read(folder)]
+    records = sorted(folder.glob("*/record.json"))
+    if not records:
+        raise UserError(f"{folder} holds no record of a run: give a run's folder, or the folder that holds them")
+    return [_read(record.parent) for record in records]
+
+
+def read_codebook(path: Path) -> tuple[SharedValue, ...]:
+    """The codebook that a run wrote; empty where it wrote none."""
+    if not path.is_file():
+        return ()
+    try:
+        with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            return tuple(SharedValue(float(r["value"]), int(r["order"]), int(r["weights"])) for r in rows)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is not the codebook of a run ({error}): mend it, or leave the run out") from error
+
+
+def _read(folder: Path) -> Run:
+    """Read a record without :class:`wfn.record.Record`, which mends its files: the run may be going on."""
+    try:
+        header = json.loads((folder / "record.json").read_text())
+        lines = _whole_lines(folder / "metrics.jsonl")
+        values = [(line["key"], line["step"], line["value"]) for line in map(json.loads, lines)]
+        return Run(
+            id=header["id"],
+            status=header["status"],
+            started=header["started"],
+            params=_texts(header["settings"] | header["params"]),
+            tags=_texts(header["tags"]),
+            metrics={key: value for key, _, value in sorted(values, key=lambda value: value[1])},
+            iterations=iterations(value for value in values if is_of_iterations(value[0])),
+            codebook=read_codebook(folder / FILES / CODEBOOK),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{folder} is not the folder of a run ({reason}): mend it, or leave it out") from error
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """All lines but one that is being written at this moment."""
+    text = path.read_text() if path.exists() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}

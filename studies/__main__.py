@@ -1,0 +1,144 @@
+"""``python -m studies``: list the questions, run a study, see how it stands, stop, draw and export it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from studies.engine import catalogue
+from wfn.command_line import exit_status, setting_options
+from wfn.errors import UserError
+from wfn.settings import Settings
+
+
+@click.group(context_settings={"max_content_width": 120})
+def studies() -> None:
+    """Studies: many runs that answer one question, on as many workers as you like, and resumable."""
+
+
+@studies.command("list")
+def list_questions() -> None:
+    """Show the questions."""
+    for name in catalogue.names():
+        click.echo(f"{name:12}{catalogue.question(name)}")
+
+
+def _where(command: Callable) -> Callable:
+    """The options that say which study in which storage."""
+    for option in (
+        click.option("--storage", default="", help="a file, or a database's URL; studies.db in the folder by default"),
+        click.option("--label", default="", help="the study's name in the storage, if not the question's"),
+        click.argument("name"),
+    ):
+        command = option(command)
+    return command
+
+
+@setting_options(leave_out=("workers", "resume"))
+@studies.command()
+@_where
+@click.option("--workers", default=2, show_default=True, help="processes; each runs one trial at a time")
+@click.option("--vary", default="", help="values in place of the study's, or more: 'delta=0.01,0.02 model=a,b'")
+@click.option("--repeats", default=0, help="runs of each point of a grid; 0 takes the study's own number")
+@click.option("--trials", default=0, help="points that a sampler chooses; 0 takes the study's own number")
+@click.option("--full_grid", type=bool, default=False, help="every combination, where the study has columns")
+def run(*, name: str, storage: str, label: str, workers: int, **options) -> None:
+    """Run study NAME, or what is left of it: the same command goes on with it. Other options hold in every trial."""
+    if workers < 1:
+        raise UserError(f"workers must be at least 1, but got workers={workers}")
+    from studies.engine.launch import launch
+    from studies.engine.plan import Plan
+    from studies.engine.storage import url_of
+
+    choices = {option: options.pop(option) for option in ("vary", "repeats", "trials", "full_grid")}
+    plan = Plan.make(name, options, **choices)
+    launch(url_of(storage, options["folder"]), label or name, plan, options, workers)
+
+
+def _folder(command: Callable) -> Callable:
+    return click.option("--folder", default=Settings.folder, show_default=True, help="where the runs are")(command)
+
+
+def _queue(name: str, storage: str, label: str, folder: str):
+    from studies.engine.queue import Queue
+    from studies.engine.storage import url_of
+
+    if not label:
+        catalogue.load(name)
+    return Queue(url_of(storage, folder), label or name)
+
+
+@studies.command()
+@_where
+@_folder
+def status(**which: str) -> None:
+    """Show how study NAME stands, and what failed."""
+    from studies.engine.progress import Standing
+
+    queue = _queue(**which)
+    results = queue.results()
+    click.echo(f"{queue.label}: {Standing(results).line(workers=1)}")
+    for trial in results.trials:
+        if trial.reason:
+            click.echo(f"trial {trial.number} ({trial.state}), run {trial.run or 'none'}: {trial.reason}")
+
+
+@studies.command()
+@_where
+@_folder
+def stop(**which: str) -> None:
+    """Stop study NAME on every machine within seconds; 'run' goes on with it."""
+    queue = _queue(**which)
+    queue.set("stop", True)
+    click.echo(f"{queue.label}: its workers stop at their next sign of life")
+
+
+@studies.command()
+@_where
+@_folder
+@click.option("--output", type=click.Path(path_type=Path), help="the picture; by default a file of the study's run")
+def plot(output: Path | None, **which: str) -> None:
+    """Draw the figure of study NAME as it stands, also while it is running, and log it to the study's run."""
+    from studies.engine.report import draw
+    from wfn.record import Record
+
+    queue = _queue(**which)
+    here = queue.get("here", {})
+    own = Path(here.get("folder", "")).expanduser() / queue.get("run", "none")
+    if not (own / "record.json").is_file():  # the study's run lies on another machine
+        own = None
+    path = output or (Record(own).files if own else Path()) / f"{queue.label}.png"
+    draw(queue, path)
+    if own and not output and here["tracking"] == "mlflow":
+        from wfn.tracking import Store
+
+        Store(here["experiment"]).attach(Record(own))
+    click.echo(path)
+
+
+@studies.command()
+@_where
+@_folder
+@click.option("--output", type=click.Path(path_type=Path), help="the CSV; standard output by default")
+def export(output: Path | None, **which: str) -> None:
+    """Write the trials of study NAME as CSV: state, run, settings, metrics."""
+    from studies.engine.report import as_csv
+
+    text = as_csv(_queue(**which).results())
+    if output:
+        try:
+            output.write_text(text)
+        except OSError as error:
+            raise UserError(f"cannot write {output} ({error.strerror})") from error
+    else:
+        click.echo(text, nl=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line (by default the process's); return the exit status."""
+    return exit_status(studies, arguments, "by the same command")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

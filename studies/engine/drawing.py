@@ -1,0 +1,55 @@
+"""Figures of studies: readable in grey and without telling colours apart, by markers, lines and hatches."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from studies import Trial
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+GREYS = ("0", "0.35", "0.6", "0.2", "0.5", "0.75")
+HATCHES = ("", "//", "..", "xx")
+
+
+@contextmanager
+def figure(rows: int, columns: int, path: Path, *, width: float = 3.6, height: float = 3, **options) -> Iterator:
+    """Rows of axes, written whole to ``path`` when done; opens no window and leaves pyplot's state alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=150)
+    FigureCanvasAgg(drawing)
+    yield drawing.subplots(rows, columns, squeeze=False, **options)
+    partial = path.with_name(f".{path.name}")
+    drawing.savefig(partial, format=path.suffix.removeprefix("."))
+    partial.replace(path)
+
+
+def mean_and_half_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The mean, and half of its 95 % interval by Student's t; 0 for a single value, which tells of no spread."""
+    from statistics import fmean, stdev
+
+    from scipy.stats import t
+
+    n = len(values)
+    return fmean(values), float(t.ppf(0.975, n - 1)) * stdev(values) / n**0.5 if n > 1 else 0.0
+
+
+def draw_means(ax, trials: Sequence[Trial], setting: str, outcome: str, *, join: bool) -> None:
+    """Mean and 95 % interval of ``outcome`` over the trials of each value of ``setting``, joined by a line or not."""
+    values = sorted({trial.settings[setting] for trial in trials}, reverse=not join)
+    numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    means = [
+        mean_and_half_interval([t.metrics[outcome] for t in trials if t.settings[setting] == value]) for value in values
+    ]
+    ax.errorbar(
+        values if numeric else [str(value) for value in values],
+        [mean for mean, _ in means],
+        [half for _, half in means],
+        marker="o", linestyle="-" if join else "none", color="0.1", capsize=4,
+    )  # fmt: skip
+    if numeric:
+        ax.set_xticks(values, [f"{value:g}" for value in values], rotation=45)
+    if not join:
+        ax.margins(x=0.5)

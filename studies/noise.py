@@ -1,0 +1,118 @@
+"""Is noise relative to each weight better tolerated than noise of the same mean size for all? (the paper's Figure 2)
+
+Varied: ``noise``, relative or absolute, and ``beta``, its scale (the paper prints no values). In a trial each layer in
+turn gets noise while the others keep their weights, and the change of top-1 on the test images is measured.
+Fixed: the network and its data; nothing is trained or fixed. Nuisance: ``noise_seed``. Nothing is pruned.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studies import MAXIMISE, Grid, Results, Study
+from wfn.errors import UserError, unknown_name
+from wfn.settings import Settings
+
+if TYPE_CHECKING:  # it would import torch
+    from wfn.record import Record
+
+NOISES = ("relative", "absolute")
+
+
+@dataclass(frozen=True)
+class NoiseSettings(Settings):
+    """The settings of a run, of which those of training have no effect, and those of the noise."""
+
+    noise: str = "relative"
+    beta: float = 0.1
+    noise_seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a value that cannot work."""
+        super().__post_init__()
+        if self.noise not in NOISES:
+            raise unknown_name("noise", self.noise, NOISES)
+        if not self.beta >= 0:
+            raise UserError(f"beta must be 0 or more, but got beta={self.beta}")
+
+
+def measure(settings: NoiseSettings, record: "Record", written: Callable[[], None]) -> None:
+    """Log ``top1_change_layer_01``, ... (percentage points) and their mean; layers that are logged are not done again.
+
+    Layers are the weights with two axes or more, in the order in which the network uses them. The same ``noise_seed``
+    gives both kinds of noise the same epsilon.
+    """
+    import torch
+
+    from wfn.subject import prepare
+    from wfn.training import evaluate
+
+    subject = prepare(settings, print)
+    parameters = dict(subject.model.named_parameters())
+    layers = [parameters[name] for name in subject.forward_pass.order if parameters[name].dim() > 1]
+    known = {line["key"]: line["value"] for line in record.metrics_from(0)}
+
+    def top1() -> float:
+        return evaluate(subject.model, subject.data.test, subject.device).top1
+
+    before = known.get("baseline_top1")
+    if before is None:
+        before = top1()
+        record.log({"baseline_top1": before}, step=0)
+    changes = []
+    for number, weight in enumerate(layers, 1):
+        key = f"top1_change_layer_{number:02}"
+        if key not in known:
+            generator = torch.Generator().manual_seed(1000 * settings.noise_seed + number)
+            clean = weight.detach().clone()
+            epsilon = torch.randn(weight.shape, generator=generator).to(weight.device)
+            with torch.no_grad():
+                weight.add_(noise(clean, epsilon, settings.beta, settings.noise))
+            known[key] = top1() - before
+            with torch.no_grad():
+                weight.copy_(clean)
+            record.log({key: known[key]}, step=number)
+            written()
+        changes.append(known[key])
+    record.log({"mean_top1_change": sum(changes) / len(changes)}, step=len(layers))
+
+
+def noise(weight, epsilon, beta: float, kind: str):
+    """``beta |w_i| epsilon_i`` or ``beta mean|w| epsilon_i`` (section 1), for a layer's ``weight``, of its shape."""
+    scale = weight.abs() if kind == "relative" else weight.abs().mean()
+    return beta * scale * epsilon
+
+
+def draw(results: Results, path: Path) -> None:
+    """The change of top-1 against the layer, relative beside absolute, a panel for each beta; 95 % intervals shaded."""
+    from studies.engine.drawing import GREYS, LINES, MARKERS, figure, mean_and_half_interval
+
+    betas = sorted({trial.settings["beta"] for trial in results.complete})
+    with figure(1, len(betas), path, sharey=True) as axes:
+        for ax, beta in zip(axes[0], betas, strict=True):
+            for kind, marker, line, grey in zip(NOISES, MARKERS, LINES, GREYS, strict=False):
+                wanted = {"beta": beta, "noise": kind}
+                trials = [t.metrics for t in results.complete if wanted.items() <= t.settings.items()]
+                if not trials:
+                    continue
+                keys = sorted(key for key in trials[0] if key.startswith("top1_change_layer_"))
+                numbers = range(1, len(keys) + 1)
+                points = [mean_and_half_interval([metrics[key] for metrics in trials]) for key in keys]
+                ax.plot(numbers, [mean for mean, _ in points], marker + line, color=grey, label=kind, markersize=4)
+                edges = [[mean + sign * half for mean, half in points] for sign in (-1, 1)]
+                ax.fill_between(numbers, *edges, color=grey, alpha=0.25, linewidth=0)
+            ax.set(title=f"β = {beta:g}", xlabel="layer")
+        axes[0][0].set_ylabel("change of top-1 (points)")
+        axes[0][0].legend()
+
+
+STUDY = Study(
+    varied=Grid({"noise": NOISES, "beta": (0.1, 0.25, 0.5, 1.0)}),
+    objectives={"mean_top1_change": MAXIMISE},
+    draw=draw,
+    repeats=5,
+    nuisance="noise_seed",
+    settings=NoiseSettings,
+    run=measure,
+)

@@ -1,0 +1,117 @@
+"""The rules that judge the paper's claims, on rows made by hand."""
+
+import made_up_runs
+import pytest
+
+from reports import judging
+from reports.claims import claims
+from reports.evidence import Evidence
+from reports.report import distinct
+from reports.runs import read_folder
+
+@pytest.fixture
+def evidence(tmp_path):
+    """A function that reads what was made in a folder of the test's own."""
+    return lambda: Evidence(distinct(read_folder(tmp_path)))
+
+
+def verdict(evidence, words):
+    claim = next(claim for claim in claims() if words in claim.text)
+    return claim.verdict(evidence)
+
+
+@pytest.mark.parametrize(
+    ("top1", "expected"), [(92.6, "reproduced"), (92.5, "reproduced"), (92.2, "partly"), (92.19, "not")]
+)
+def test_lossless_at_00075_is_no_loss_or_at_most_the_prints_own(tmp_path, evidence, top1, expected):
+    made_up_runs.weight_fixing(tmp_path, 1, top1=top1)
+    found = verdict(evidence(), "δ = 0.0075")
+    assert found.verdict == expected
+    assert f"92.50 → {top1:.2f}" in found.ours and "resnet20 on cifar10" in found.ours
+    assert [run.short_id for run in found.runs] == ["10000000"]
+
+
+def test_lossless_at_001_allows_what_the_print_loses_there(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01, top1=91.8)
+    assert verdict(evidence(), "δ = 0.01").verdict == "partly"
+    assert verdict(evidence(), "δ = 0.0075").verdict == "not tested"
+
+
+@pytest.mark.parametrize(("unique", "expected"), [(2300, "reproduced"), (2200, "partly"), (349, "partly"), (340, "not")])
+def test_unique_values_are_judged_by_headline_and_table(tmp_path, evidence, unique, expected):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01, unique_params=40)
+    made_up_runs.apot(tmp_path, 2, unique_params=unique)
+    assert verdict(evidence(), "Many times fewer unique").verdict == expected
+
+
+@pytest.mark.parametrize(("bits", "expected"), [(8.1, "reproduced"), (5.0, "partly"), (4.2, "not")])
+def test_entropy_is_judged_without_zeros(tmp_path, evidence, bits, expected):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01)
+    made_up_runs.apot(tmp_path, 2, entropy_nonzero_bits=bits)
+    assert verdict(evidence(), "Lower weight-space entropy").verdict == expected
+
+
+def test_rep_mixed_by_eq_5_is_partly_reproduced_where_it_is_less(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01)
+    made_up_runs.apot(tmp_path, 2)
+    found = verdict(evidence(), "Rep_Mixed")
+    assert (found.verdict, found.ours.split(" times")[0]) == ("partly", "2")
+
+
+def test_inner_entropy_is_judged_as_soon_as_it_is_measured(tmp_path, evidence):
+    fixed, apot = made_up_runs.weight_fixing(tmp_path, 1, delta=0.01), made_up_runs.apot(tmp_path, 2)
+    assert verdict(evidence(), "Half the entropy").verdict == "not tested"
+    fixed.log({"entropy_nonzero_bits_no_bn_fl": 3.0}, step=10)
+    apot.log({"entropy_nonzero_bits_no_bn_fl": 6.0}, step=0)
+    assert verdict(evidence(), "Half the entropy").verdict == "reproduced"
+
+
+def test_without_apot_nothing_is_compared_with_it(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1)
+    found = verdict(evidence(), "Many times fewer unique")
+    assert (found.verdict, found.ours, found.runs) == (
+        "not tested", "not tested: needs APoT (3 bit) and WFN on the same network", (),
+    )  # fmt: skip
+
+
+def test_orders_count_zero_as_order_1_and_are_those_of_the_least_delta(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01)
+    one, two = verdict(evidence(), "of order 1"), verdict(evidence(), "of order 2")
+    assert (one.verdict, one.ours) == ("reproduced", "80.0 % (δ = 0.01; resnet20 on cifar10)")
+    assert (two.verdict, two.ours[:6]) == ("reproduced", "98.0 %")
+
+
+@pytest.mark.parametrize(
+    ("of_small", "expected"),
+    [
+        (lambda t: 2 * t if t < 8 else 4 * t, "reproduced"),
+        (lambda t: 4 * t, "partly"),
+        (lambda t: t, "not"),
+    ],
+)
+def test_centres_of_a_small_delta_come_late(tmp_path, evidence, of_small, expected):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.0075, centres=of_small)
+    assert verdict(evidence(), "smaller δ").verdict == "not tested"
+    made_up_runs.weight_fixing(tmp_path, 2, delta=0.015)
+    assert verdict(evidence(), "smaller δ").verdict == expected
+
+
+@pytest.mark.parametrize(("at_half", "expected"), [(-7.0, "reproduced"), (-1.0, "partly")])
+def test_relative_noise_is_better_at_every_beta_or_at_some(tmp_path, evidence, at_half, expected):
+    for number, trial in enumerate([("relative", 0.1, -0.1), ("absolute", 0.1, -0.4), ("relative", 0.5, -2.0)], 1):
+        made_up_runs.noise(tmp_path, number, *trial)
+    made_up_runs.noise(tmp_path, 4, "absolute", 0.5, at_half)
+    assert verdict(evidence(), "Relative noise").verdict == expected
+
+
+def test_relative_noise_needs_both_kinds(tmp_path, evidence):
+    made_up_runs.noise(tmp_path, 1, "relative", 0.1, -0.1)
+    assert verdict(evidence(), "Relative noise").verdict == "not tested"
+
+
+def test_networks_that_disagree_make_it_partly(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, top1=92.6)
+    made_up_runs.weight_fixing(tmp_path, 2, top1=90.0, model="small_resnet")
+    found = verdict(evidence(), "δ = 0.0075")
+    assert found.verdict == judging.PARTLY
+    assert "resnet20 on cifar10" in found.ours and "small_resnet on cifar10" in found.ours

@@ -1,0 +1,159 @@
+"""A network that the authors of APoT (Li, Dong & Wang, ICLR 2020) released, as a method."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from wfn.additive_powers import ActivationQuantiser, Projection, quantise_to_8_bits, quantise_weight
+from wfn.counted_weights import counted_weights
+from wfn.data import as_data
+from wfn.errors import UserError
+from wfn.method import Observe, Quantised, ignore
+from wfn.training import evaluate
+
+BIT_WIDTHS = (2, 3, 4, 5)
+ENTRIES = ("state_dict", "model")  # where a save keeps the network's tensors
+WEIGHT_CLIPS = ("weight_quant.wgt_alpha", "weight_alpha")  # in the CIFAR-10 saves, in the ImageNet saves
+ACTIVATION_CLIP = "act_alpha"
+
+
+@dataclass(frozen=True)
+class ApotSave:
+    """The quantised network in a save of theirs, CIFAR-10 or ImageNet.
+
+    The convolutions in between are quantised, weights and what enters them; the weights of the first and the last layer
+    have 8 bits; biases and batch-norm are float.
+
+    Attributes:
+        save: the file.
+        bits: the bit width that it was trained for, which the file does not tell.
+        quantise_activations: compute as it was trained to; otherwise only the weights are quantised.
+    """
+
+    save: str
+    bits: int
+    quantise_activations: bool = True
+
+    iterations: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a bit width that was not released, or where there is no such file."""
+        if self.bits not in BIT_WIDTHS:
+            widths = ", ".join(map(str, BIT_WIDTHS))
+            raise UserError(f"bits must be one of {widths}, as the save was trained for, but got bits={self.bits}")
+        if not Path(self.save).expanduser().is_file():
+            raise UserError(f"save must be a file that the APoT authors released, but there is no file {self.save!r}")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Put the save's tensors into ``model``, in place, the weights as the values that it really computes with.
+
+        Where activations are quantised as well, forward pre-hooks see to it, and the accuracy without them is measured
+        here, on the test images: ``scores`` holds ``top1_float_activations``, ``top5_...`` and ``loss_...``.
+
+        Args:
+            model: a network of the save's shape; its own weights do not matter.
+            data: what :func:`wfn.data.as_data` takes; only its test images are used here.
+            observe: told of nothing.
+            checkpoint: not needed.
+
+        Raises:
+            UserError: the file is not such a save, or does not fit ``model``; it holds NaN or infinity; it cannot be of
+                ``bits`` bits.
+        """
+        data = as_data(data)
+        tensors = _read(Path(self.save).expanduser())
+        clips = {name: tensors.pop(name) for name in list(tensors) if name.endswith((*WEIGHT_CLIPS, ACTIVATION_CLIP))}
+        self._check_fit(model, tensors)
+        model.load_state_dict(tensors, strict=False)  # strict but for num_batches_tracked, which may be missing
+        layers = self._quantised_layers(model, clips)
+        with torch.no_grad():
+            for name, layer in _weighted(model).items():
+                layer.weight.copy_(self._quantised(name, layer.weight, layers.get(name)))
+        weights = counted_weights(model.eval(), data)
+        weights.release()
+        scores = {}
+        if self.quantise_activations:
+            score = evaluate(model, data.test, weights.values.device)
+            scores = {f"{name}_float_activations": value for name, value in asdict(score).items()}
+            projection = Projection(self.bits, weights.values.device)
+            for name, (_, clip) in layers.items():
+                model.get_submodule(name).register_forward_pre_hook(ActivationQuantiser(clip, projection))
+        return Quantised(model, weights.named(), scores=scores)
+
+    def _check_fit(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        expected, given = _shapes(model.state_dict()), _shapes(tensors)
+        if odd := sorted(expected.items() ^ given.items()):
+            name = odd[0][0]
+            raise self._unfit(
+                f"{name} is {given.get(name, 'missing')} and should be {expected.get(name, 'absent')}"
+                f" ({len({name for name, _ in odd})} tensors differ); choose the model that it was made for"
+            )
+
+    def _quantised_layers(self, model: nn.Module, clips: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
+        """Name of each layer in between -> its clipping thresholds, for weights and for activations."""
+        if not clips:
+            raise self._unfit("it holds no clipping thresholds: a float network is given as weights, not as save")
+        between = list(_weighted(model))[1:-1]
+        for weight_clip in WEIGHT_CLIPS:
+            names = {layer: (f"{layer}.{weight_clip}", f"{layer}.{ACTIVATION_CLIP}") for layer in between}
+            if clips.keys() == {name for pair in names.values() for name in pair}:
+                return {layer: (self._clip(clips, w), self._clip(clips, a)) for layer, (w, a) in names.items()}
+        raise self._unfit(
+            f"it must hold two clipping thresholds, {ACTIVATION_CLIP} and {' or '.join(WEIGHT_CLIPS)}, for each layer "
+            f"between the first and the last, and for no other, but holds {', '.join(sorted(clips)[:2])}, ..."
+        )
+
+    def _clip(self, clips: Mapping[str, Tensor], name: str) -> float:
+        if clips[name].numel() != 1 or not clips[name] > 0:
+            raise self._unfit(f"the clipping threshold {name} must be one number above 0; use a sound save")
+        return clips[name].item()
+
+    def _quantised(self, name: str, latent: Tensor, clips: tuple[float, float] | None) -> Tensor:
+        if clips is None:
+            return quantise_to_8_bits(latent)
+        most, found = 2**self.bits - 1, latent.unique().numel()
+        if found == 1:
+            raise self._unfit(f"all of {name}.weight is one value, which cannot be normalised; use a sound save")
+        are_levels = found < min(2 ** max(BIT_WIDTHS), latent.numel() / 2)  # trained floats hardly ever repeat
+        if are_levels and found > most:
+            raise self._unfit(
+                f"{name}.weight holds {found} distinct values, {self.bits} bits allow {most}; give a larger bits"
+            )
+        return quantise_weight(latent, clips[0], self.bits)
+
+    def _unfit(self, problem: str) -> UserError:
+        return UserError(f"save {self.save!r} does not fit: {problem}")
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of the save at ``path``, by the names of their layers."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or foreign file can fail anywhere in the unpickler
+        raise UserError(f"save {str(path)!r} could not be read: it must be a file of tensors by torch.save") from error
+    entries = [content.get(entry) for entry in ENTRIES] if isinstance(content, Mapping) else []
+    for tensors in entries:
+        if isinstance(tensors, Mapping) and tensors and all(isinstance(value, Tensor) for value in tensors.values()):
+            break
+    else:
+        entries = " or ".join(ENTRIES)
+        raise UserError(f"save {str(path)!r} holds no tensors under {entries}: use a save as it was released")
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise UserError(f"save {str(path)!r} holds NaN or infinity in {name}: use a sound save")
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
+
+
+def _weighted(model: nn.Module) -> dict[str, nn.Module]:
+    """The convolutions and linear layers by name: the first layer first, the last one last."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in tensors.items() if not name.endswith("num_batches_tracked")}

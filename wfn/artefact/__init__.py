@@ -1,0 +1,19 @@
+"""The compressed file: a fixed network as one file, which gives back every tensor bit for bit.
+
+Four sections stand in a container (:mod:`wfn.artefact.container`) with a version and a checksum:
+
+- header: names and shapes of the counted weights, which other names share them, what the file is about (JSON, zlib);
+- codebook: every distinct value as a signed sum of powers of two, and how often it occurs (zlib);
+- coded weights: which value each weight has, under an ANS code for exactly those frequencies;
+- other tensors: running statistics, buffers and parameters that are not counted (safetensors, zlib).
+
+Reading trusts nothing: a right checksum does not make a file honest. Sizes are bounded before memory is taken, and
+nothing in a file is ever executed.
+"""
+
+from wfn.artefact.codebook import MOST_VALUES, TooManyValuesError
+from wfn.artefact.contents import Contents, describe, inspect
+from wfn.artefact.reading import load
+from wfn.artefact.writing import save
+
+__all__ = ["MOST_VALUES", "Contents", "TooManyValuesError", "describe", "inspect", "load", "save"]

@@ -1,0 +1,119 @@
+"""The codebook section: distinct values as sums of powers of two, and how often each occurs.
+
+Columns of numbers, little-endian, one after another: how many values (u32); the terms of each (u8, or RAW for a value
+that is not a short sum); of all terms 2 exponent + (1 where subtracted) (i16); the raw values (f32); the counts (u64,
+all lowest bytes first).
+"""
+
+from itertools import pairwise
+from math import ldexp
+
+import numpy as np
+
+from wfn.artefact.container import deflate, inflate
+from wfn.codebook import powers_of_two
+from wfn.errors import UserError
+
+MOST_VALUES = 1 << 16
+_MOST_TERMS = 4  # more of them would take more room than the float32 itself
+_RAW = 255
+_MOST_BYTES = 4 + MOST_VALUES * (1 + 2 * _MOST_TERMS + 8)
+
+
+class TooManyValuesError(UserError):
+    """The weights are not fixed: a codebook of all their values would be no codebook."""
+
+
+def pack_codebook(values: np.ndarray, counts: np.ndarray) -> bytes:
+    """Write distinct finite ``values`` (float32 [V]) and their ``counts`` (int64 [V]).
+
+    Raises:
+        TooManyValuesError: V exceeds :data:`MOST_VALUES`.
+    """
+    if len(values) > MOST_VALUES:
+        raise TooManyValuesError(
+            f"the weights take {len(values):,} distinct values, and a codebook holds at most {MOST_VALUES:,}: "
+            "fix the network first"
+        )
+    sums = [_terms(value) for value in values]
+    raw = values[[terms is None for terms in sums]]
+    columns = (
+        np.array([len(values)], "<u4"),
+        np.array([_RAW if terms is None else len(terms) for terms in sums], "u1"),
+        np.array([term for terms in sums for term in terms or ()], "<i2"),
+        raw.astype("<f4"),
+        counts.astype("<u8").view("u1").reshape(-1, 8).T,
+    )
+    return deflate(b"".join(column.tobytes() for column in columns))
+
+
+def unpack_codebook(section: bytes) -> tuple[np.ndarray, list[int]]:
+    """Read what :func:`pack_codebook` wrote: values, float32 [V], and counts, a list of V positive integers.
+
+    Raises:
+        ValueError: it is not what :func:`pack_codebook` writes.
+    """
+    columns = _Columns(inflate("codebook", section, _MOST_BYTES))
+    (size,) = columns.take("<u4", 1).tolist()
+    kinds = columns.take("u1", size)
+    is_raw = kinds == _RAW
+    if (kinds[~is_raw] > _MOST_TERMS).any():
+        raise ValueError(f"its codebook has a value of {kinds[~is_raw].max()} terms, and {_MOST_TERMS} is the most")
+    lengths = np.where(is_raw, 0, kinds).astype(np.int64)
+    terms = columns.take("<i2", int(lengths.sum())).tolist()
+    ends = np.cumsum(lengths).tolist()
+    sums = np.array([_sum(terms[start:end]) for start, end in pairwise([0, *ends])], np.float64)
+    with np.errstate(over="ignore"):
+        values = sums.astype(np.float32)
+    if (values != sums).any():
+        raise ValueError("its codebook has a sum of powers of two that no float32 is")
+    values[is_raw] = columns.take("<f4", int(is_raw.sum()))
+    counts = columns.take("u1", 8 * size).reshape(8, -1).T.copy().view("<u8").ravel().tolist()
+    columns.end()
+    if not np.isfinite(values).all() or len(np.unique(values.view(np.uint32))) < size or 0 in counts:
+        raise ValueError("its codebook is not one of distinct finite values in use")
+    return values, counts
+
+
+def _terms(value: np.float32) -> list[int] | None:
+    """The signed powers of two that sum to ``value`` (its non-adjacent form), packed; None where they are too many."""
+    if powers_of_two(value) > _MOST_TERMS or (value == 0 and np.signbit(value)):
+        return None
+    numerator, denominator = float(value).as_integer_ratio()
+    exponent, terms = 1 - denominator.bit_length(), []
+    while numerator:
+        if numerator & 1:
+            digit = 2 - (numerator & 3)
+            terms.append(2 * exponent + (digit < 0))
+            numerator -= digit
+        numerator >>= 1
+        exponent += 1
+    return terms
+
+
+def _sum(terms: list[int]) -> float:
+    if any(not -149 <= term >> 1 <= 128 for term in terms):
+        raise ValueError("its codebook has a power of two that no float32 is made of")
+    lowest = min((term >> 1 for term in terms), default=0)
+    significand = sum((-1) ** (term & 1) << ((term >> 1) - lowest) for term in terms)
+    if significand.bit_length() > 24:
+        raise ValueError("its codebook has a sum of powers of two that no float32 is")
+    return ldexp(significand, lowest)
+
+
+class _Columns:
+    """Numbers read from bytes, one column after another."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._start = content, 0
+
+    def take(self, dtype: str, size: int) -> np.ndarray:
+        end = self._start + np.dtype(dtype).itemsize * size
+        if end > len(self._content):
+            raise ValueError("its codebook ends early")
+        start, self._start = self._start, end
+        return np.frombuffer(self._content[start:end], dtype)
+
+    def end(self) -> None:
+        if self._start != len(self._content):
+            raise ValueError("its codebook does not end where it should")

@@ -1,0 +1,119 @@
+"""Sections of bytes in one file, under a version and a checksum.
+
+Layout, little-endian: 6 bytes of magic, version (u16), the length of each section (u64), the sections, and 16 bytes of
+BLAKE2b over all that stands before them.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from wfn.errors import UserError
+
+VERSION = 1
+_MAGIC = b"\x89WFN\r\n"
+_PREFIX = struct.Struct("<6sH")
+_LENGTHS = struct.Struct("<4Q")
+_CHECKSUM_BYTES = 16
+FRAME_BYTES = _PREFIX.size + _LENGTHS.size + _CHECKSUM_BYTES  # of a file, beside its sections
+
+
+@dataclass(frozen=True)
+class Sections:
+    """What a file holds, in this order; all but ``coded`` is deflated (:func:`deflate`)."""
+
+    header: bytes
+    codebook: bytes
+    coded: bytes
+    others: bytes
+
+
+def wrap(sections: Sections) -> bytes:
+    """The file that holds ``sections``."""
+    parts = astuple(sections)
+    content = b"".join((_PREFIX.pack(_MAGIC, VERSION), _LENGTHS.pack(*map(len, parts)), *parts))
+    return content + _checksum(content)
+
+
+def unwrap(content: bytes) -> Sections:
+    """The sections of a file, from :func:`reading`.
+
+    Raises:
+        ValueError: it is truncated or damaged.
+    """
+    body, checksum = memoryview(content)[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+    if len(content) < FRAME_BYTES or _checksum(body) != checksum:
+        raise ValueError("it is truncated or damaged (its checksum is wrong): get it anew")
+    lengths = _LENGTHS.unpack_from(body, _PREFIX.size)
+    if sum(lengths) != len(content) - FRAME_BYTES:
+        raise ValueError(f"its sections do not fill it (they claim {sum(lengths)} bytes of {len(content)})")
+    parts, start = [], _PREFIX.size + _LENGTHS.size
+    for length in lengths:
+        parts.append(bytes(body[start : start + length]))
+        start += length
+    return Sections(*parts)
+
+
+def room(content: Sections | bytes) -> int:
+    """How many bytes of tensors a file may unfold to, so that a small one cannot exhaust the memory.
+
+    64 MiB, and 1 KiB for each byte of the file, which is about what deflate can reach, and 1/32 bit a weight.
+    """
+    size = len(content) if isinstance(content, bytes) else FRAME_BYTES + sum(map(len, astuple(content)))
+    return (1 << 26) + (size << 10)
+
+
+def deflate(content: bytes) -> bytes:
+    """Compress by zlib."""
+    return zlib.compress(content, 9)
+
+
+def inflate(section: str, content: bytes, limit: int) -> bytes:
+    """Undo :func:`deflate`.
+
+    Raises:
+        ValueError: ``section`` is not one whole zlib stream, or unfolds to more than ``limit`` bytes.
+    """
+    stream = zlib.decompressobj()
+    try:
+        result = stream.decompress(content, limit + 1)
+    except zlib.error as error:
+        raise ValueError(f"its {section} is not sound ({error})") from error
+    if len(result) > limit:
+        raise ValueError(f"its {section} unfolds to more than the {limit} bytes that are allowed")
+    if not stream.eof or stream.unused_data:
+        raise ValueError(f"its {section} is not one whole zlib stream")
+    return result
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[bytes]:
+    """Give the bytes of ``path``; turn what is wrong with them into one :class:`UserError` that names the file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_PREFIX.size)
+            _check_prefix(start)
+            content = start + file.read()
+        yield content
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror or error}): give a compressed network") from error
+    except (ValueError, SafetensorError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
+def _check_prefix(start: bytes) -> None:
+    if len(start) < _PREFIX.size or not start.startswith(_MAGIC):
+        raise ValueError("it is not a compressed network of ours: give a file written by 'wfn export'")
+    _, version = _PREFIX.unpack(start)
+    if version != VERSION:
+        raise ValueError(f"it has format version {version}, and this program reads {VERSION}: update wfn")
+
+
+def _checksum(content: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=_CHECKSUM_BYTES).digest()

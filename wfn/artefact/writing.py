@@ -1,0 +1,88 @@
+"""A fixed network into a compressed file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from wfn.artefact.codebook import pack_codebook
+from wfn.artefact.container import Sections, deflate, room, wrap
+from wfn.artefact.entropy_code import encode
+from wfn.artefact.header import Header, pack_header
+from wfn.checkpoint import write_atomically
+from wfn.data.fingerprint import fingerprint
+from wfn.errors import UserError
+
+
+def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapping[str, str]) -> int:
+    """Write a fixed network to ``path``, whole or not at all.
+
+    Args:
+        path: where to; what stood there is replaced.
+        weights: the counted weights by name, float32 of any shape, as in :attr:`wfn.method.Quantised.weights`.
+        state: the network's whole ``state_dict``. A counted weight is written as ``weights`` has it. A tensor here that
+            has the very bits of a counted one (a shared parameter) is written once.
+        about: anything that people should know of the file.
+
+    Returns:
+        the size of the file on disk, bytes: ``artefact_bytes``.
+
+    Raises:
+        TooManyValuesError: the weights have more than :data:`wfn.artefact.MOST_VALUES` distinct values.
+        UserError: ``weights`` do not fit ``state``, or are not finite float32; the file cannot be written.
+    """
+    arrays = {name: _counted(name, tensor, state) for name, tensor in weights.items()}
+    shared = _shared(weights, state)
+    others = {name: tensor for name, tensor in state.items() if name not in weights and name not in shared}
+    header = Header({name: array.shape for name, array in arrays.items()}, shared, about)
+    if not header.weights:
+        raise UserError("there are no weights to write: expected at least one parameter that the forward pass uses")
+    bits = np.concatenate([array.reshape(-1).view(np.uint32) for array in arrays.values()])
+    values, symbols, counts = np.unique(bits, return_inverse=True, return_counts=True)
+    sections = Sections(
+        header=pack_header(header),
+        codebook=pack_codebook(values.view(np.float32), counts),
+        coded=encode(symbols.astype(np.int32), counts.tolist()),
+        others=deflate(_packed(others)),
+    )
+    if header.tensor_bytes > room(sections):
+        raise UserError(f"{header.weights:,} weights with so few different values among them would not be read again")
+    content = wrap(sections)
+    try:
+        write_atomically(Path(path), content)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror or error}): name another place, or make room") from error
+    return len(content)
+
+
+def _counted(name: str, tensor: Tensor, state: Mapping[str, Tensor]) -> np.ndarray:
+    if name not in state or state[name].shape != tensor.shape:
+        there = f"one of shape {tuple(state[name].shape)}" if name in state else "none"
+        raise UserError(f"weight {name!r} of shape {tuple(tensor.shape)} must be in the state_dict, which has {there}")
+    if tensor.dtype != torch.float32:
+        raise UserError(f"weight {name!r} is {tensor.dtype}: expected torch.float32, convert it first")
+    if not torch.isfinite(tensor).all():
+        raise UserError(f"weight {name!r} holds NaN or infinity: weights must be finite, check how it was trained")
+    return tensor.detach().cpu().contiguous().numpy()
+
+
+def _shared(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Further name -> the counted weight that it is another name of, as far as their bits tell."""
+    shapes = {tensor.shape for tensor in weights.values()}
+    owner = {fingerprint([state[name]]): name for name in weights}
+    candidates = (name for name in state if name not in weights and getattr(state[name], "shape", None) in shapes)
+    prints = {name: fingerprint([state[name]]) for name in candidates}
+    return {name: owner[found] for name, found in prints.items() if found in owner}
+
+
+def _packed(tensors: Mapping[str, Tensor]) -> bytes:
+    try:
+        plain = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+        own = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in plain.items()}
+        return safetensors.torch.save(own)
+    except (SafetensorError, AttributeError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"the state_dict must hold plain tensors alone ({error})") from error

@@ -1,0 +1,56 @@
+"""Rounding to powers of two, without any training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from wfn.centres import round_to_powers_of_two
+from wfn.counted_weights import counted_weights
+from wfn.data import as_data
+from wfn.errors import UserError
+from wfn.method import Observe, Quantised, ignore
+
+
+@dataclass(frozen=True)
+class PowerOfTwoRounding:
+    """Every weight becomes the power of two, of its sign, that is nearest in the log domain: ``2^round(log2 |w|)``.
+
+    First layer, last layer, batch-norm and biases are rounded as all others are.
+
+    Attributes:
+        threshold: weights of lesser magnitude become zero.
+    """
+
+    threshold: float = 2.0**-7
+
+    iterations: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a threshold that cannot work."""
+        if not 1e-30 <= self.threshold <= 1e8:
+            raise UserError(f"threshold must be from 1e-30 to 1e8, but got threshold={self.threshold}")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Round every counted weight of ``model``, in place; nothing is told, and ``checkpoint`` is not needed.
+
+        Raises:
+            UserError: the network does not fit the data, or its weights are not finite float32.
+        """
+        weights = counted_weights(model, as_data(data))
+        weights.values.data.copy_(torch.from_numpy(self._rounded(weights.values.data.cpu().numpy())))
+        weights.release()
+        return Quantised(model.eval(), weights.named())
+
+    def _rounded(self, values: np.ndarray) -> np.ndarray:
+        kept = np.abs(values) >= self.threshold
+        magnitudes = np.abs(values[kept]).astype(np.float64)
+        rounded = np.zeros_like(values)
+        powers = round_to_powers_of_two(magnitudes, order=1, delta=1.0, threshold=self.threshold)
+        rounded[kept] = np.copysign(powers, values[kept])
+        return rounded

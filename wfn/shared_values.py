@@ -1,0 +1,49 @@
+"""What a training step of weight sharing does with the gradients: sum them over the weights that share a value."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wfn.parameters import FlatWeights
+
+
+class SharedValues:
+    """The values that the weights share, and a step of Adam on them.
+
+    Source: Deep Compression (Han, Mao & Dally, ICLR 2016), section 3.3: the gradient of a shared value is the sum of
+    the gradients of the weights that have it. Its norm over the shared values is clipped.
+
+    Attributes:
+        values: float32 [k], the shared values, with their gradient.
+        optimiser: Adam without weight decay, on ``values``.
+
+    Args:
+        weights: the network's weights; each takes its shared value at once.
+        centres: float32 [k], where the shared values start.
+        assignment: int32 [n], for each weight the index of its value.
+        learning_rate: of Adam.
+        clip_norm: largest norm of the gradient.
+    """
+
+    def __init__(
+        self, weights: FlatWeights, centres: np.ndarray, assignment: np.ndarray, learning_rate: float, clip_norm: float
+    ) -> None:
+        device = weights.values.device
+        self._weights, self._clip_norm = weights, clip_norm
+        self._assignment = torch.from_numpy(assignment).to(device, torch.int64)
+        self.values = nn.Parameter(torch.from_numpy(centres).to(device))
+        self.values.grad = torch.zeros_like(self.values)
+        self.optimiser = torch.optim.Adam([self.values], lr=learning_rate, fused=True)
+        self.hand_out()
+
+    def __call__(self, loss: Tensor) -> None:
+        """Take one step; the gradients of ``loss`` are in ``weights.values.grad``."""
+        gradient = self.values.grad
+        gradient.zero_().index_add_(0, self._assignment, self._weights.values.grad)
+        gradient.mul_((self._clip_norm / (gradient.norm() + 1e-6)).clamp(max=1))
+        self.optimiser.step()
+        self.hand_out()
+
+    def hand_out(self) -> None:
+        """Give every weight its shared value."""
+        torch.index_select(self.values.data, 0, self._assignment, out=self._weights.values.data)
