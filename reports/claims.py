@@ -42,7 +42,6 @@ class Claim:
         )
 
 
-
 def on_each(
     rule: Callable[..., Judgement | None], *arguments: object, **bounds: float
 ) -> Callable[[Evidence], list[Judgement]]:
@@ -87,9 +86,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             "Fewer unique values even without first, last and batch-norm layers",
-            f"{apot['unique_params_no_bn_fl']} / {fixed['unique_params_no_bn_fl']} = {inner_unique:.1f} times (Table "
-            "2), "
-            "called “many times fewer”",
+            f"{apot['unique_params_no_bn_fl']} / {fixed['unique_params_no_bn_fl']} = {inner_unique:.1f} times "
+            "(Table 2), called “many times fewer”",
             f"≥ {inner_unique:.1f} times: reproduced; above 1: partly",
             both,
             on_each(judging.times_less, "unique_params_no_bn_fl", "{:,.0f}", full=round(inner_unique, 1), some=ABOVE_1),
@@ -134,8 +132,7 @@ def _lossless(delta: str) -> Claim:
         f"No accuracy is lost at δ = {delta}",
         ", ".join(f"{before['model']} {before['top1']} → {after['top1']}" for before, after in pairs),
         f"top-1 not below the baseline: reproduced; at most {judging.largest_printed_loss(delta):g} points below, "
-        "which the print "
-        "calls lossless: partly",
+        "which the print calls lossless: partly",
         f"needs a finished run at δ = {delta}",
         on_each(judging.lossless, delta),
     )

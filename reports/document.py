@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+WIDTH = 6.7  # inches, that of the text
+TALLEST = 8.0  # inches that leave room for a caption on the same page
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -86,7 +89,7 @@ class Figure:
     name: str
     caption: str
     draw: Callable[[Any], None] | None = None
-    size: tuple[float, float] = (6.7, 2.2)
+    size: tuple[float, float] = (WIDTH, 2.2)
     missing: str = ""
 
 

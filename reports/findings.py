@@ -78,8 +78,7 @@ def _rep_mixed(evidence: Evidence) -> Finding:
         f"({least['model']}, δ = {least['delta']}) of a float network's bits a use (taken as its entropy) is "
         f"{bits_a_use(least):.2f} bits; {len(impossible)} of the {len(fixed)} WFN rows are below one bit. The authors' "
         "notebook sets the use count of every value that also occurs in a batch-norm layer to 1, which wipes out the "
-        "most "
-        "used values of a network with one codebook.",
+        "most used values of a network with one codebook.",
         f"The same networks of ours under both counts: {ours}." if ours else f"{UNTESTED} no finished run of WFN.",
         runs_of(rows),
     )
@@ -95,8 +94,7 @@ def _entropy(evidence: Evidence) -> Finding:
     return Finding(
         "Zero weights are left out of the entropy.",
         "The notebook drops the zeros (and every downsample layer) before it counts; the text defines the entropy "
-        "over the "
-        "whole network.",
+        "over the whole network.",
         f"Ours: {ours}. Tables here give both." if ours else f"{UNTESTED} no finished run of WFN.",
         runs_of(rows),
     )
@@ -114,9 +112,8 @@ def _unique_values(evidence: Evidence) -> Finding:
     )
     return Finding(
         f"APoT's unique values: {stated:,.0f} in the text, {table:,} in Table 2.",
-        f"The headline “{figures['unique_times_resnet18']:g}x” is {stated:,.0f} / {fixed:.0f} = "
-        f"{stated / fixed:.1f}; with "
-        f"Table 2's figure it would be {table / fixed:.1f}x. APoT leaves batch-norm in float, and ResNet-18 has "
+        f"The headline “{figures['unique_times_resnet18']:g}x” is {stated:,.0f} / {fixed:.0f} = {stated / fixed:.1f}; "
+        f"with Table 2's figure it would be {table / fixed:.1f}x. APoT leaves batch-norm in float, and ResNet-18 has "
         f"{RESNET18_BATCH_NORM:,} batch-norm parameters, so the text's figure is the likelier one.",
         f"Ours: {ours}." if ours else f"{UNTESTED} no finished run of a 3-bit APoT save.",
         runs_of(rows),
@@ -132,18 +129,15 @@ def _sizes_below_entropy(evidence: Evidence) -> Finding:
     ]
     rows = _fixed(evidence, "lzw_bytes", "entropy_bits", "weights")
     ours = "; ".join(
-        f"{row.subject}, δ = {row.delta:g}: {8 * row.mean('lzw_bytes') / row.mean('weights'):.2f} bits a weight "
-        "under LZW, "
-        f"codebook included, at {row.text('entropy_bits')} bits of entropy over all weights"
+        f"{row.subject}, δ = {row.delta:g}: {8 * row.mean('lzw_bytes') / row.mean('weights'):.2f} bits a weight under "
+        f"LZW, codebook included, at {row.text('entropy_bits')} bits of entropy over all weights"
         for row in rows
     )
     return Finding(
         "Printed sizes lie below weights times printed entropy.",
         f"Weights times entropy exceeds the printed model size in {len(below)} of the {len(lines)} compressed rows of "
-        "Table 2. LZW gets there only where weights come in order; entropies that leave out zeros explain it better. "
-        "No LZW code was "
-        "released, "
-        "and the variant is not named.",
+        "Table 2. LZW gets there only where weights follow patterns; entropies without zeros explain it better. No "
+        "LZW code was released, and the variant is not named.",
         f"Ours: {ours}." if ours else f"{UNTESTED} no finished run of WFN.",
         runs_of(rows),
     )
@@ -184,14 +178,11 @@ def _captions() -> Finding:
 
     return Finding(
         "Figure 1's caption mixes settings.",
-        f"For ResNet-34 the {figures['unique_times_resnet34']:g}x is {times(small, 'unique_params'):.1f} at δ = "
-        "0.0075 in "
-        f"Table 2, while ResNet-18's {figures['unique_times_resnet18']:g}x is at δ = 0.01, where ResNet-34 has "
+        f"For ResNet-34 the {figures['unique_times_resnet34']:g}x is {times(small, 'unique_params'):.1f} at δ = 0.0075 "
+        f"in Table 2, while ResNet-18's {figures['unique_times_resnet18']:g}x is at δ = 0.01, where ResNet-34 has "
         f"{times(headline, 'unique_params'):.0f}x. Its {figures['entropy_times_resnet34']:g}x less entropy follows "
-        "from no "
-        f"row: {times(headline, 'entropy_nonzero_bits'):.2f} at δ = 0.01, {times(small, 'entropy_nonzero_bits'):.2f} "
-        "at "
-        "δ = 0.0075.",
+        f"from no row: {times(headline, 'entropy_nonzero_bits'):.2f} at δ = 0.01, "
+        f"{times(small, 'entropy_nonzero_bits'):.2f} at δ = 0.0075.",
         "Figure 1 here names the δ of every bar.",
     )
 
@@ -227,8 +218,8 @@ def _compression_ratios() -> Finding:
     return Finding(
         "Compression ratios and sizes: one row and one unit disagree.",
         f"Table 1's ratios follow from Table 2's sizes but for {wrong}. ResNet-50's float size, "
-        f"{baseline['ResNet-50']} MB, "
-        f"is its {mega:.1f} MB in units of 2²⁰ bytes, while the other two networks are in units of 10⁶.",
+        f"{baseline['ResNet-50']} MB, is its {mega:.1f} MB in units of 2²⁰ bytes, while the other two networks are in "
+        "units of 10⁶.",
         "Here 1 MB is 10⁶ bytes, 1 kB is 10³, and the ratio is float32 bytes of the counted weights over LZW bytes.",
     )
 
@@ -242,8 +233,7 @@ def _left_out(evidence: Evidence) -> Finding:
     return Finding(
         "What the print leaves out.",
         "δ₀, the shares p_t, the temperature of Eq. 4 (1 in print, 0.05 in the released code), the clipping of "
-        "gradients, the "
-        "variant of LZW, the split of the training images and the batch sizes are not given.",
+        "gradients, the variant of LZW, the split of the training images and the batch sizes are not given.",
         f"Ours: {settings}" if runs else f"{UNTESTED} no finished run of WFN.",
         runs,
     )

@@ -44,8 +44,13 @@ def lossless(evidence: Evidence, subject: Subject, delta: str) -> Judgement | No
     if change is None:
         return None
     before = row.mean("top1") - change
-    ours = f"{before:.2f} → {row.text('top1')} ({change:+.2f} points; {subject})"
+    ours = f"{before:.2f} → {row.text('top1')} ({signed(change)} points; {subject})"
     return Judgement(ours, graded(round(change, 9), 0, -largest_printed_loss(delta)), row.runs)
+
+
+def signed(change: float) -> str:
+    """A change with its sign."""
+    return f"{change:+.2f}".replace("-", "−")
 
 
 def graded(value: float, full: float, some: float) -> str:
@@ -96,9 +101,8 @@ def late_centres(evidence: Evidence, subject: Subject) -> Judgement | None:
     last = common[-1]
     early = [small[t] / large[t] for t in common[:-LAST_FEW]]
     text = (
-        f"{small[last]:.0f} against {large[last]:.0f} centres at the end, at most {max(early, default=1):.2f} times "
-        "as many "
-        f"before the last {LAST_FEW} iterations (δ = {found[0].delta:g} against {found[-1].delta:g}; {subject})"
+        f"{small[last]:.0f} against {large[last]:.0f} centres at the end, at most {max(early, default=1):.2f} times as "
+        f"many before the last {LAST_FEW} iterations (δ = {found[0].delta:g} against {found[-1].delta:g}; {subject})"
     )
     more, alike = small[last] > large[last], all(ratio <= ALIKE for ratio in early)
     return Judgement(text, REPRODUCED if more and alike else PARTLY if more else NOT, runs_of([found[0], found[-1]]))
@@ -129,7 +133,10 @@ def relative_noise(evidence: Evidence) -> list[Judgement]:
     if not means:
         return []
     better = [kinds["relative"] > kinds["absolute"] for kinds in means.values()]
-    text = "; ".join(f"β = {b:g}: {k['relative']:+.2f} against {k['absolute']:+.2f} points" for b, k in means.items())
+    text = "; ".join(
+        f"β = {beta:g}: {signed(kinds['relative'])} against {signed(kinds['absolute'])} points"
+        for beta, kinds in means.items()
+    )
     return [Judgement(text, REPRODUCED if all(better) else PARTLY if any(better) else NOT, tuple(runs))]
 
 

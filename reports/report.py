@@ -138,8 +138,7 @@ def _limits(evidence: Evidence) -> str:
     if not any(subject.is_of_the_paper for subject in evidence.subjects):
         limits.append(
             "None of the networks measured here is in the paper's tables, which are of ImageNet: a verdict says "
-            "whether a "
-            "claim holds on the networks named beside it."
+            "whether a claim holds on the networks named beside it."
         )
     if missing := [figure.caption.partition(".")[0] for figure in figures(evidence) if not figure.draw]:
         limits.append(f"Missing, for want of runs: {', '.join(missing)}.")

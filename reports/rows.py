@@ -1,7 +1,9 @@
 """Rows of the tables: runs that differ in nothing but their seed, with mean and deviation."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean, stdev
 
 from reports.methods import Treatment, departures, named, presentation, rank
@@ -106,7 +108,7 @@ def rows(runs: Iterable[Run]) -> list[Row]:
         if is_tabled(run) and run.tags["method"] != "float":
             groups.setdefault(_key(run), []).append(run)
     found = [_row(group) for group in groups.values()] + _baselines(runs)
-    return sorted(found, key=_order)
+    return sorted(_told_apart(found), key=_order)
 
 
 def is_tabled(run: Run) -> bool:
@@ -137,7 +139,23 @@ def _key(run: Run) -> tuple:
     method = run.tags["method"]
     shown = presentation(method)
     in_name = tuple(run.params.get(name) for name in shown.named)
-    return _subject(run), method, in_name, tuple(departures(method, run.params).items())
+    return _subject(run), method, in_name, tuple(departures(method, run.params).items()), _origin(run)
+
+
+def _origin(run: Run) -> str:
+    """The file of trained weights that the run was given; where it was given none they depend on its seed alone."""
+    return Path(run.params.get("save" if run.tags["method"] == "apot" else "weights", "")).name or "trained here"
+
+
+def _told_apart(some: Sequence[Row]) -> list[Row]:
+    """Rows that nothing but the weights they came from tells apart say what those were."""
+    alike = Counter((row.subject, row.label) for row in some)
+    return [
+        replace(row, departures=row.departures | {"weights": _origin(row.runs[0])})
+        if alike[row.subject, row.label] > 1
+        else row
+        for row in some
+    ]
 
 
 def _row(runs: Sequence[Run]) -> Row:
@@ -149,15 +167,16 @@ def _row(runs: Sequence[Run]) -> Row:
 
 
 def _baselines(runs: Iterable[Run]) -> list[Row]:
-    """The float networks that the runs started from, each measured by the first run that did."""
-    networks: dict[Subject, dict[str, Run]] = {}
-    for run in runs:
-        if is_tabled(run) and "baseline_top1" in run.metrics:
-            networks.setdefault(_subject(run), {}).setdefault(run.params.get("weights_sha256", ""), run)
+    """The float networks that runs started from, as the first run of each measured it; runs of method "float" first."""
+    networks: dict[tuple[Subject, str], dict[str, Run]] = {}
+    for run in sorted(filter(is_tabled, runs), key=lambda run: run.tags["method"] != "float"):
+        if "baseline_top1" in run.metrics:
+            given = Path(run.params.get("weights", "")).name
+            networks.setdefault((_subject(run), given), {}).setdefault(run.params.get("weights_sha256", ""), run)
     shown = presentation("float")
     return [
         Row(subject, "float", shown.name({}), {}, shown.treatment({}), tuple(first.values()), "baseline_")
-        for subject, first in networks.items()
+        for (subject, _), first in networks.items()
     ]
 
 

@@ -20,6 +20,7 @@ class RunReader(Store):
     """
 
     def __init__(self, experiment: str) -> None:
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         super().__init__(experiment or "wfn")
 
     def runs(self, filter_text: str) -> list[Run]:
@@ -84,7 +85,6 @@ def read_store(experiment: str, filter_text: str) -> list[Run]:
         which = f" that the filter {filter_text!r} lets through" if filter_text else ""
         raise UserError(
             f"experiment {experiment or reader.experiment!r} of {reader.uri} has no runs{which}: run 'python -m wfn' "
-            "first, "
-            "or name a folder of runs by --runs"
+            "first, or name a folder of runs by --runs"
         )
     return runs

@@ -1,6 +1,8 @@
 """The table of Eq. 4 against Eq. 4 as it is written."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import oracles_penalty as literal
@@ -175,6 +177,15 @@ def test_order_of_weights_and_chunks_do_not_matter():
     assert gradient is out
     for some in (slice(0, 7), slice(2**17 - 3, 2**17 + 20), slice(2**18 - 1, None)):
         assert torch.equal(penalty.value_and_gradient(weights[some].clone())[1], out[some])
+
+
+def test_torchs_threads_are_left_alone():
+    """The order of sums, and so the last bits of a training run, depends on their number."""
+    code = (
+        "import numpy, torch; torch.set_num_threads(1); from wfn.penalty import Penalty\n"
+        "Penalty(numpy.array([0.5]), 0.01, 0.05).value_and_gradient(torch.ones(9)); print(torch.get_num_threads())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 def test_no_weights_at_all():

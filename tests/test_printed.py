@@ -1,4 +1,4 @@
-"""The paper's printed numbers against figures that follow from each other; where the print contradicts itself, by name."""
+"""The paper's printed numbers against figures that follow from each other; its contradictions by name."""
 
 import math
 

@@ -9,6 +9,7 @@ from reports.evidence import Evidence
 from reports.report import distinct
 from reports.runs import read_folder
 
+
 @pytest.fixture
 def evidence(tmp_path):
     """A function that reads what was made in a folder of the test's own."""
@@ -37,7 +38,9 @@ def test_lossless_at_001_allows_what_the_print_loses_there(tmp_path, evidence):
     assert verdict(evidence(), "δ = 0.0075").verdict == "not tested"
 
 
-@pytest.mark.parametrize(("unique", "expected"), [(2300, "reproduced"), (2200, "partly"), (349, "partly"), (340, "not")])
+@pytest.mark.parametrize(
+    ("unique", "expected"), [(2300, "reproduced"), (2200, "partly"), (349, "partly"), (340, "not")]
+)
 def test_unique_values_are_judged_by_headline_and_table(tmp_path, evidence, unique, expected):
     made_up_runs.weight_fixing(tmp_path, 1, delta=0.01, unique_params=40)
     made_up_runs.apot(tmp_path, 2, unique_params=unique)

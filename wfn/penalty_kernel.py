@@ -21,16 +21,20 @@ class KernelEvaluation:
 
     def __call__(self, weights: Tensor, gradient: Tensor, values: Tensor | None) -> Tensor:
         """Write F' into ``gradient`` and, where given, F into ``values`` (float32 [N] each); return the sum of F."""
-        numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+        threads = torch.get_num_threads()
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         weights = weights.detach().numpy()
         out = np.empty(0, np.float32) if values is None else values.numpy()
         total = _evaluate(weights, weights.view(np.int32), *self._table, gradient.numpy(), out)
+        if torch.get_num_threads() != threads:  # numba's start sets OpenMP's number, and with it torch's
+            torch.set_num_threads(threads)
         return torch.tensor(total, dtype=torch.float64)
 
 
-@numba.njit(parallel=True, cache=True, fastmath={"contract"}, error_model="numpy")
+# Without fastmath the compiler may neither fuse nor reorder: the same weights then give the same bits wherever they lie
+# in memory, and the loop is not turned into vector gathers, which are slower here than plain loads.
+@numba.njit(parallel=True, cache=True, error_model="numpy")
 def _evaluate(weights, bits, entries, steps, ahead, pieces, gradient, values):
-    # No reordering of sums is allowed, so the loop is not turned into vector gathers: those are slower than loads here.
     total = 0.0
     for chunk in numba.prange((weights.size + _CHUNK - 1) // _CHUNK):
         subtotal = 0.0

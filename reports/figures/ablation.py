@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.document import Figure
+from reports.document import WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS
 from reports.rows import run_ids
@@ -24,7 +24,7 @@ def figure(evidence: Evidence) -> Figure:
         "figure-4",
         f"{TITLE} Points are runs, lines their means. Runs: {run_ids(runs)}.",
         lambda canvas: _draw(canvas, runs),
-        (6.7, 4.2),
+        (WIDTH, 4.2),
     )
 
 

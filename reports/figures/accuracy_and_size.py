@@ -1,7 +1,7 @@
 """Figure 3: accuracy against size, over delta."""
 
 from reports import printed
-from reports.document import Figure
+from reports.document import TALLEST, WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS, LINES, MARKERS, cycle
 from reports.rows import Row, run_ids, runs_of
@@ -26,10 +26,9 @@ def figure(evidence: Evidence) -> Figure:
     return Figure(
         "figure-3",
         f"{TITLE} A number at a point is its δ; dashed: the float network; bars: deviation over the seeds. Last: as "
-        "printed "
-        f"in Table 2.{said} Runs: {runs}.",
+        f"printed in Table 2.{said} Runs: {runs}.",
         lambda canvas: _draw(canvas, evidence, lines),
-        (6.7, 2.1 * rows),
+        (WIDTH, min(2.1 * rows, TALLEST)),
     )
 
 

@@ -1,6 +1,6 @@
 """Figure 5: how fixing goes on from iteration to iteration, and what values are used most in the end."""
 
-from reports.document import Figure
+from reports.document import TALLEST, WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS, LINES, MARKERS, cycle
 from reports.judging import mean_by_iteration
@@ -26,11 +26,10 @@ def figure(evidence: Evidence) -> Figure:
     runs = run_ids(runs_of(row for rows in found.values() for row in rows))
     return Figure(
         "figure-5",
-        f"{TITLE} From above: {order}. Orders (0 is the value zero) and the {MOST_USED} most used values are those "
-        "of the "
-        f"smallest δ's first run.{said} Runs: {runs}.",
+        f"{TITLE} From above: {order}. Orders (0 is the value zero) and the {MOST_USED} most used values are those of "
+        f"the smallest δ's first run.{said} Runs: {runs}.",
         lambda canvas: _draw(canvas, list(found.values())),
-        (6.7, 1.95 * len(found)),
+        (WIDTH, min(1.95 * len(found), TALLEST)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.document import Figure
+from reports.document import WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS, LINES, MARKERS
 from reports.judging import noise_runs
@@ -24,7 +24,7 @@ def figure(evidence: Evidence) -> Figure:
         "figure-2",
         f"{TITLE} Means over the repeats; shaded from the least to the largest. Runs: {run_ids(runs)}.",
         lambda canvas: _draw(canvas, runs, betas),
-        (6.7, 2.1),
+        (WIDTH, 2.1),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from reports import printed
-from reports.document import Figure
+from reports.document import TALLEST, WIDTH, Figure
 from reports.evidence import Evidence
 from reports.rows import run_ids, runs_of
 
@@ -47,11 +47,10 @@ def figure(evidence: Evidence) -> Figure:
     runs = f" Runs: {run_ids(runs_of(ours))}." if ours else ""
     return Figure(
         "figure-1",
-        f"{TITLE} Hatched: printed (Table 2; ResNet-18's APoT also with the text's figure). Filled: measured "
-        "here. "
+        f"{TITLE} Hatched: printed (Table 2; ResNet-18's APoT also with the text's figure). Filled: measured here. "
         f"Entropy with the zeros left out; a tick marks it over all weights.{said}{runs}",
         lambda canvas: _draw(canvas, bars),
-        (6.7, 0.75 + 0.2 * len(bars)),
+        (WIDTH, min(0.75 + 0.2 * len(bars), TALLEST)),
     )
 
 
