@@ -18,7 +18,9 @@ from wfn.provenance import provenance  # noqa: E402
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=ROOT / "benchmarks" / "results", show_default=True)
-@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="a ResNet-20's trained weights; else random")
+@click.option(
+    "--weights", type=click.Path(exists=True, path_type=Path), help="a ResNet-20's trained weights; else random"
+)
 @click.option("--quick", is_flag=True, help="small sizes: to see that it runs, not to measure")
 def main(out: Path, weights: Path | None, quick: bool) -> None:
     """Time clustering, regulariser, training step, metrics and start beside what they are measured against."""
@@ -30,7 +32,8 @@ def main(out: Path, weights: Path | None, quick: bool) -> None:
         print(_line(row), flush=True)
     machine = provenance(device)
     table = ["| what | s | against | s | ratio | limit | met |", "|---|---|---|---|---|---|---|", *map(_line, rows)]
-    about = f"{machine['device_name']}, {machine['threads']} threads, torch {machine['version_torch']}, commit {machine['commit'][:8]}"
+    names = ("device_name", "version_torch", "commit", "tree")
+    about = f"{machine['threads']} threads; " + "; ".join(f"{name} {machine[name]}" for name in names)
     (out / "table.md").write_text("\n".join([*table, "", about, ""]))
     sizes = [int(size) for size in np.geomspace(1e3, 1e5 if quick else 2.56e7, 5 if quick else 9)]
     _plot(
@@ -72,9 +75,7 @@ def _plot(by_size: dict, by_centres: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, curves, label in zip(
-        figure.subplots(1, 2), (by_size, by_centres), ("weights", "centres"), strict=True
-    ):
+    for axes, curves, label in zip(figure.subplots(1, 2), (by_size, by_centres), ("weights", "centres"), strict=True):
         for (name, points), style in zip(curves.items(), ("ko-", "k^--", "ks:"), strict=True):
             n, seconds = np.array(points).T
             upper = slice(len(n) // 2, None)

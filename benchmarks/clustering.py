@@ -15,7 +15,7 @@ RESNET50 = 25_600_000
 
 
 def random_weights(size: int, seed: int = 0) -> np.ndarray:
-    """float32 [size]: a mixture of two normal distributions, with heavier tails than one has, as trained weights have."""
+    """float32 [size]: a mixture of two normal distributions, for the heavier tails that trained weights have."""
     generator = np.random.default_rng(seed)
     scale = np.where(generator.random(size) < 0.8, 0.02, 0.08)
     return (generator.standard_normal(size) * scale).astype(np.float32)

@@ -1,4 +1,4 @@
-"""All metrics of a ResNet-50's worth of weights against ``np.unique`` of them; and how soon the command line answers."""
+"""All metrics of a ResNet-50's worth of weights against ``np.unique``; and how soon the command line answers."""
 
 import subprocess
 import sys

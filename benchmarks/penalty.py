@@ -33,7 +33,9 @@ def against_the_literal() -> Iterator[Comparison]:
     penalty = Penalty(centres.numpy(), THRESHOLD, TEMPERATURE)
     fast = seconds_of(lambda: penalty.value_and_gradient(weights), 20)
     slow = seconds_of(lambda: literal(weights, centres), 1)
-    yield Comparison(f"regulariser, {WEIGHTS:,} weights, 100 centres", fast, "literal Eq. 4", slow, "faster", fast < slow)
+    yield Comparison(
+        f"regulariser, {WEIGHTS:,} weights, 100 centres", fast, "literal Eq. 4", slow, "faster", fast < slow
+    )
 
 
 def growth(counts: list[int]) -> dict[str, list[tuple[int, float]]]:

@@ -34,11 +34,13 @@ def draw(results: Results, path: Path) -> None:
 
 
 STUDY = Study(
-    varied=Columns({
-        "alpha": (0.0, 0.2, 0.4, 0.8),
-        "delta": (0.0075, 0.01, 0.015, 0.03),
-        "fix_batch_norm": (True, False),
-    }),
+    varied=Columns(
+        {
+            "alpha": (0.0, 0.2, 0.4, 0.8),
+            "delta": (0.0075, 0.01, 0.015, 0.03),
+            "fix_batch_norm": (True, False),
+        }
+    ),
     objectives={"top1": MAXIMISE, "unique_params": MINIMISE, "entropy_bits": MINIMISE},
     draw=draw,
 )

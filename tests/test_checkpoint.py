@@ -20,7 +20,9 @@ def test_what_was_saved_is_loaded_bit_for_bit(tmp_path):
     tensors, record = checkpoint.load()
     assert record == {"epoch": 3, "centres": [0.1, -0.0]}
     assert tensors.keys() == TENSORS.keys()
-    assert all(torch.equal(tensors[name], TENSORS[name]) and tensors[name].dtype == TENSORS[name].dtype for name in TENSORS)
+    assert all(
+        torch.equal(tensors[name], TENSORS[name]) and tensors[name].dtype == TENSORS[name].dtype for name in TENSORS
+    )
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):

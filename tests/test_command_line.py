@@ -106,7 +106,10 @@ def test_weights_that_do_not_fit_are_told_of(wfn, tmp_path, weights):
 
 def test_a_tracking_store_that_cannot_be_reached_is_told_of(wfn):
     status, _, error = wfn(
-        *QUICK, "--tracking", "mlflow", environment={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        *QUICK,
+        "--tracking",
+        "mlflow",
+        environment={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
     )
     assert status == 2
     assert "the tracking store http://127.0.0.1:9 cannot be used" in error.splitlines()[-1]
@@ -129,9 +132,24 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn, tmp_path):
         path.name for path in record.files.iterdir()
     }
     logged = {line["key"] for line in record.metrics_from(0)}
-    for name in ("top1", "top5", "loss", "unique_params", "unique_params_no_bn_fl", "entropy_bits", "zeros",
-                 "entropy_nonzero_bits", "share_fixed", "delta_t", "centres", "mean_relative_move", "rep_mixed",
-                 "train_loss", "validation_top1", "total_training_seconds"):
+    for name in (
+        "top1",
+        "top5",
+        "loss",
+        "unique_params",
+        "unique_params_no_bn_fl",
+        "entropy_bits",
+        "zeros",
+        "entropy_nonzero_bits",
+        "share_fixed",
+        "delta_t",
+        "centres",
+        "mean_relative_move",
+        "rep_mixed",
+        "train_loss",
+        "validation_top1",
+        "total_training_seconds",
+    ):
         assert name in logged, name
     assert {"baseline_top1", "top1_from_baseline", "weights_order_1"} <= logged
     assert {"commit", "tree", "version_torch", "device", "weights_sha256", "data_sha256", "seed", "delta"} <= set(

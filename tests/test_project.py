@@ -58,7 +58,9 @@ def test_conda_yaml_takes_its_dependencies_from_pyproject():
 
 def test_constraints_pin_every_dependency():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
     assert {d.split(">=")[0].lower() for d in declared} <= pinned
 
 

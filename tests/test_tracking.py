@@ -153,6 +153,6 @@ def test_a_store_that_cannot_be_reached_is_told_of_in_one_line(monkeypatch, clie
 
     mlflow.set_tracking_uri("http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(UserError, match="http://127.0.0.1:9 cannot be used") as caught:
+    with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9 cannot be used") as caught:
         Store("wfn")
     assert "\n" not in str(caught.value)

@@ -48,7 +48,9 @@ def test_a_fixed_weight_never_moves_again_and_shares_are_reached(kind):
 
     compress(kind, observe=observe)
     assert [event.number for event, _ in snapshots] == [0, 1, 2, 3]
-    for share, (event, flat), (_, final) in zip(QUICK.shares, snapshots[1:], snapshots[2:] + snapshots[-1:], strict=True):
+    for share, (event, flat), (_, final) in zip(
+        QUICK.shares, snapshots[1:], snapshots[2:] + snapshots[-1:], strict=True
+    ):
         assert event.scores["share_fixed"] >= share
         unmoved = np.sum(flat.view(np.int32) == final.view(np.int32))
         assert unmoved >= round(event.scores["share_fixed"] * flat.size)
@@ -68,7 +70,9 @@ def test_frozen_parameters_are_fixed_but_never_trained():
     before = networks.build("shared").frozen.weight.detach()
     fixed = quantised.weights["frozen.weight"]
     moved = (fixed - before).abs() / before.abs()
-    assert moved[before.abs() >= QUICK.threshold].max() < 1  # rounded to a centre near by, which training would have left
+    assert (
+        moved[before.abs() >= QUICK.threshold].max() < 1
+    )  # rounded to a centre near by, which training would have left
     assert not model.frozen.weight.requires_grad
     assert model.first.weight is model.second.weight
 
@@ -97,7 +101,7 @@ def test_the_run_leaves_torchs_random_state_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-class Cut(Exception):
+class CutError(Exception):
     """Stands in for a kill."""
 
 
@@ -111,9 +115,9 @@ def test_a_run_cut_off_after_any_epoch_ends_with_the_same_weights(tmp_path, kind
         nonlocal epochs
         epochs += isinstance(event, Epoch)
         if epochs > cut_at or (epochs == cut_at and isinstance(event, Step)):
-            raise Cut
+            raise CutError
 
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         compress(kind, observe=cut, checkpoint=tmp_path / "c")
     repeated = []
     resumed_model, resumed = compress(kind, observe=repeated.append, checkpoint=tmp_path / "c")

@@ -8,7 +8,6 @@ fixed is a set of removed intervals. The cost is one sort, plus the number of fi
 """
 
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 

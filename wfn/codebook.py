@@ -47,7 +47,7 @@ class Codebook:
         return table[self.assignment]
 
     def weights_per_order(self) -> dict[int, int]:
-        """Order -> how many weights are fixed to centres that are sums of so many powers of two; 0 is the value zero."""
+        """Order -> how many weights are fixed to sums of so many powers of two; order 0 is the value zero."""
         counts = np.bincount(self.assignment[~self.free], minlength=len(self.centres))
         orders: dict[int, int] = {}
         for centre, weights in zip(self.centres, counts, strict=True):

@@ -11,7 +11,7 @@ ORDERS = ("1", "2", "3", "4 or more")
 
 def draw_weights(before: Mapping[str, Tensor], after: Mapping[str, Tensor], path: Path) -> None:
     """Histograms of all counted weights before and after, counts on a log scale."""
-    with _figure(1, 2, path) as axes:
+    with _Figure(1, 2, path) as axes:
         for ax, weights, title in zip(axes, (before, after), ("before", "after"), strict=True):
             values = np.concatenate([tensor.numpy().ravel() for tensor in weights.values()])
             limit = np.quantile(np.abs(values), 0.9995)
@@ -28,7 +28,7 @@ def draw_iterations(rows: Sequence[Mapping[str, float]], after: Mapping[str, Ten
         path: where to write the picture.
     """
     iterations = [row["iteration"] for row in rows]
-    with _figure(1, 4, path) as (fixed, centres, orders, most_used):
+    with _Figure(1, 4, path) as (fixed, centres, orders, most_used):
         fixed.plot(iterations, [100 * row["share_fixed"] for row in rows], "o-", color="0.2")
         fixed.set(xlabel="iteration", ylabel="weights fixed (%)", ylim=(0, 105))
         centres.plot(iterations, [row["centres"] for row in rows], "o-", color="0.2")
@@ -52,11 +52,14 @@ def _orders(row: Mapping[str, float]) -> dict[str, float]:
     counts = {int(key.rpartition("_")[2]): count for key, count in row.items() if key.startswith("weights_order_")}
     shares = {order: 100 * count / max(sum(counts.values()), 1) for order, count in counts.items()}
     more = sum(share for order, share in shares.items() if order >= len(ORDERS))
-    return {"zero": shares.get(0, 0), **{name: shares.get(i, 0) for i, name in enumerate(ORDERS[:-1], 1)},
-            ORDERS[-1]: more}
+    return {
+        "zero": shares.get(0, 0),
+        **{name: shares.get(i, 0) for i, name in enumerate(ORDERS[:-1], 1)},
+        ORDERS[-1]: more,
+    }
 
 
-class _figure:
+class _Figure:
     """A row of axes that is written to ``path`` when done; never opens a window, and leaves pyplot's state alone."""
 
     def __init__(self, rows: int, columns: int, path: Path) -> None:

@@ -11,7 +11,7 @@ _CHUNK = 8192  # weights that one thread takes at a time
 
 
 class KernelEvaluation:
-    """Gives a weight its F and F' from ``table``; the first call of all compiles the kernel, which is then kept on disk."""
+    """Gives a weight its F and F' from ``table``; the very first call compiles the kernel, which is kept on disk."""
 
     def __init__(self, table: Table) -> None:
         # A row a piece, padded to half a cache line: a weight then touches one or two lines of the table.

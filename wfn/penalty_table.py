@@ -31,8 +31,8 @@ _MOST_PIECES = 1 << 14  # for each sign: a piece's number times 2^16 has to fit 
 class Table:
     """F of one set of centres as cubics, and how a weight w finds its own by ``bits``, those of its float32 as int32.
 
-    ``piece = (entries[(bits >> 16) + BINS / 2] + bits) >> 16``, and then, for each of ``steps``, ``piece += step`` where
-    ``bits >= ahead[step][piece]``. With ``t = w - origin`` of that piece, ``F = a + b t + c t^2 + d t^3``.
+    ``piece = (entries[(bits >> 16) + BINS / 2] + bits) >> 16``, and then, for each of ``steps``, ``piece += step``
+    where ``bits >= ahead[step][piece]``. With ``t = w - origin`` of that piece, ``F = a + b t + c t^2 + d t^3``.
 
     Attributes:
         entries: int32 [BINS].

@@ -48,8 +48,11 @@ class Progress:
         )
         if self._bar is not None:
             self._bar.set_postfix(
-                {"top1": f"{scores['top1']:.2f}", "unique": scores["unique_params"],
-                 "bits": f"{scores['entropy_bits']:.2f}"}
+                {
+                    "top1": f"{scores['top1']:.2f}",
+                    "unique": scores["unique_params"],
+                    "bits": f"{scores['entropy_bits']:.2f}",
+                }
             )
 
     def say(self, line: str) -> None:

@@ -12,7 +12,7 @@ PACKAGES = ("wfn", "torch", "torchvision", "numpy", "scikit-learn", "safetensors
 
 
 def provenance(device: torch.device) -> dict[str, str]:
-    """Commit of the code and whether its tree was clean, versions, device, threads; what cannot be told is 'unknown'."""
+    """Commit of the code and whether its tree was clean, versions, device, threads; 'unknown' where it is."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return {

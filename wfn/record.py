@@ -20,8 +20,8 @@ class Record:
     """One run's folder.
 
     ``record.json`` holds id, settings, params, tags, status and times; ``metrics.jsonl`` a line for each value:
-    key, value, step and timestamp (milliseconds since 1970); ``files/`` what else a run leaves; ``checkpoint.safetensors``
-    where it stands.
+    key, value, step and timestamp (milliseconds since 1970); ``files/`` what else a run leaves;
+    ``checkpoint.safetensors`` where it stands.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,13 +39,23 @@ class Record:
         """
         run_id = run_id or uuid.uuid4().hex
         folder = parent / run_id
-        header = {"id": run_id, "settings": dict(settings), "params": {}, "tags": {}, "iterations": {}, "status": "RUNNING",
-                  "started": now(), "ended": None}
+        header = {
+            "id": run_id,
+            "settings": dict(settings),
+            "params": {},
+            "tags": {},
+            "iterations": {},
+            "status": "RUNNING",
+            "started": now(),
+            "ended": None,
+        }
         try:
             (folder / FILES).mkdir(parents=True, exist_ok=True)
             write_atomically(folder / "record.json", json.dumps(header).encode())
         except OSError as error:
-            raise UserError(f"cannot keep the run in {folder} ({error.strerror}): name another place by folder") from error
+            raise UserError(
+                f"cannot keep the run in {folder} ({error.strerror}): name another place by folder"
+            ) from error
         return cls(folder)
 
     @classmethod

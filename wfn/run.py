@@ -129,9 +129,9 @@ def _describe(settings: Settings, subject: Subject, record: Record, progress: Pr
         tags={"method": settings.method, "model": settings.model, "dataset": settings.dataset, "delta": settings.delta},
     )
     progress.say(
-        f"{settings.model} on {settings.dataset}, {description['device']}: {description['counted_weights']:,} weights are "
-        f"counted; {description['uncounted_parameters']:,} unused parameters and "
-        f"{description['uncounted_buffers']:,} values in buffers are not"
+        f"{settings.model} on {settings.dataset}, {description['device']}: "
+        f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
+        f"parameters and {description['uncounted_buffers']:,} values in buffers are not"
     )
 
 

@@ -104,7 +104,9 @@ class Settings:
             if f.name in saved and f.name not in WHERE and getattr(self, f.name) not in (f.default, saved[f.name])
         ]
         if other:
-            raise UserError(f"run {self.resume} has other settings ({'; '.join(other)}): leave them out to go on with it")
+            raise UserError(
+                f"run {self.resume} has other settings ({'; '.join(other)}): leave them out to go on with it"
+            )
         return replace(self, **{name: value for name, value in saved.items() if name not in WHERE})
 
 

@@ -52,7 +52,9 @@ def check_outputs(model: nn.Module, example: Tensor, classes: int) -> None:
     model.train(was_training)
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if not isinstance(outputs, Tensor) or outputs.dim() != 2 or outputs.shape[1] < classes:
-        raise UserError(f"the network must give {classes} scores an input for labels 0..{classes - 1}, but gives {shape}")
+        raise UserError(
+            f"the network must give {classes} scores an input for labels 0..{classes - 1}, but gives {shape}"
+        )
 
 
 def train_epoch(
