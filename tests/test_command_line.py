@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from wfn.__main__ import main
 from wfn.record import Record
@@ -202,6 +202,27 @@ def test_a_run_killed_with_sigkill_ends_with_the_same_weights(start, wfn, tmp_pa
     steps = [(line["key"], line["step"]) for line in Record(record.folder).metrics_from(0)]
     assert len(steps) == len(set(steps))
     assert Record(record.folder).header["status"] == "FINISHED"
+
+
+def test_a_tracked_run_with_given_weights_goes_on_by_its_id_alone(start, wfn, tmp_path):
+    from mlflow import MlflowClient
+
+    from wfn import models
+
+    torch.manual_seed(0)
+    save_file(models.build("small_resnet", 10, (1, 8, 8)).state_dict(), tmp_path / "w.safetensors")
+    process = start(*LONG, "--tracking", "mlflow", "--weights", "w.safetensors")
+    wait_for_line(process, "iteration 1/4 epoch 2/2")
+    process.kill()
+    process.communicate()
+    status, output, error = wfn("--resume", only_record(tmp_path).id)
+    assert status == 0, error
+    assert "warning" not in output
+    assert "mlflow ui" in output
+    run = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(only_record(tmp_path).id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["share_fixed"] == 1
+    assert run.data.params["wfn.weights"] == "w.safetensors"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

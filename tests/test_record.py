@@ -1,6 +1,8 @@
 """A run's record: what was written is there, once, whatever happened in between."""
 
+import errno
 import json
+import os
 
 import pytest
 
@@ -51,6 +53,16 @@ def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot keep the run in"):
         Record.create(tmp_path / "file", {})
+
+
+def test_a_full_disk_is_told_of(record, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match="No space left"):
+        record.set(status="FINISHED")
+    assert Record(record.folder).header["status"] == "RUNNING"
 
 
 def test_a_damaged_record_is_told_of(record):

@@ -111,8 +111,9 @@ def test_the_run_of_mlflow_run_is_used_and_its_parameters_do_not_clash(client, t
     monkeypatch.setenv("MLFLOW_RUN_ID", launched.run_id)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", launched.experiment_id)
     store = Store("wfn")
-    record = make_record(tmp_path / "runs", store.open_run())
+    record = make_record(tmp_path / "runs", store.open_run(parent="a parent"))
     assert record.id == launched.run_id
+    assert client.get_run(record.id).data.tags["mlflow.parentRunId"] == "a parent"
     store.copy(record)
     assert client.get_run(record.id).data.params == {"delta": "7.5e-3", f"{PREFIX}delta": "0.0075"}
     assert "MLFLOW_RUN_ID" not in os.environ  # a child process would join this run
@@ -133,6 +134,20 @@ def test_a_run_that_was_killed_goes_on_as_the_same_mlflow_run(client, tmp_path):
     run = client.get_run(record.id)
     assert run.info.status == "FINISHED"
     assert [m.step for m in client.get_metric_history(record.id, "top1")] == [0, 1]
+
+
+def test_a_run_that_failed_twice_is_marked_failed_the_second_time_too(client, tmp_path):
+    store = Store("wfn")
+    record = make_record(tmp_path / "runs", store.open_run())
+    record.set(status="FAILED", ended=now())
+    store.copy(record)
+    record.set(status="RUNNING", ended=None)
+    store.reopen_run(record)
+    record.set(status="FAILED", ended=now() + 1, params={"delta": 0.5})
+    assert store.copy(record)
+    run = client.get_run(record.id)
+    assert run.info.status == "FAILED"
+    assert run.data.params[f"{PREFIX}delta"] == "0.0075"  # a store takes no second value: what a run began with stays
 
 
 def test_runs_that_a_kill_left_running_are_marked_killed(client):

@@ -134,6 +134,21 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
         compress("shared", replace(QUICK, alpha=0.2), checkpoint=tmp_path / "c")
 
 
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    compress("shared", checkpoint=tmp_path / "c")
+    other = networks.build("shared")
+    other.last.weight.data.mul_(-1.7)
+    with pytest.raises(UserError, match="network's weights was"):
+        QUICK.compress(other, networks.data(), checkpoint=tmp_path / "c")
+
+
+def test_a_wholly_frozen_network_is_fixed_without_training():
+    events, model = [], networks.build("shared").requires_grad_(False)
+    quantised = QUICK.compress(model, networks.data(), events.append)
+    assert quantised.records[-1]["share_fixed"] == 1
+    assert not any(isinstance(event, Epoch) for event in events)
+
+
 def test_train_first_trains_before_the_first_clustering_and_can_be_turned_off():
     for train_first, stages in ((True, {1, 2, 3}), (False, {2, 3})):
         events = []
@@ -171,6 +186,7 @@ def test_a_network_that_moves_its_own_weights_is_refused():
         ({"delta": 1.0}, "delta must be between 0 and 1"),
         ({"delta": float("nan")}, "delta must be between 0 and 1"),
         ({"delta": 0.4}, "below 0.333333 with 3 iterations"),
+        ({"delta": 1e-12}, "at least 1e-6"),
         ({"alpha": -0.1}, "alpha must be 0"),
         ({"threshold": 0.0}, "threshold must be"),
         ({"temperature": 0.0}, "temperature must be above 0"),

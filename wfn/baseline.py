@@ -4,16 +4,17 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from wfn.checkpoint import write_atomically
 from wfn.data import Data
 from wfn.data.fingerprint import fingerprint
 from wfn.errors import UserError
@@ -166,22 +167,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _save(model: nn.Module, path: Path) -> None:
-    """Write the weights whole or not at all, whatever else goes on."""
-    from safetensors.torch import save
-
     contiguous = torch.contiguous_format
     state = {name: value.cpu().clone(memory_format=contiguous) for name, value in model.state_dict().items()}
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
-            temporary = file.name
-            file.write(save(state))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_atomically(path, safetensors.torch.save(state))
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise _unwritable(path.parent, error) from error
 
 

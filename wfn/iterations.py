@@ -13,6 +13,7 @@ from wfn.checkpoint import Checkpoint
 from wfn.clustering import Clustering, cluster
 from wfn.codebook import Codebook
 from wfn.data import Data
+from wfn.data.fingerprint import fingerprint
 from wfn.errors import UserError
 from wfn.forward_pass import trace
 from wfn.free_update import FreeUpdate
@@ -44,13 +45,15 @@ class Run:
         check_outputs(model, example, data.classes)
         self.weights = FlatWeights(model, trace(model, example), method.fix_batch_norm)
         self.state = State(Codebook.empty(self.weights.fixable))
+        named = sorted(self.weights.named().items())
+        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
 
     def to_the_end(self) -> Quantised:
         """Run all iterations that are not done yet."""
         if not self._resumed():
             self._tell(0, {})
         while self.state.iteration <= self.method.iterations:
-            if self.state.iteration > 1 or self.method.train_first:
+            if self.weights.trainable.any() and (self.state.iteration > 1 or self.method.train_first):
                 self._training_stage()
             self._clustering_stage()
             self.state.iteration, self.state.epoch = self.state.iteration + 1, 0
@@ -126,7 +129,7 @@ class Run:
     def _identity(self) -> dict[str, object]:
         """What must be the same for a checkpoint to be gone on with."""
         settings = {**asdict(self.method), "shares": list(self.method.shares)}
-        return {**settings, "counted_weights": self.weights.values.numel(), "data": self.data.fingerprint}
+        return {**settings, "network's weights": self._began_with, "data": self.data.fingerprint}
 
     def _save(self, optimiser: torch.optim.Adam | None = None) -> None:
         if self.checkpoint:

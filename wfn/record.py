@@ -6,7 +6,8 @@ A tracking store is fed from this folder and from nothing else (:mod:`wfn.tracki
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ class Record:
         """Change ``status``, ``ended``, ...; ``params`` and ``tags`` (mappings) are added to what is there."""
         for name, value in changes.items():
             self._header[name] = self._header[name] | value if name in ("params", "tags") else value
-        write_atomically(self.folder / "record.json", json.dumps(self._header, indent=1).encode())
+        with self._writable():
+            write_atomically(self.folder / "record.json", json.dumps(self._header, indent=1).encode())
 
     def log(self, metrics: Mapping[str, float | None], step: int) -> None:
         """Add the values of one step; one that is there already (a resumed run repeats some) is left as it is."""
@@ -104,7 +106,7 @@ class Record:
             if value is not None and (key, step) not in self._seen
         ]
         self._seen |= {(line["key"], step) for line in lines}
-        with (self.folder / "metrics.jsonl").open("a") as file:
+        with self._writable(), (self.folder / "metrics.jsonl").open("a") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
 
     def metrics_from(self, position: int) -> list[dict[str, Any]]:
@@ -112,6 +114,15 @@ class Record:
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         return [json.loads(line) for line in lines[position:]]
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.folder} ({error.strerror}): make room, then go on with --resume {self.id}"
+            ) from error
 
     def _mend(self) -> None:
         """Cut off a last line of metrics that a crash left unfinished."""

@@ -19,6 +19,7 @@ from wfn.subject import Subject, prepare
 from wfn.training import evaluate
 
 Measures = dict[str, float | None]
+UNCOMPARED = {"weights", "evaluation_seconds"}
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
         progress.close()
     last = observer.rows.get(method.iterations) or _row(subject, quantised.model, quantised.weights)
     fixed = _measures(measure(quantised.weights, subject.forward_pass), float_metrics) | last | dict(quantised.scores)
-    changes = {f"{name}_from_baseline": fixed[name] - value for name, value in baseline.items()}
+    changes = {f"{name}_from_baseline": fixed[name] - baseline[name] for name in baseline if name not in UNCOMPARED}
     about = {name: str(getattr(settings, name)) for name in ("method", "model", "dataset", "delta", "seed")}
-    fixed["artefact_bytes"] = write_files(
-        record.files, before, quantised, list(observer.rows.values()), about | {"run": record.id}
-    )
+    rows = list(observer.rows.values())
+    try:
+        fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about | {"run": record.id})
+    except OSError as error:
+        raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
     record.log(fixed | changes | _seconds(record), step=method.iterations)
     return Result(baseline, fixed)
 
@@ -124,9 +127,12 @@ def _describe(settings: Settings, subject: Subject, record: Record, progress: Pr
         then = record.header["params"].get(name, description[name])
         if then != description[name]:
             raise UserError(f"run {record.id} began with other {name.split('_')[0]} ({name} {then}): give those again")
+    origin = provenance(subject.device)
+    names = ("method", "model", "dataset", "delta")
     record.set(
-        params=asdict(settings) | description | provenance(subject.device),
-        tags={"method": settings.method, "model": settings.model, "dataset": settings.dataset, "delta": settings.delta},
+        # What the run began with stays: a tracking store takes no second value. The tags tell who went on last.
+        params=asdict(settings) | description | origin | record.header["params"],
+        tags={name: getattr(settings, name) for name in names} | {"commit": origin["commit"], "tree": origin["tree"]},
     )
     progress.say(
         f"{settings.model} on {settings.dataset}, {description['device']}: "

@@ -76,6 +76,8 @@ class Settings:
                 raise unknown_name(kind, name, known, "or package.module:function")
         if self.batch_size < 1:
             raise UserError(f"batch_size must be at least 1, but got batch_size={self.batch_size}")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"seed must be from 0 to 2^63 - 1, but got seed={self.seed}")
         if not 0 <= self.validation_share < 1:
             raise UserError(f"validation_share must be in [0, 1), but got validation_share={self.validation_share}")
         for name in ("baseline_epochs", "workers"):
@@ -107,11 +109,13 @@ class Settings:
             raise UserError(
                 f"run {self.resume} has other settings ({'; '.join(other)}): leave them out to go on with it"
             )
-        return replace(self, **{name: value for name, value in saved.items() if name not in WHERE})
+        kept = {f.name for f in fields(self) if f.name in WHERE and getattr(self, f.name) != f.default}
+        return replace(self, **{name: value for name, value in saved.items() if name not in kept | HERE})
 
 
-# Settings that say where and how to run, not what: they may differ when a run is gone on with.
-WHERE = ("resume", "folder", "parent_run", "workers", "tracking", "experiment", "data_folder", "weights")
+# Settings that say where and how to run, not what: they may be given anew when a run is gone on with.
+HERE = {"resume", "folder"}
+WHERE = HERE | {"parent_run", "workers", "tracking", "experiment", "data_folder", "weights"}
 
 
 def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from wfn.record import Record
 from wfn.run import Result
+from wfn.tracking import COPIED
 
 ROWS = {
     "top1": ("top-1 (%)", "{:.2f}"),
@@ -26,7 +27,7 @@ def summarise(record: Record, result: Result) -> str:
         before, after = ("-" if value is None else form.format(value) for value in found)
         lines.append(f"{title:40}{before:>14}{after:>14}")
     lines.append(f"\nfiles: {record.files}")
-    if record.header["settings"]["tracking"] == "mlflow":
+    if (record.folder / COPIED).exists():
         lines.append(f"run {record.id}: look at it with 'mlflow ui'")
     else:
         lines.append(f"bring it into MLflow: python -m wfn sync {record.folder}")

@@ -43,25 +43,47 @@ def run_tracked(
         UserError: bad input, or the store cannot be reached at the start.
     """
     parent = Path(settings.folder).expanduser()
-    old = Record.find(settings.resume, parent) if settings.resume else None
-    if old:
-        settings = settings.resumed(old.header["settings"])
-        if old.header["status"] == "FINISHED":
-            raise UserError(f"run {old.id} is finished: there is nothing to go on with")
-    settings.make_method()
-    store = Store(settings.experiment) if settings.tracking == "mlflow" else None
-    if old:
-        record = old
-        record.set(status="RUNNING", ended=None)
-        if store:
-            store.reopen_run(record)
+    if settings.resume:
+        record = Record.find(settings.resume, parent)
+        settings = settings.resumed(record.header["settings"])
+        settings.make_method()
+        store = _store(settings)
     else:
-        run_id = store.open_run(settings.parent_run) if store else None
-        record = Record.create(parent, asdict(settings), run_id)
-    with _alone(record), terminable(), _concluded(record, store, say):
-        say(f"run {record.id} in {record.folder}")
-        began(record)
-        return record, work(settings, record, _copier(record, store, say))
+        settings.make_method()
+        _make_folder(parent)
+        store = _store(settings)
+        record = Record.create(parent, asdict(settings), store.open_run(settings.parent_run) if store else None)
+    with _alone(record), terminable():
+        if settings.resume:
+            record = _reopened(record, store)
+        with _concluded(record, store, say):
+            say(f"run {record.id} in {record.folder}")
+            began(record)
+            return record, work(settings, record, _copier(record, store, say))
+
+
+def _store(settings: Settings) -> Store | None:
+    return Store(settings.experiment) if settings.tracking == "mlflow" else None
+
+
+def _make_folder(parent: Path) -> None:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot keep the run in {parent} ({error.strerror}): name another place by folder") from error
+
+
+def _reopened(record: Record, store: Store | None) -> Record:
+    """The record as it is now that no other process can change it, ready to go on."""
+    record = Record(record.folder)
+    if record.header["status"] == "FINISHED":
+        raise UserError(f"run {record.id} is finished: there is nothing to go on with")
+    record.set(
+        status="RUNNING", ended=None, tags=dict.fromkeys({"error", "stopped"} & record.header["tags"].keys(), "")
+    )
+    if store:
+        store.reopen_run(record)
+    return record
 
 
 def _copier(record: Record, store: Store | None, say):
@@ -98,7 +120,10 @@ def _concluded(record: Record, store: Store | None, say) -> Iterator[None]:
         status, tags = "FAILED", {"error": f"{type(problem).__name__}: {problem}"}
         raise
     finally:
-        record.set(status=status, ended=now(), tags=tags)
+        try:
+            record.set(status=status, ended=now(), tags=tags)
+        except UserError as problem:  # the store may still be told how it ended
+            say(f"warning: {problem}")
         if store:
             try:
                 store.copy(record)
@@ -108,16 +133,17 @@ def _concluded(record: Record, store: Store | None, say) -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does, cleanly."""
+    """Let SIGTERM end a run as Ctrl-C does, cleanly; and Ctrl-C also where a shell started it with that ignored."""
 
     def interrupt(number, frame):
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

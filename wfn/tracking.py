@@ -4,6 +4,7 @@ The record is the truth and the store a copy of it, so a store that cannot be re
 there is brought in later, by the same code, and what is there already is not brought in twice.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from wfn.checkpoint import write_atomically
 from wfn.errors import UserError
 from wfn.processes import is_dead, this_process
 from wfn.record import Record
@@ -18,6 +20,7 @@ from wfn.record import Record
 PREFIX = "wfn."  # mlflow run logs its parameters under their plain names, as literal strings
 RECORD_TAG = "wfn.record"
 PROCESS_TAG = "wfn.process"
+COPIED = "copied.json"
 BATCH = 1000  # the most values that MLflow takes in one call
 PAUSE = 5.0  # seconds between two copies while a run goes on: tracking may not slow the run down
 
@@ -46,8 +49,9 @@ class Store:
         with self._reached():
             self._mark_killed_runs()
             given = os.environ.pop("MLFLOW_RUN_ID", None)
-            run_id = given or self._client.create_run(self.experiment, tags=_parent_tag(parent)).info.run_id
-            self._client.set_tag(run_id, PROCESS_TAG, this_process())
+            run_id = given or self._client.create_run(self.experiment).info.run_id
+            for name, value in {PROCESS_TAG: this_process(), **_parent_tag(parent)}.items():
+                self._client.set_tag(run_id, name, value)
             return run_id
 
     def reopen_run(self, record: Record) -> None:
@@ -77,7 +81,7 @@ class Store:
             return False
         with self._reached():
             done = self._copied(record)
-            if done.get("status") not in (None, "RUNNING") and done["status"] == record.header["status"]:
+            if record.header["ended"] and done.get("ended") == record.header["ended"]:
                 return False
             run_id = done["run"] = done.get("run") or self._run_id(record)
             self._copy_header(record, run_id)
@@ -88,7 +92,7 @@ class Store:
             if record.header["status"] != "RUNNING":
                 self._client.log_artifacts(run_id, str(record.files))
                 self._client.set_terminated(run_id, record.header["status"], record.header["ended"])
-            done["status"] = record.header["status"]
+            done["ended"] = record.header["ended"]
             self._remember(record, done)
         self._copied_at = time.monotonic()
         return True
@@ -101,7 +105,9 @@ class Store:
     def _copy_header(self, record: Record, run_id: str) -> None:
         from mlflow.entities import Param, RunTag
 
-        params = [Param(PREFIX + key, str(value)) for key, value in record.header["params"].items()]
+        there = self._client.get_run(run_id).data.params
+        params = {PREFIX + key: str(value) for key, value in record.header["params"].items()}
+        params = [Param(key, value) for key, value in params.items() if key not in there]
         tags = [RunTag(key, str(value)) for key, value in record.header["tags"].items()]
         for some in _batches(params, 100):
             self._client.log_batch(run_id, params=some)
@@ -128,10 +134,12 @@ class Store:
         return made[0].info.run_id if made else ""
 
     def _copied(self, record: Record) -> dict[str, Any]:
-        return dict(record.header.get("copied", {}).get(self.uri, {}))
+        """What of the record is in this store: run, number of metrics, and when the run had ended."""
+        return _read_copied(record).get(self.uri, {})
 
     def _remember(self, record: Record, done: dict[str, Any]) -> None:
-        record.set(copied=record.header.get("copied", {}) | {self.uri: dict(done)})
+        # In a file of its own: a run that goes on writes its record while a sync copies it.
+        write_atomically(record.folder / COPIED, json.dumps(_read_copied(record) | {self.uri: done}).encode())
 
     def _experiment_id(self, name: str) -> str:
         experiment = self._client.get_experiment_by_name(name)
@@ -152,7 +160,7 @@ class Store:
         try:
             yield
         except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise UserError(
                 f"the tracking store {self.uri} cannot be used ({reason}): check MLFLOW_TRACKING_URI, "
                 "or track to a folder with tracking=folder"
@@ -175,6 +183,11 @@ def sync(folder: Path, experiment: str) -> list[tuple[Record, bool]]:
     # Parents first: a study's run starts before its trials' runs.
     records = sorted((Record(folder) for folder in folders), key=lambda record: record.header["started"])
     return [(record, store.copy(record)) for record in records]
+
+
+def _read_copied(record: Record) -> dict[str, dict[str, Any]]:
+    path = record.folder / COPIED
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _metric(value: dict[str, Any]) -> Any:

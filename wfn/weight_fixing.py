@@ -61,6 +61,7 @@ class WeightFixing:
         """Raise :class:`UserError` for a setting that cannot work."""
         check_shares(self.shares)
         _require("delta", self.delta, 0 < self.delta < 1, "between 0 and 1, both excluded")
+        _require("delta", self.delta, self.delta >= 1e-6, "at least 1e-6, below which float32 weights do not share")
         first = tolerance(self.delta, 1, self.iterations)
         limit = f"below {1 / self.iterations:g} with {self.iterations} iterations, the first of which takes T * delta"
         _require("delta", self.delta, first < 1, limit)
