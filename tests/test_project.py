@@ -47,11 +47,12 @@ def test_help_names_every_setting_with_its_default():
         assert f"--{setting.name} " in text
 
 
-def test_conda_yaml_takes_its_dependencies_from_pyproject():
+def test_conda_yaml_lists_the_dependencies_of_pyproject():
     conda = yaml.safe_load((ROOT / PROJECT["conda_env"]).read_text())
     python = next(d for d in conda["dependencies"] if isinstance(d, str) and d.startswith("python="))
-    assert {"pip": ["-e ."]} in conda["dependencies"]
-    minimum = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {"pip": project["dependencies"]} in conda["dependencies"]
+    minimum = project["requires-python"].removeprefix(">=")
     version = [int(part) for part in python.removeprefix("python=").split(".")]
     assert version >= [int(part) for part in minimum.split(".")]
 
