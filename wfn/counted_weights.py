@@ -8,8 +8,8 @@ from wfn.parameters import FlatWeights
 from wfn.training import check_outputs
 
 
-def counted_weights(model: nn.Module, data: Data) -> FlatWeights:
-    """Move them into one flat vector, batch-norm's among them; ``release()`` gives them back.
+def counted_weights(model: nn.Module, data: Data, fix_batch_norm: bool = True) -> FlatWeights:
+    """Move them into one flat vector, of which batch-norm's are fixable or not; ``release()`` gives them back.
 
     Raises:
         UserError: the network does not fit the data, or its weights are not finite float32.
@@ -17,4 +17,4 @@ def counted_weights(model: nn.Module, data: Data) -> FlatWeights:
     device = next(model.parameters()).device
     example = next(iter(data.test))[0][:1].to(device)
     check_outputs(model, example, data.classes)
-    return FlatWeights(model, trace(model, example), fix_batch_norm=True)
+    return FlatWeights(model, trace(model, example), fix_batch_norm)

@@ -12,17 +12,16 @@ from wfn import state as states
 from wfn.checkpoint import Checkpoint
 from wfn.clustering import Clustering, cluster
 from wfn.codebook import Codebook
+from wfn.counted_weights import counted_weights
 from wfn.data import Data
 from wfn.data.fingerprint import fingerprint
 from wfn.errors import UserError
-from wfn.forward_pass import trace
 from wfn.free_update import FreeUpdate
 from wfn.method import Epoch, Iteration, Observe, Quantised, Step
-from wfn.parameters import FlatWeights
 from wfn.penalty import Penalty
 from wfn.schedule import tolerance
 from wfn.state import State
-from wfn.training import check_outputs, evaluate, train_epoch
+from wfn.training import evaluate, train_epoch
 
 if TYPE_CHECKING:
     from wfn.weight_fixing import WeightFixing
@@ -41,9 +40,7 @@ class Run:
     ) -> None:
         self.method, self.model, self.data, self.observe, self.checkpoint = method, model, data, observe, checkpoint
         self.device = next(model.parameters()).device
-        example = next(iter(data.test))[0][:1].to(self.device)
-        check_outputs(model, example, data.classes)
-        self.weights = FlatWeights(model, trace(model, example), method.fix_batch_norm)
+        self.weights = counted_weights(model, data, method.fix_batch_norm)
         self.state = State(Codebook.empty(self.weights.fixable))
         named = sorted(self.weights.named().items())
         self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""

@@ -9,7 +9,7 @@ from torch import nn
 
 from wfn.errors import UserError
 from wfn.method import Epoch, Event, Iteration, Step
-from wfn.metrics import Metrics, measure, measure_diversity
+from wfn.metrics import measure, measure_diversity
 from wfn.progress import Progress
 from wfn.provenance import provenance
 from wfn.record import Record
@@ -47,7 +47,8 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     _describe(settings, subject, record, progress)
     before = subject.weights()
     float_metrics = measure(before, subject.forward_pass)
-    baseline = _measures(float_metrics, float_metrics) | _row(subject, subject.model, before)
+    baseline = asdict(float_metrics) | {"rep_mixed": 1.0, "rep_mixed_as_printed": 1.0}
+    baseline |= _row(subject, subject.model, before)
     record.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
     progress.iteration(0, baseline)
     written()
@@ -57,7 +58,7 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     finally:
         progress.close()
     last = observer.rows.get(method.iterations) or _row(subject, quantised.model, quantised.weights)
-    fixed = _measures(measure(quantised.weights, subject.forward_pass), float_metrics) | last | dict(quantised.scores)
+    fixed = asdict(measure(quantised.weights, subject.forward_pass, float_metrics)) | last | dict(quantised.scores)
     changes = {f"{name}_from_baseline": fixed[name] - baseline[name] for name in baseline if name not in UNCOMPARED}
     about = {name: str(getattr(settings, name)) for name in ("method", "model", "dataset", "delta", "seed")}
     rows = list(observer.rows.values())
@@ -99,15 +100,6 @@ class Observer:
                 self._record.set(iterations=self.rows)
                 self._progress.iteration(event.number, row)
                 self._written()
-
-
-def _measures(metrics: Metrics, float_metrics: Metrics) -> Measures:
-    """All metrics of a network; Rep_Mixed against those of the float network."""
-    rep_mixed = {
-        "rep_mixed": metrics.use_bits / float_metrics.use_bits,
-        "rep_mixed_as_printed": metrics.use_bits_as_printed / float_metrics.use_bits_as_printed,
-    }
-    return asdict(metrics) | rep_mixed
 
 
 def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]) -> Measures:
