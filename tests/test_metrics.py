@@ -202,6 +202,19 @@ def test_rep_mixed_is_relative_to_the_float_network():
     assert measure(different, PASS, baseline).rep_mixed == 1
 
 
+@given(some_weights, st.integers(0, 63))
+def test_inner_layers_are_measured_as_if_they_were_all_there_is(parameters, which):
+    weights = as_arrays(parameters)
+    tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
+    outer = frozenset(name for i, name in enumerate(weights) if which >> i & 1)
+    uses = dict.fromkeys(weights, 1.0)
+    found = measure_diversity(tensors, ForwardPass(uses=uses, order=tuple(uses), first_layer=outer))
+    inner = [value for name, values in weights.items() if name not in outer for value in values.tolist()]
+    shares = np.array(list(Counter(value for value in inner if value).values())) / max(np.count_nonzero(inner), 1)
+    assert found.unique_params_no_bn_fl == len(set(inner))
+    assert found.entropy_nonzero_bits_no_bn_fl == pytest.approx(-np.sum(shares * np.log2(shares)))
+
+
 def test_diversity_is_the_same_with_and_without_the_rest():
     metrics = vars(measure(WEIGHTS, PASS))
     assert measure_diversity(WEIGHTS, PASS) == Diversity(**{k: metrics[k] for k in Diversity.__dataclass_fields__})

@@ -11,6 +11,7 @@ ROWS = {
     "unique_params_no_bn_fl": ("  without batch-norm, first, last layer", "{:,}"),
     "entropy_bits": ("entropy (bits a weight)", "{:.2f}"),
     "entropy_nonzero_bits": ("  zeros left out", "{:.2f}"),
+    "entropy_nonzero_bits_no_bn_fl": ("  and batch-norm, first, last layer", "{:.2f}"),
     "zeros": ("zeros", "{:,}"),
     "lzw_bytes": ("size under LZW (bytes)", "{:,}"),
     "artefact_bytes": ("size of the compressed file (bytes)", "{:,}"),

@@ -30,6 +30,7 @@ class Diversity:
         unique_params_no_bn_fl: the same without batch-norm, first and last layer.
         entropy_bits: Shannon entropy over all counted weights, bits a weight.
         entropy_nonzero_bits: the same with the zeros left out, which is what the paper prints.
+        entropy_nonzero_bits_no_bn_fl: the same without batch-norm, first and last layer.
     """
 
     weights: int
@@ -38,6 +39,7 @@ class Diversity:
     unique_params_no_bn_fl: int
     entropy_bits: float
     entropy_nonzero_bits: float
+    entropy_nonzero_bits_no_bn_fl: float
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,15 @@ class _Tally:
         self.counts: Counter[int] = Counter()
         self._zeros = 0
         self._inner_values = 0
+        self._inner_nonzero_counts: Counter[int] = Counter()
         self._is_inner = np.array([name in forward_pass.inner for name in forward_pass.uses])
 
     def add(self, found: Distinct) -> None:
         self.counts.update(frequencies(found.counts))
         self._zeros += int(found.counts[found.values == 0].sum())
-        self._inner_values += int(found.combine(np.logical_or, self._is_inner[found.parameter]).sum())
+        inner_counts = found.combine(np.add, np.where(self._is_inner[found.parameter], found.occurrences, 0))
+        self._inner_values += int(np.count_nonzero(inner_counts))
+        self._inner_nonzero_counts.update(frequencies(inner_counts[found.values != 0]))
 
     def diversity(self) -> Diversity:
         counts_without_zero = self.counts - Counter([self._zeros] if self._zeros else [])
@@ -141,4 +146,5 @@ class _Tally:
             unique_params_no_bn_fl=self._inner_values,
             entropy_bits=entropy_bits(self.counts),
             entropy_nonzero_bits=entropy_bits(counts_without_zero),
+            entropy_nonzero_bits_no_bn_fl=entropy_bits(self._inner_nonzero_counts),
         )
