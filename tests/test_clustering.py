@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wfn.centres import proposed_centres, round_to_powers_of_two
-from wfn.clustering import FRINGE, cluster
+from wfn.clustering import cluster
 
 THRESHOLD = 2.0**-7
 
@@ -110,15 +110,6 @@ def test_the_two_oracles_agree():
         assert oracles.cluster_by_matrix(*arguments) == oracles.cluster(*arguments)
 
 
-def test_narrowing_the_radius_equals_looking_at_every_weight(monkeypatch):
-    weights = np.random.default_rng(1).normal(0, 0.1, 3000).astype(np.float32)
-    everything = cluster(weights, weights.size, 0.02, THRESHOLD)
-    monkeypatch.setattr("wfn.clustering.FRINGE", 1)
-    narrowed = cluster(weights, weights.size, 0.02, THRESHOLD)
-    assert fixes_of(narrowed) == fixes_of(everything)
-    assert FRINGE > 1000
-
-
 def test_every_fix_keeps_its_mean_within_the_tolerance():
     weights = np.random.default_rng(2).normal(0, 0.05, 20_000).astype(np.float32)
     clustering = cluster(weights, 19_000, 0.03, THRESHOLD)
@@ -127,6 +118,16 @@ def test_every_fix_keeps_its_mean_within_the_tolerance():
     assert np.sum(fixed) == sum(fix.weights for fix in clustering.fixes) >= 19_000
     before_the_last = sum(fix.weights for fix in clustering.fixes[:-1])
     assert before_the_last < 19_000
+
+
+@pytest.mark.parametrize("seed", range(14))
+def test_a_tensor_is_clustered_as_an_array_is(seed):
+    generator = np.random.default_rng(seed)
+    weights = random_weights(generator, 500).astype(np.float32)
+    array = cluster(weights, weights.size, 0.03, THRESHOLD)
+    tensor = cluster(torch.from_numpy(weights), weights.size, 0.03, THRESHOLD)
+    assert tensor.fixes == array.fixes
+    assert np.array_equal(tensor.assignment, array.assignment)
 
 
 def test_no_weights_need_no_fix():

@@ -8,15 +8,15 @@ fixed is a set of removed intervals. The cost is one sort, plus the number of fi
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wfn.centres import FloatArray, proposed_centres, round_to_powers_of_two
-from wfn.sorted_weights import SortedWeights, ceil_float32
+from wfn.sorted_weights import SortedWeights
 
-ROUNDING = 1 + 1e-9  # a mean distance that equals the tolerance but for rounding counts as equal
-WIDEST = 1 - 2.0**-40  # just below 1, by more than rounding
-FRINGE = 4096  # weights that are sorted by distance one by one rather than narrowed further
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Clustering:
     assignment: np.ndarray
 
 
-def cluster(weights: np.ndarray, target: int, delta: float, threshold: float) -> Clustering:
+def cluster(weights: "np.ndarray | Tensor", target: int, delta: float, threshold: float) -> Clustering:
     """Fix at least ``target`` of the free ``weights`` by Algorithm 1 (section 3, "Minimalist Clustering").
 
     Again and again the modal centre, the one nearest to most free weights, takes the largest set of weights, nearest
@@ -60,7 +60,7 @@ def cluster(weights: np.ndarray, target: int, delta: float, threshold: float) ->
           doubles, so that the loop ends for every input.
 
     Args:
-        weights: float32 [N], the free weights, finite.
+        weights: float32 [N], the free weights, finite. A tensor is sorted on its own device; the rest is done here.
         target: how many to fix at least; the last fix is taken whole.
         delta: ``delta^t``, in (0, 1).
         threshold: ``delta_0`` > 0.
@@ -68,7 +68,7 @@ def cluster(weights: np.ndarray, target: int, delta: float, threshold: float) ->
     search = _Search(weights, delta, threshold)
     fixes: list[Fix] = []
     fixed = 0
-    while fixed < min(target, weights.size):
+    while fixed < min(target, len(weights)):
         fix = search.next_fix(len(fixes))
         fixes.append(fix)
         fixed += fix.weights
@@ -93,29 +93,29 @@ class _Level:
 class _Search:
     """The state of one clustering: what is still free, and the levels of centres computed so far."""
 
-    def __init__(self, weights: np.ndarray, delta: float, threshold: float) -> None:
+    def __init__(self, weights: "np.ndarray | Tensor", delta: float, threshold: float) -> None:
         self.delta, self.threshold = delta, threshold
-        self.assignment = np.full(weights.size, -1, np.int32)
-        self._weights = weights
+        self.assignment = np.full(len(weights), -1, np.int32)
         self._signs = (SortedWeights(weights, threshold), SortedWeights(-weights, threshold))
-        self._zeros = weights.size - sum(side.size for side in self._signs)
+        self._zeros = len(weights) - sum(side.size for side in self._signs)
         largest = max(side.largest for side in self._signs)
         self._proposals = proposed_centres(delta, threshold, largest)
         self._levels: dict[int, _Level] = {}
 
     def next_fix(self, index: int) -> Fix:
         """Make the next fix, mark its weights with ``index`` and return it."""
-        tolerance = self.delta * ROUNDING
-        order, doubled = 1, False
+        tolerance, order, doubled = self.delta, 1, False
         while True:
             level = self._level(order)
             if doubled or not level.unreached:
                 sign, cell = self._modal(level)
                 if cell is None:
                     return self._prune(index, order)
-                reached = _reach(self._signs[sign], float(level.centres[cell]), tolerance)
-                if reached:
-                    return self._take(index, order, sign, float(level.centres[cell]), reached)
+                centre = float(level.centres[cell])
+                first, last, distance = self._signs[sign].reach(centre, tolerance)
+                if first < last:
+                    self._take(index, sign, first, last)
+                    return Fix(-centre if sign else centre, order, last - first, distance)
                 level.unreached = (sign, *level.cells[sign][cell : cell + 2])
             if level.final:
                 tolerance, doubled = 2 * tolerance, True
@@ -139,15 +139,14 @@ class _Search:
         """The centre nearest to most free weights: its sign (0 positive, 1 negative) and cell; None is zero's."""
         if not level.centres.size:
             return 0, None
-        positive, negative = (np.diff(side.rank(cells)) for side, cells in zip(self._signs, level.cells, strict=True))
+        positive, negative = (side.count(cells) for side, cells in zip(self._signs, level.cells, strict=True))
         nearest = np.maximum(positive, negative)
         cell = int(nearest.argmax())
         if nearest[cell] <= self._zeros:
             return 0, None
         return (0 if positive[cell] >= negative[cell] else 1), cell
 
-    def _take(self, index: int, order: int, sign: int, centre: float, reached: tuple[int, int, float]) -> Fix:
-        first, last, distance = reached
+    def _take(self, index: int, sign: int, first: int, last: int) -> None:
         side = self._signs[sign]
         pieces = side.take(first, last)
         for positions in pieces:
@@ -157,60 +156,11 @@ class _Search:
                 its_sign, start, stop = level.unreached
                 if its_sign == sign and start < pieces[-1].stop and pieces[0].start < stop:
                     level.unreached = None
-        return Fix(-centre if sign else centre, order, last - first, distance)
 
     def _prune(self, index: int, order: int) -> Fix:
-        self.assignment[np.abs(self._weights) < ceil_float32(self.threshold)] = index
+        small = np.ones(self.assignment.size, bool)
+        for side in self._signs:
+            small[side.origin] = False
+        self.assignment[small] = index
         pruned, self._zeros = self._zeros, 0
         return Fix(0.0, order, pruned, 0.0)
-
-
-def _reach(side: SortedWeights, centre: float, tolerance: float) -> tuple[int, int, float] | None:
-    """The largest set of free weights, nearest to ``centre`` first, with mean relative distance <= ``tolerance``.
-
-    Returns its first and last rank (half-open) and summed distance, or None where even the nearest is too far.
-
-    The mean rises with the radius, so the radius where it passes the tolerance is bracketed and narrowed with prefix
-    sums alone; only the weights of the last bracket are looked at one by one.
-    """
-    middle = side.up_to(centre)
-    middle_rank, middle_sum = side.rank(middle), side.inverse_sum(middle)
-
-    def within(radius):
-        """First and last rank within each radius, and the summed distance there."""
-        low, high = side.below(centre / (1 + radius)), side.up_to(centre / (1 - radius))
-        first, last = side.rank(low), side.rank(high)
-        below = centre * (middle_sum - side.inverse_sum(low)) - (middle_rank - first)
-        above = (last - middle_rank) - centre * (side.inverse_sum(high) - middle_sum)
-        return first, last, below + above
-
-    inner = min(tolerance, WIDEST)  # here every distance, so the mean too, is within the tolerance
-    first, last, distance = within(inner)
-    if first == last:
-        return None
-    outer = min(4 * inner, WIDEST)
-    widest_first, widest_last, widest_distance = within(outer)
-    while widest_distance <= tolerance * (widest_last - widest_first) and outer < WIDEST:
-        inner, first, last, distance = outer, widest_first, widest_last, widest_distance
-        outer = min(4 * inner, WIDEST)
-        widest_first, widest_last, widest_distance = within(outer)
-    for _ in range(8):  # each makes the bracket 64 times as narrow
-        if (first - widest_first) + (widest_last - last) <= FRINGE:
-            break
-        radii = np.linspace(inner, outer, 65)
-        firsts, lasts, distances = within(radii)
-        k = int(np.sum(distances[1:-1] <= tolerance * (lasts - firsts)[1:-1]))
-        inner, outer = radii[k], radii[k + 1]
-        first, last, distance = firsts[k], lasts[k], distances[k]
-        widest_first, widest_last = firsts[k + 1], lasts[k + 1]
-    below = side.values(int(widest_first), int(first))[::-1]
-    above = side.values(int(last), int(widest_last))
-    values = np.concatenate((below, above))
-    fringe = np.abs(values - centre) / values
-    nearest_first = np.argsort(fringe, kind="stable")
-    distances = distance + np.cumsum(fringe[nearest_first])
-    sizes = (last - first) + np.arange(1, fringe.size + 1)
-    taken = int(np.sum(distances <= tolerance * sizes))
-    taken_below = int(np.sum(nearest_first[:taken] < below.size))
-    total = float(distances[taken - 1] if taken else distance)
-    return int(first) - taken_below, int(last) + taken - taken_below, max(total, 0.0)
