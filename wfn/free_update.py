@@ -38,35 +38,33 @@ class FreeUpdate:
         alpha: float,
         clip_norm: float,
     ) -> None:
-        self._weights, self._penalty, self._alpha, self._clip_norm = weights, penalty, alpha, clip_norm
-        self._positions = free.nonzero().flatten()
-        self._values = nn.Parameter(weights.values.data.index_select(0, self._positions))
+        self._weights, self._alpha, self._clip_norm = weights, alpha, clip_norm
+        positions = free.nonzero().flatten()
+        self._values = nn.Parameter(weights.values.data.index_select(0, positions))
         self._values.grad = torch.empty_like(self._values)
-        fixable = int(free[: weights.fixable].sum())  # the first ones; batch-norm that is left alone comes after them
-        self._drawn = self._values.data[:fixable], self._values.grad[:fixable]
-        self._slope = torch.empty_like(self._drawn[0])
+        self._drawn = int(free[: weights.fixable].sum())  # the first ones; batch-norm that is left alone comes after
+        if free.device.type == "cpu":
+            from wfn.free_kernel import KernelFree as Free
+        else:
+            from wfn.free_tensors import TensorFree as Free
+        self._free = Free(positions, self._drawn, penalty)
         self._penalties = torch.zeros((), dtype=torch.float64, device=free.device)
         self._steps = 0
         self.optimiser = torch.optim.Adam([self._values], lr=learning_rate, fused=True)
 
     def __call__(self, loss: Tensor) -> None:
         """Take one step; the gradients of ``loss`` are in ``weights.values.grad``."""
-        gradient = self._values.grad
-        torch.index_select(self._weights.values.grad, 0, self._positions, out=gradient)
-        if self._penalty:
-            drawn, drawn_gradient = self._drawn
-            penalty, slope = self._penalty.value_and_gradient(drawn, self._slope)
-            gamma = torch.where(penalty > 0, self._alpha * loss / penalty, 0.0)
-            drawn_gradient.addcmul_(slope, gamma.to(slope.dtype))
-            self._penalties += penalty
-        gradient.mul_((self._clip_norm / (gradient.norm() + 1e-6)).clamp(max=1))
+        values, everything = self._values.data, self._weights.values
+        self._penalties += self._free.gather(
+            everything.grad, values, self._values.grad, loss, self._alpha, self._clip_norm
+        )
         self.optimiser.step()
-        self._weights.values.data.index_copy_(0, self._positions, self._values.data)
+        self._free.scatter(values, everything.data)
         self._steps += 1
 
     def mean_penalty(self) -> float:
         """Eq. 4, mean over the free weights and over the steps since it was asked for last; 0 without a regulariser."""
-        mean = float(self._penalties) / max(self._steps * self._slope.numel(), 1)
+        mean = float(self._penalties) / max(self._steps * self._drawn, 1)
         self._penalties.zero_()
         self._steps = 0
         return mean

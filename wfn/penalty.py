@@ -50,6 +50,7 @@ class Penalty:
             from wfn.penalty_kernel import KernelEvaluation
 
             self._evaluate = KernelEvaluation(table)
+            self.table = self._evaluate.table
         else:
             from wfn.penalty_tensors import TensorEvaluation
 
