@@ -15,16 +15,20 @@ from wfn.settings import Settings
 def wfn(context: click.Context, **settings) -> None:
     """Fix the weights of a trained network to a few shared values, and track all of it.
 
-    Without a command this is a run: by default a small network on scikit-learn's digits, in under two minutes.
+    Without a command this is a run: by default a small network on scikit-learn's digits, in under two minutes. Several
+    processes or GPUs do the same run together under torchrun: torchrun --nproc_per_node 2 -m wfn ...
     """
     if context.invoked_subcommand:
         return
     chosen = Settings(**settings)
+    from wfn import distributed
     from wfn.summary import summarise
     from wfn.tracked import run_tracked
 
-    record, result = run_tracked(chosen, lambda line: print(line, flush=True))
-    print(summarise(record, result))
+    with distributed.started():
+        record, result = run_tracked(chosen, lambda line: print(line, flush=True))
+        if distributed.rank() == 0:
+            print(summarise(record, result))
 
 
 @wfn.command()

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,28 @@ class Record:
             return json.loads((self.folder / "record.json").read_text())
         except (OSError, ValueError) as error:
             raise UserError(f"{self.folder} is not the folder of a run ({error})") from error
+
+
+@dataclass(frozen=True)
+class DistantRecord:
+    """The record of a run that another process keeps (:mod:`wfn.distributed`): as it was, to be read alone."""
+
+    id: str
+    folder: Path
+    header: Mapping[str, Any]
+
+    checkpoint = Record.checkpoint
+    files = Record.files
+
+    def set(self, **changes: Any) -> None:
+        """Leave it to the process that keeps it."""
+
+    def log(self, metrics: Mapping[str, float | None], step: int) -> None:
+        """Leave it to the process that keeps it."""
+
+    def metrics_from(self, position: int) -> list[dict[str, Any]]:
+        """None: they are with the process that keeps them."""
+        return []
 
 
 def now() -> int:

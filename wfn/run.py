@@ -7,6 +7,7 @@ from time import perf_counter
 import torch
 from torch import nn
 
+from wfn import distributed
 from wfn.errors import UserError
 from wfn.method import Epoch, Event, Iteration, Step
 from wfn.metrics import measure, measure_diversity
@@ -44,7 +45,13 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     method = settings.make_method()
     progress = Progress(method.iterations, settings.epochs)
     subject = prepare(settings, progress.say)
-    _describe(settings, subject, record, progress)
+    description = describe(settings, subject, record)
+    record.set(tags={name: getattr(settings, name) for name in ("method", "model", "dataset", "delta")})
+    progress.say(
+        f"{settings.model} on {settings.dataset}, {description['device']}: "
+        f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
+        f"parameters and {description['uncounted_buffers']:,} values in buffers are not"
+    )
     before = subject.weights()
     float_metrics = measure(before, subject.forward_pass)
     baseline = asdict(float_metrics) | {"rep_mixed": 1.0, "rep_mixed_as_printed": 1.0}
@@ -63,7 +70,9 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     about = {name: str(getattr(settings, name)) for name in ("method", "model", "dataset", "delta", "seed")}
     rows = list(observer.rows.values())
     try:
-        fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about | {"run": record.id})
+        about |= {"run": record.id}
+        if distributed.rank() == 0:
+            fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about, progress.say)
     except OSError as error:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
     record.log(fixed | changes | _seconds(record), step=method.iterations)
@@ -112,25 +121,24 @@ def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]
     return row | {"evaluation_seconds": perf_counter() - begin}
 
 
-def _describe(settings: Settings, subject: Subject, record: Record, progress: Progress) -> None:
-    """Write down what this run is, and refuse to go on with a run that was about something else."""
+def describe(settings: Settings, subject: Subject, record: Record) -> dict[str, object]:
+    """Write down what a run is about and where its numbers come from; return the subject's description.
+
+    Raises:
+        UserError: the run began with other weights or data.
+    """
     description = subject.description()
     for name in ("weights_sha256", "data_sha256"):
         then = record.header["params"].get(name, description[name])
         if then != description[name]:
             raise UserError(f"run {record.id} began with other {name.split('_')[0]} ({name} {then}): give those again")
-    origin = provenance(subject.device)
-    names = ("method", "model", "dataset", "delta")
+    origin = provenance(subject.device) | {"ranks": str(distributed.ranks())}
     record.set(
         # What the run began with stays: a tracking store takes no second value. The tags tell who went on last.
         params=asdict(settings) | description | origin | record.header["params"],
-        tags={name: getattr(settings, name) for name in names} | {"commit": origin["commit"], "tree": origin["tree"]},
+        tags={"commit": origin["commit"], "tree": origin["tree"]},
     )
-    progress.say(
-        f"{settings.model} on {settings.dataset}, {description['device']}: "
-        f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
-        f"parameters and {description['uncounted_buffers']:,} values in buffers are not"
-    )
+    return description
 
 
 def _seconds(record: Record) -> Measures:

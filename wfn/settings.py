@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from wfn import data, entry_points, methods, models
 from wfn.errors import UserError, unknown_name
+from wfn.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from wfn.method import Method
 
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("float32", "bfloat16")
 TRACKINGS = ("mlflow", "folder")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from wfn import distributed
 from wfn.checkpoint import Checkpoint
 from wfn.codebook import Codebook
 from wfn.errors import UserError
@@ -72,7 +73,7 @@ def load(checkpoint: Checkpoint, identity: dict[str, object], model: nn.Module, 
     Raises:
         UserError: the checkpoint is of a run with another ``identity``.
     """
-    saved = checkpoint.load()
+    saved = distributed.from_first(checkpoint.load)
     if not saved:
         return None
     tensors, record = saved

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wfn import data, models
+from wfn import data, distributed, models
 from wfn.baseline import trained_baseline
 from wfn.data import Data
 from wfn.data.fingerprint import fingerprint
@@ -62,18 +62,42 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
     Raises:
         UserError: one of them cannot be had, or they do not fit each other.
     """
+    if settings.batch_size < distributed.ranks():
+        raise UserError(
+            f"batch_size must be at least {distributed.ranks()}, an image for each process, "
+            f"but got batch_size={settings.batch_size}: give a larger one, or start fewer processes"
+        )
     device = _device(settings.device)
-    loaded = data.load(
-        settings.dataset,
-        settings.data_folder or None,
-        batch_size=settings.batch_size,
-        validation_share=settings.validation_share,
-        seed=settings.seed,
-        device=device,
-        workers=settings.workers,
+    loaded = distributed.in_turn(
+        lambda: data.load(
+            settings.dataset,
+            settings.data_folder or None,
+            batch_size=settings.batch_size,
+            validation_share=settings.validation_share,
+            seed=settings.seed,
+            device=device,
+            workers=settings.workers,
+        )
     )
     torch.manual_seed(settings.seed)
     model = models.build(settings.model, loaded.classes, loaded.input_shape).to(device)
+    # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
+    distributed.from_first(lambda: _give_weights(model, settings, loaded, device, say))
+    distributed.spread(model.state_dict().values())
+    example = next(iter(loaded.test))[0][:1].to(device)
+    try:
+        check_outputs(model, example, loaded.classes)
+    except RuntimeError as error:
+        shape = "x".join(map(str, loaded.input_shape))
+        raise UserError(
+            f"network {settings.model!r} cannot take the {shape} inputs of {settings.dataset!r} ({error})"
+        ) from error
+    return Subject(device, loaded, model, trace(model, example))
+
+
+def _give_weights(
+    model: nn.Module, settings: Settings, loaded: Data, device: torch.device, say: Callable[[str], object]
+) -> None:
     if settings.weights:
         load_weights(model, settings.weights, settings.model)
     elif not is_entry_point(settings.model):
@@ -86,22 +110,25 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
             epochs=settings.baseline_epochs,
             report=say,
         )
-    example = next(iter(loaded.test))[0][:1].to(device)
-    try:
-        check_outputs(model, example, loaded.classes)
-    except RuntimeError as error:
-        shape = "x".join(map(str, loaded.input_shape))
-        raise UserError(
-            f"network {settings.model!r} cannot take the {shape} inputs of {settings.dataset!r} ({error})"
-        ) from error
-    return Subject(device, loaded, model, trace(model, example))
 
 
 def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
+    """The device of this process, a GPU of its own where there are enough."""
+    gpus, (processes, number) = torch.cuda.device_count(), distributed.ranks_here()
+    if name == "cuda" and not gpus:
         raise UserError("device=cuda, but torch finds no GPU: use device=auto or device=cpu")
-    device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-    if device.type == "cuda":  # one seed is to give the same bits
+    if name == "cuda" and gpus < processes:
+        raise UserError(
+            f"device=cuda, but {processes} processes share this machine's {gpus} GPUs: "
+            "start one for each GPU (--nproc_per_node), or use device=cpu"
+        )
+    kind = "cuda" if name != "cpu" and gpus >= processes else "cpu"
+    distributed.check_alike("kinds of device", kind)
+    device = torch.device(kind)
+    if kind == "cuda" and processes > 1:
+        device = torch.device(kind, number)
+        torch.cuda.set_device(device)
+    if kind == "cuda":  # one seed is to give the same bits
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from wfn import distributed
 from wfn.errors import UserError
-from wfn.record import Record, now
+from wfn.record import DistantRecord, Record, now
 from wfn.run import run
 from wfn.settings import Settings
 from wfn.tracking import Store
@@ -30,6 +31,9 @@ def run_tracked(
     The status is FINISHED, FAILED (an error, which is a tag of the run) or KILLED (Ctrl-C, SIGTERM, or
     :class:`Stopped`). A store that is lost on the way does not stop the run: its record has everything.
 
+    Of several ranks (:mod:`wfn.distributed`) the first alone keeps record and store; the others do their part of
+    ``work`` on what it tells them.
+
     Args:
         settings: what to run.
         say: takes a line of text.
@@ -42,6 +46,10 @@ def run_tracked(
     Raises:
         UserError: bad input, or the store cannot be reached at the start.
     """
+    if distributed.rank():
+        with terminable():
+            settings, record = distributed.from_first()
+            return record, work(settings, record, lambda: None)
     parent = Path(settings.folder).expanduser()
     if settings.resume:
         record = Record.find(settings.resume, parent)
@@ -59,6 +67,7 @@ def run_tracked(
         with _concluded(record, store, say):
             say(f"run {record.id} in {record.folder}")
             began(record)
+            distributed.from_first(lambda: (settings, DistantRecord(record.id, record.folder, record.header)))
             return record, work(settings, record, _copier(record, store, say))
 
 

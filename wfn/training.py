@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wfn import distributed
+from wfn.data.division import parts, share
 from wfn.errors import UserError
 from wfn.parameters import FlatWeights
-
-PRECISIONS = ("float32", "bfloat16")
+from wfn.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,16 @@ class Score:
 
 
 def evaluate(model: nn.Module, batches: Iterable, device: torch.device, precision: str = "float32") -> Score:
-    """Score ``model`` in eval mode on ``batches`` of (inputs, labels); with under five classes top5 counts them all."""
+    """Score ``model`` in eval mode on ``batches`` of (inputs, labels); with under five classes top5 counts them all.
+
+    Where several ranks train together (:mod:`wfn.distributed`), each takes its share of the batches, and every one gets
+    the score of all.
+    """
     was_training = model.training
     model.eval()
-    sums, samples = torch.zeros(3, dtype=torch.float64, device=device), 0
+    sums = torch.zeros(4, dtype=torch.float64, device=device)
     with torch.no_grad():
-        for batch in batches:
+        for batch in share(batches):
             inputs, labels = to_device(batch[0], device), batch[1].to(device)
             with autocast(device, precision):
                 outputs = model(inputs).float()
@@ -38,9 +43,10 @@ def evaluate(model: nn.Module, batches: Iterable, device: torch.device, precisio
             sums[0] += ranked[:, 0].sum()
             sums[1] += ranked.sum()
             sums[2] += functional.cross_entropy(outputs, labels, reduction="sum")
-            samples += len(labels)
+            sums[3] += len(labels)
     model.train(was_training)
-    top1, top5, loss = (sums / samples).tolist()
+    sums = distributed.total(sums)
+    top1, top5, loss = (sums[:3] / sums[3]).tolist()
     return Score(100 * top1, 100 * top5, loss)
 
 
@@ -67,6 +73,9 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train on one pass over ``batches``; what a step does with the gradients is ``update``'s to say.
 
+    Where several ranks train together (:mod:`wfn.distributed`), each computes on its part of every batch; loss and
+    gradients are those of the whole batch on all of them, and so are the scores.
+
     Args:
         weights: the weights of ``model``.
         update: called with the cross-entropy (a scalar) once its gradients are in ``weights.values.grad``; changes
@@ -82,22 +91,22 @@ def train_epoch(
     """
     begin = perf_counter()
     device = weights.values.device
-    sums, samples = torch.zeros(2, device=device, dtype=torch.float64), 0
+    sums = torch.zeros(3, device=device, dtype=torch.float64)
     model.train()
-    for step, batch in enumerate(batches, 1):
+    for step, batch in enumerate(parts(batches), 1):
         inputs, labels = to_device(batch[0], device), batch[1].to(device)
         weights.values.grad.zero_()
         with autocast(device, precision):
             outputs = model(inputs)
             loss = functional.cross_entropy(outputs, labels)
-        loss.backward()
-        loss = loss.detach()
+        loss = distributed.backward(loss, len(labels), weights.values.grad)
         update(loss)
         sums[0] += loss * len(labels)
         sums[1] += (outputs.argmax(1) == labels).sum()
-        samples += len(labels)
+        sums[2] += len(labels)
         on_step(step)
-    loss, correct = (sums / samples).tolist()
+    sums = distributed.total(sums)
+    loss, correct = (sums[:2] / sums[2]).tolist()
     if not isfinite(loss):
         raise UserError(f"training diverged (loss {loss}): lower learning_rate or alpha, or use precision=float32")
     return {"train_loss": loss, "train_top1": 100 * correct, "training_seconds": perf_counter() - begin}
@@ -107,8 +116,3 @@ def to_device(inputs: Tensor, device: torch.device) -> Tensor:
     """Inputs on the device, images in channels-last order."""
     layout = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
     return inputs.to(device, memory_format=layout)
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a forward pass runs at one of ``PRECISIONS``."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

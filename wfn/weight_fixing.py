@@ -4,16 +4,13 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from wfn.checkpoint import Checkpoint
-from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.iterations import Run
+from wfn.iterations import FixingRun
 from wfn.method import Observe, Quantised, ignore
+from wfn.precision import PRECISIONS
 from wfn.schedule import RELEASED_SHARES, check_shares, tolerance
-from wfn.training import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -84,6 +81,8 @@ class WeightFixing:
     ) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
 
+        Of several ranks every one calls this; how they share it, :meth:`wfn.stage.StagedRun.carry_out` says.
+
         Args:
             model: any trained network that takes one tensor; what is counted is said in :class:`FlatWeights`.
             data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
@@ -93,13 +92,7 @@ class WeightFixing:
         Raises:
             UserError: the network or the data cannot be used, or the checkpoint is of another run.
         """
-        devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
-        with torch.random.fork_rng(devices):
-            run = Run(self, model, as_data(data), observe, Checkpoint(checkpoint) if checkpoint else None)
-            try:
-                return run.to_the_end()
-            finally:
-                run.weights.release()
+        return FixingRun.carry_out(self, model, data, observe, checkpoint)
 
 
 def _require(name: str, value: object, holds: bool, expected: str) -> None:

@@ -1,26 +1,23 @@
 """Weight sharing by k-means, as in Deep Compression, as a method."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
-from wfn import state as states
 from wfn.checkpoint import Checkpoint
 from wfn.codebook import Codebook
-from wfn.counted_weights import counted_weights
-from wfn.data import Data, as_data
+from wfn.data import Data
 from wfn.errors import UserError
-from wfn.iterations import seed_epoch
 from wfn.k_means import k_means
-from wfn.method import Epoch, Iteration, Observe, Quantised, Step, ignore
+from wfn.method import Observe, Quantised, ignore
 from wfn.parameters import FlatWeights
+from wfn.precision import PRECISIONS
 from wfn.shared_values import SharedValues
+from wfn.stage import StagedRun
 from wfn.state import State
-from wfn.training import PRECISIONS, evaluate, train_epoch
 
 
 @dataclass(frozen=True)
@@ -74,6 +71,8 @@ class KMeansSharing:
 
         A frozen parameter (``requires_grad=False``) has no part in the gradients, but follows its shared values.
 
+        Of several ranks every one calls this; how they share it, :meth:`wfn.stage.StagedRun.carry_out` says.
+
         Args:
             model: any trained network that takes one tensor.
             data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
@@ -83,85 +82,44 @@ class KMeansSharing:
         Raises:
             UserError: the network or the data cannot be used, or the checkpoint is of another run.
         """
-        devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
-        with torch.random.fork_rng(devices):
-            run = _Run(self, model, as_data(data), observe, Checkpoint(checkpoint) if checkpoint else None)
-            try:
-                return run.to_the_end()
-            finally:
-                run.weights.release()
+        return SharingRun.carry_out(self, model, data, observe, checkpoint)
 
 
-class _Run:
+class SharingRun(StagedRun):
     """One network on its way: clustered first, then fine-tuned stage by stage."""
 
     def __init__(
         self, method: KMeansSharing, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
-        self.method, self.model, self.data, self.observe, self.checkpoint = method, model, data, observe, checkpoint
-        self.weights = counted_weights(model, data)
-        self._untouched = self.weights.named()
+        super().__init__(method, model, data, observe, checkpoint)
         centres, assignment = _cluster(self.weights, method.clusters, method.per_layer)
-        self.shared = SharedValues(self.weights, centres, assignment, method.learning_rate, method.clip_norm)
+        self.update = self.shared = SharedValues(
+            self.weights, centres, assignment, method.learning_rate, method.clip_norm
+        )
+        self.values = self.shared.values
         self.state = State(Codebook(assignment, centres.tolist()))
 
-    def to_the_end(self) -> Quantised:
-        """Fine-tune for all stages that are not done yet."""
-        if not self._resumed():
-            self._tell(0, self._untouched, {})
-        while self.state.iteration <= self.method.iterations:
-            self._stage(self.state.iteration)
-            self.state.iteration, self.state.epoch = self.state.iteration + 1, 0
-            self._save()
-        return Quantised(self.model.eval(), self.weights.named(), tuple(self.state.records))
-
-    def _stage(self, iteration: int) -> None:
-        method, codebook = self.method, self.state.codebook
-        steps = len(self.data.train)
-        for epoch in range(self.state.epoch + 1, method.epochs + 1):
-            seed_epoch(method.seed, iteration, epoch)
-            scores = train_epoch(
-                self.model,
-                self.weights,
-                self.data.train,
-                self.shared,
-                method.precision,
-                lambda step, epoch=epoch: self.observe(Step(iteration, epoch, step, steps)),
-            )
-            if self.data.validation:
-                device = self.weights.values.device
-                validation = evaluate(self.model, self.data.validation, device, method.precision)
-                scores |= {"validation_top1": validation.top1, "validation_loss": validation.loss}
-            codebook.centres = self.shared.values.tolist()
-            self.state.epoch = epoch
-            self.observe(Epoch(iteration, epoch, scores))
-            self._save()
+    def iterate(self) -> dict[str, float]:
+        """Fine-tune the shared values."""
+        self.train(self.shared)
+        codebook = self.state.codebook
         orders = {f"weights_order_{order}": weights for order, weights in codebook.weights_per_order().items()}
-        scores = {"share_fixed": 1.0, "centres": len(codebook.centres), **orders}
-        self.state.records.append({"iteration": iteration, **scores})
-        self._tell(iteration, self.weights.named(), scores)
+        return {"share_fixed": 1.0, "centres": len(codebook.centres), **orders}
 
-    def _tell(self, number: int, weights: dict[str, torch.Tensor], scores: dict[str, float]) -> None:
-        self.observe(Iteration(number, self.method.iterations, self.model, weights, scores))
+    def identity(self) -> dict[str, object]:
+        """How many weights and values there are."""
+        return {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
 
-    def _identity(self) -> dict[str, object]:
-        """What must be the same for a checkpoint to be gone on with."""
-        size = {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
-        return {**asdict(self.method), **size, "data": self.data.fingerprint}
+    def save(self) -> None:
+        """Write the checkpoint, with the values as they are now."""
+        self.state.codebook.centres = self.shared.values.tolist()
+        super().save()
 
-    def _save(self) -> None:
-        if self.checkpoint:
-            values, optimiser = self.shared.values, self.shared.optimiser
-            states.save(self.checkpoint, self._identity(), self.state, self.model, values, optimiser)
-
-    def _resumed(self) -> bool:
-        if not self.checkpoint:
-            return False
-        state = states.load(self.checkpoint, self._identity(), self.model, self.shared.values)
-        self.state = state or self.state
-        states.restore(self.shared.optimiser, self.state)
+    def resumed(self) -> bool:
+        """Go to where the checkpoint says; every weight takes its value."""
+        resumed = super().resumed()
         self.shared.hand_out()
-        return state is not None
+        return resumed
 
 
 def _cluster(weights: FlatWeights, clusters: int, per_layer: bool) -> tuple[np.ndarray, np.ndarray]:
