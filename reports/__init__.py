@@ -1,1 +1,4 @@
-"""The report: runs in, a paper-style document out, with the paper's printed numbers beside ours. It never trains."""
+"""The report: runs in, a paper-style document out, with the paper's printed numbers beside ours.
+
+It trains nothing; released saves that it is given by path it measures, by runs like any other.
+"""

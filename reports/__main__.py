@@ -6,24 +6,42 @@ from pathlib import Path
 import click
 
 from wfn.command_line import exit_status
+from wfn.settings import Settings
 
 
 @click.command(context_settings={"max_content_width": 120})
 @click.option("--runs", "folders", multiple=True, help="a run's folder, or one that holds several; repeatable")
-@click.option("--experiment", default="", help="an MLflow experiment, read where it or no folder is given")
+@click.option("--experiment", default="", help="an MLflow experiment, read where it or nothing else is given")
 @click.option("--filter", "filter_text", default="", help="which of its runs, e.g. \"tags.dataset = 'cifar10'\"")
+@click.option(
+    "--save",
+    "saves",
+    multiple=True,
+    help="a save of APoT's authors as BITS=FILE, e.g. 3=res20_3bit.pth.tar, measured now unless a run in --runs or "
+    "--folder has measured it; repeatable",
+)
+@click.option("--model", default="resnet20_conv", show_default=True, help="the saves' network")
+@click.option("--dataset", default="cifar10", show_default=True, help="the data that the saves are measured on")
+@click.option("--data_folder", default="", help="where the data lies; $WFN_DATA or ~/.cache/wfn/data by default")
+@click.option("--weights", default="", help="the saves' float network: a file, or 'torchvision'")
+@click.option("--folder", default=Settings.folder, show_default=True, help="where the saves' runs are kept")
 @click.option("--out", default="report", show_default=True, help="the folder to write to")
-def reports(folders: tuple[str, ...], experiment: str, filter_text: str, out: str) -> None:
+def reports(
+    folders: tuple[str, ...], experiment: str, filter_text: str, saves: tuple[str, ...], out: str, **common: str
+) -> None:
     """Write the paper's tables, figures and claims, with our runs beside the print, as PDF, Markdown and CSV."""
     from reports.report import write
     from reports.runs import read_folder
+    from reports.saves import measured, settings_of
 
+    wanted = settings_of(saves, **common)
     given = [folder for folder in folders if folder]  # MLproject hands on an empty one
     runs = [run for folder in given for run in read_folder(Path(folder))]
-    if experiment or filter_text or not given:
+    if experiment or filter_text or not (given or wanted):
         from reports.store import read_store
 
         runs += read_store(experiment, filter_text)
+    runs += measured(wanted, runs, click.echo)
     for path in write(runs, Path(out).expanduser()):
         click.echo(path)
 

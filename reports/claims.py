@@ -96,7 +96,7 @@ def claims() -> list[Claim]:
             "Half the entropy even without first, last and batch-norm layers",
             "“half” (section 5); no figure is printed",
             f"≥ {halved:g} times less: reproduced; above 1: partly",
-            "no run measures the entropy without these layers, of both APoT and WFN",
+            "needs APoT (3 bit) and WFN on the same network, this entropy measured by both runs",
             on_each(judging.times_less, "entropy_nonzero_bits_no_bn_fl", "{:.2f}", full=halved, some=ABOVE_1),
         ),
         Claim(

@@ -37,7 +37,7 @@ def findings(evidence: Evidence) -> list[Finding]:
         _unique_values(evidence),
         _sizes_below_entropy(evidence),
         _lossless(),
-        _inner_entropy(),
+        _inner_entropy(evidence),
         _captions(),
         _compression_ratios(),
         _left_out(evidence),
@@ -160,11 +160,22 @@ def _lossless() -> Finding:
     )
 
 
-def _inner_entropy() -> Finding:
+def _inner_entropy(evidence: Evidence) -> Finding:
+    metric = "entropy_nonzero_bits_no_bn_fl"
+    fixed = _fixed(evidence, metric)
+    apot = [row for subject in evidence.subjects if (row := evidence.apot(subject)) and row.mean(metric) is not None]
+    rows = [*fixed, *apot]
+    lacking = " or ".join(name for name, found in (("WFN", fixed), ("a 3-bit APoT save", apot)) if not found)
+    ours = "; ".join(
+        [f"{row.subject}, {row.name}: {row.text(metric)} bits" for row in rows]
+        + ([f"no run of {lacking} measured it"] if lacking else [])
+    )
     return Finding(
         "“Half the entropy” without first, last and batch-norm layers is not in the table it points to.",
-        "The column “No BN-FL” of Table 2 holds unique values, not entropies, and no code was released for it.",
-        "The column here is taken as written: neither first layer, last layer nor batch-norm.",
+        "The column “No BN-FL” of Table 2 holds unique values, not entropies, and no code was released for it. The "
+        "column here is taken as written: neither first layer, last layer nor batch-norm.",
+        f"Ours, zeros left out: {ours}." if rows else f"{UNTESTED} {ours}.",
+        runs_of(rows),
     )
 
 

@@ -4,87 +4,72 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from reports.runs import CODEBOOK, Run, is_of_iterations, iterations, read_codebook
+from reports.runs import CODEBOOK, Run, SharedValue, is_of_iterations, iterations, read_codebook
 from wfn.errors import UserError
-from wfn.tracking import PREFIX, RECORD_TAG, Store
-
-
-class RunReader(Store):
-    """An MLflow tracking store, to be read from only: an experiment that is not there is an error.
-
-    Args:
-        experiment: its name; empty is that of ``mlflow run``, else "wfn".
-
-    Raises:
-        UserError: the store cannot be reached, or has no such experiment.
-    """
-
-    def __init__(self, experiment: str) -> None:
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        super().__init__(experiment or "wfn")
-
-    def runs(self, filter_text: str) -> list[Run]:
-        """The runs that this project logged there and that ``filter_text`` (MLflow's search syntax) lets through."""
-        with self._reached():
-            found, page = [], None
-            while True:
-                some = self._client.search_runs([self.experiment], filter_text, page_token=page)
-                found += [self._run(run) for run in some if RECORD_TAG in run.data.tags]
-                page = some.token
-                if not page:
-                    return found
-
-    def _experiment_id(self, name: str) -> str:
-        experiment = self._client.get_experiment_by_name(name)
-        if experiment is None:
-            raise UserError(f"the tracking store {self.uri} has no experiment {name!r}: name another by --experiment")
-        return experiment.experiment_id
-
-    def _run(self, run) -> Run:
-        params = {key: value for key, value in run.data.params.items() if not key.startswith(PREFIX)}
-        params |= {key.removeprefix(PREFIX): run.data.params[key] for key in run.data.params if key.startswith(PREFIX)}
-        history = [
-            (key, metric.step, metric.value)
-            for key in filter(is_of_iterations, sorted(run.data.metrics))
-            for metric in self._client.get_metric_history(run.info.run_id, key)
-        ]
-        return Run(
-            id=run.data.tags[RECORD_TAG],
-            status=run.info.status,
-            started=run.info.start_time,
-            params=params,
-            tags=dict(run.data.tags),
-            metrics=dict(run.data.metrics),
-            iterations=iterations(history),
-            codebook=self._codebook(run.info.run_id),
-        )
-
-    def _codebook(self, run_id: str):
-        if CODEBOOK not in {file.path for file in self._client.list_artifacts(run_id)}:
-            return ()
-        with TemporaryDirectory() as folder:
-            return read_codebook(Path(self._client.download_artifacts(run_id, CODEBOOK, folder)))
+from wfn.tracking import PREFIX, RECORD_TAG, reached
 
 
 def read_store(experiment: str, filter_text: str) -> list[Run]:
-    """The runs of an experiment.
+    """The runs that this project logged to an experiment. Nothing is changed there.
+
+    Args:
+        experiment: its name; empty is that of ``mlflow run``, else "wfn".
+        filter_text: which of its runs, in MLflow's search syntax; empty is all.
 
     Raises:
         UserError: the store cannot be read, has no such experiment, or no such runs in it.
     """
-    launched = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if experiment:  # what is asked for goes before what mlflow run has set
-        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
-    try:
-        reader = RunReader(experiment)
-        runs = reader.runs(filter_text)
-    finally:
-        if launched is not None:
-            os.environ["MLFLOW_EXPERIMENT_ID"] = launched
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with reached() as client:
+        experiment_id = _experiment_id(client, experiment)
+        runs, page = [], None
+        while page != "":
+            found = client.search_runs([experiment_id], filter_text, page_token=page)
+            runs += [_run(client, run) for run in found if RECORD_TAG in run.data.tags]
+            page = found.token or ""
     if not runs:
         which = f" that the filter {filter_text!r} lets through" if filter_text else ""
         raise UserError(
-            f"experiment {experiment or reader.experiment!r} of {reader.uri} has no runs{which}: run 'python -m wfn' "
-            "first, or name a folder of runs by --runs"
+            f"experiment {experiment or experiment_id!r} of {client.tracking_uri} has no runs{which}: run "
+            "'python -m wfn' first, or name a folder of runs by --runs"
         )
     return runs
+
+
+def _experiment_id(client, name: str) -> str:
+    launched = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if launched and not name:  # what is asked for goes before what mlflow run has set
+        return launched
+    name = name or "wfn"
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        uri = client.tracking_uri
+        raise UserError(f"the tracking store {uri} has no experiment {name!r}: name another by --experiment")
+    return experiment.experiment_id
+
+
+def _run(client, run) -> Run:
+    params = {key: value for key, value in run.data.params.items() if not key.startswith(PREFIX)}
+    params |= {key.removeprefix(PREFIX): run.data.params[key] for key in run.data.params if key.startswith(PREFIX)}
+    history = [
+        (key, metric.step, metric.value)
+        for key in filter(is_of_iterations, sorted(run.data.metrics))
+        for metric in client.get_metric_history(run.info.run_id, key)
+    ]
+    return Run(
+        id=run.data.tags[RECORD_TAG],
+        status=run.info.status,
+        started=run.info.start_time,
+        params=params,
+        tags=dict(run.data.tags),
+        metrics=dict(run.data.metrics),
+        iterations=iterations(history),
+        codebook=_codebook(client, run.info.run_id),
+    )
+
+
+def _codebook(client, run_id: str) -> tuple[SharedValue, ...]:
+    if CODEBOOK not in {file.path for file in client.list_artifacts(run_id)}:
+        return ()
+    with TemporaryDirectory() as folder:
+        return read_codebook(Path(client.download_artifacts(run_id, CODEBOOK, folder)))

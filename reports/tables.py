@@ -9,6 +9,7 @@ from reports.evidence import Evidence
 from reports.methods import departures, named, presentation
 from reports.rows import NOT_MEASURED, Row, Subject, is_tabled, run_ids
 from reports.runs import Run
+from reports.saves import SAVE_HASH
 
 NOT_PRINTED = "–"  # as the paper has it
 MEASURED = "Measured here"
@@ -150,7 +151,7 @@ def provenance_table(evidence: Evidence) -> Table:
     return Table(
         "provenance",
         "Table A1. Every run that this report was made from. A number's runs are named by the first eight letters of "
-        "their ids; commit and SHA-256 of float weights and data are cut to eight here and whole in runs.csv. Tables "
+        "their ids; commit and SHA-256 of saves, weights and data are cut to eight here and whole in runs.csv. Tables "
         "1 and 2 show no run that is not finished, and of a study's runs only those under the paper's settings.",
         [
             Column("Run", code=True), Column("What", 1), Column("Seed", numeric=True), Column("Status", 0.7),
@@ -217,8 +218,9 @@ def _label(run: Run) -> str:
     if "method" not in run.tags:
         return f"study {run.tags['study']}" if "study" in run.tags else "no method"
     method = run.tags["method"]
+    save = [f"save {run.tags[SAVE_HASH][:8]}"] if SAVE_HASH in run.tags else []
     study = [f"study {run.tags['study']}"] if "study" in run.tags else []
-    return ", ".join([presentation(method).name(run.params), *named(departures(method, run.params)), *study])
+    return ", ".join([presentation(method).name(run.params), *named(departures(method, run.params)), *save, *study])
 
 
 def _text(run: Run, name: str) -> str:

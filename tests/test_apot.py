@@ -1,19 +1,23 @@
 """The APoT authors' saves: their quantiser, their two layouts, and the figures that their release comes to."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
+import made_up_saves
 import networks
 import oracles_apot as oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_saves import fill
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from wfn import data, models
+from wfn import artefact, data, models
 from wfn.additive_powers import ActivationQuantiser, Projection, levels, quantise_to_8_bits, quantise_weight
-from wfn.apot import ApotSave
+from wfn.apot import ApotSave, load_quantised
 from wfn.errors import UserError
 from wfn.forward_pass import trace
 from wfn.metrics import measure_diversity
@@ -40,10 +44,10 @@ def test_levels_of_five_bits_are_a_power_of_two_in_number_and_sums_of_three_powe
 def test_projection_takes_the_nearest_level_and_clips(bits):
     torch.manual_seed(bits)
     magnitudes = torch.cat([torch.rand(20_000), levels(bits), torch.tensor([-3.0, 1.5, 900.0])])[:, None]
-    found, nearest = Projection(bits, CPU)(magnitudes), oracles.project(magnitudes, levels(bits))
+    found, nearest = Projection(bits)(magnitudes), oracles.project(magnitudes, levels(bits))
     middles = (levels(bits)[1:] + levels(bits)[:-1])[:, None] / 2
     if bits < 3:  # there, middles are exact
-        assert torch.equal(Projection(bits, CPU)(middles)[:, 0], levels(bits)[:-1])
+        assert torch.equal(Projection(bits)(middles)[:, 0], levels(bits)[:-1])
     far = (found - magnitudes).abs() - (nearest - magnitudes).abs()
     assert far.max() < 1e-6  # of two levels that are equally near, either
     assert (found != nearest).sum() <= 2
@@ -52,7 +56,7 @@ def test_projection_takes_the_nearest_level_and_clips(bits):
     for below, above in pairwise(levels(bits)):
         middle = (below + above) / 2
         step = (above - below) / 1000
-        around = Projection(bits, CPU)(torch.stack([middle - step, middle + step])[None])
+        around = Projection(bits)(torch.stack([middle - step, middle + step])[None])
         assert around.tolist() == [[below, above]]
 
 
@@ -77,8 +81,7 @@ def test_eight_bits_scale_by_the_signed_maximum():
 def test_activations_are_clipped_and_quantised_whatever_their_layout(layout):
     torch.manual_seed(0)
     inputs = (torch.randn(2, 5, 4, 3) * 2).contiguous(memory_format=layout)
-    layer = nn.Conv2d(5, 2, 1)
-    (quantised,) = ActivationQuantiser(1.5, Projection(3, CPU))(layer, (inputs,))
+    quantised = ActivationQuantiser(1.5, 3)(inputs)
     assert torch.allclose(quantised, oracles.activation(inputs, 1.5, 3))
     assert quantised.shape == inputs.shape
 
@@ -143,43 +146,17 @@ def test_the_released_three_bit_save_has_the_accuracy_of_its_readme(apot_saves, 
 # A network in torchvision's form, and a save of the ImageNet layout for it.
 
 
-def small_network():
-    """As torchvision builds its ResNets: stem, a block that halves the image, head."""
-    from torchvision.models.resnet import BasicBlock, ResNet
-
-    network = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=3)
-    network.conv1 = nn.Conv2d(2, 64, 3, bias=False)
-    network.layer3, network.layer4, network.fc = nn.Identity(), nn.Identity(), nn.Linear(128, 3)
-    return network
-
-
-def latent_state():
-    torch.manual_seed(3)
-    state = {f"module.{name}": value for name, value in small_network().state_dict().items()}
-    for layer in ("layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "layer2.0.downsample.0"):
-        state[f"module.{layer}.weight_alpha"] = torch.tensor(1.0 + torch.rand(()).item())
-        state[f"module.{layer}.act_alpha"] = torch.tensor(2.0 + torch.rand(()).item())
-    return state
-
-
 @pytest.fixture
 def imagenet_save(tmp_path):
-    def write(change=lambda state: None, entry="model"):
-        state = latent_state()
-        change(state)
-        path = tmp_path / "save.pth.tar"
-        torch.save({"epoch": 3, entry: state, "best_prec1": 70.0}, path)
-        return str(path)
-
-    return write
+    return partial(made_up_saves.write, tmp_path / "save.pth.tar")
 
 
 @pytest.mark.parametrize("entry", ["model", "state_dict"])
 @pytest.mark.parametrize("bits", [2, 3, 4, 5])
 def test_a_save_of_the_imagenet_layout_computes_with_quantised_weights_and_activations(imagenet_save, bits, entry):
-    path, state = imagenet_save(entry=entry), latent_state()
+    path, state = imagenet_save(entry=entry), made_up_saves.latent_state()
     seen = []
-    quantised = ApotSave(path, bits).compress(small_network(), networks.data())
+    quantised = ApotSave(path, bits).compress(made_up_saves.network(), networks.data())
     quantised.model.layer2[0].downsample[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     quantised.model(networks.images()[0])
     assert 2 < len(seen[0].unique()) <= 2**bits
@@ -195,13 +172,54 @@ def test_a_save_of_the_imagenet_layout_computes_with_quantised_weights_and_activ
                 assert torch.allclose(weight, oracles.weight(latent, clip, bits)), name
         else:
             assert torch.equal(weight, latent), name
-    assert quantised.weights.keys() == dict(small_network().named_parameters()).keys()
+    assert quantised.weights.keys() == dict(made_up_saves.network().named_parameters()).keys()
+
+
+def left_by(quantised, folder):
+    """The two files that a run leaves of the network, read again."""
+    state = quantised.model.state_dict()
+    artefact.save(folder / "fixed.wfn", quantised.weights, state, {})
+    save_file(state, folder / "fixed.safetensors")
+    return artefact.load(folder / "fixed.wfn"), load_file(folder / "fixed.safetensors")
+
+
+@pytest.mark.parametrize("quantise_activations", [True, False])
+def test_what_a_run_leaves_computes_as_the_runs_network_did(imagenet_save, tmp_path, quantise_activations):
+    quantised = ApotSave(imagenet_save(), 3, quantise_activations).compress(made_up_saves.network(), networks.data())
+    images = networks.images()[0]
+    for state in left_by(quantised, tmp_path):
+        network = made_up_saves.network().eval()
+        load_quantised(network, state)
+        assert torch.equal(network(images), quantised.model(images))
+        assert any(name.endswith("input_quantiser.clip") for name in state) == quantise_activations
+    assert (
+        quantised.weights.keys() == dict(made_up_saves.network().named_parameters()).keys()
+    )  # no threshold is a weight
+
+
+def test_the_released_three_bit_save_comes_back_from_its_files(apot_saves, tmp_path):
+    quantised = released(apot_saves, 3).compress(cifar_network(), cifar_shaped())
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    for state in left_by(quantised, tmp_path):
+        network = cifar_network().eval()
+        load_quantised(network, state)
+        assert torch.equal(network(images), quantised.model(images))
+
+
+def test_files_that_do_not_fit_are_refused_in_one_line(imagenet_save, tmp_path):
+    quantised = ApotSave(imagenet_save(), 3).compress(made_up_saves.network(), networks.data())
+    state = left_by(quantised, tmp_path)[0]
+    many_bits = state | {"layer1.0.conv1.input_quantiser.bits": torch.tensor(60)}
+    for model, left in ((nn.Linear(2, 2), state), (made_up_saves.network(), many_bits), (cifar_network(), {})):
+        with pytest.raises(UserError, match="does not fit this model") as caught:
+            load_quantised(model, left)
+        assert "\n" not in str(caught.value)
 
 
 def test_accuracy_with_float_activations_is_told_and_is_that_of_the_network_without_quantised_ones(imagenet_save):
     path = imagenet_save()
-    both = ApotSave(path, 2).compress(small_network(), networks.data())
-    floating = ApotSave(path, 2, quantise_activations=False).compress(small_network(), networks.data())
+    both = ApotSave(path, 2).compress(made_up_saves.network(), networks.data())
+    floating = ApotSave(path, 2, quantise_activations=False).compress(made_up_saves.network(), networks.data())
     test = data.as_data(networks.data()).test
     score = evaluate(floating.model, test, CPU)
     assert both.scores["top1_float_activations"] == score.top1
@@ -210,21 +228,17 @@ def test_accuracy_with_float_activations_is_told_and_is_that_of_the_network_with
     assert all(torch.equal(both.weights[name], weight) for name, weight in floating.weights.items())
 
 
-def fill(name, values):
-    """Change a save: the tensor ``name`` takes ``values`` by turns."""
-
-    def change(state):
-        tensor = state[f"module.{name}"]
-        tensor.copy_(torch.tensor(values).repeat(tensor.numel() // len(values) + 1)[: tensor.numel()].view_as(tensor))
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (fill("layer1.0.conv1.weight", [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]), "7 distinct values, 2 bits allow 3"),
-        (fill("layer1.0.conv1.weight", [float("nan")]), "NaN or infinity in module.layer1.0.conv1.weight"),
+        (
+            fill("layer1.0.conv1.weight", [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]),
+            "7 distinct values, 2 bits allow 3",
+        ),
+        (
+            fill("layer1.0.conv1.weight", [float("nan")]),
+            "NaN or infinity in module.layer1.0.conv1.weight",
+        ),
         (fill("layer1.0.conv1.weight", [0.5]), "all of layer1.0.conv1.weight is one value"),
         (fill("layer1.0.conv2.act_alpha", [0.0]), "layer1.0.conv2.act_alpha must be one number above 0"),
         (lambda state: state.pop("module.layer1.0.conv2.act_alpha"), "two clipping thresholds"),
@@ -236,7 +250,7 @@ def fill(name, values):
 )
 def test_a_save_that_cannot_be_right_is_refused_in_one_line(imagenet_save, change, message):
     with pytest.raises(UserError, match=message) as caught:
-        ApotSave(imagenet_save(change), 2).compress(small_network(), networks.data())
+        ApotSave(imagenet_save(change), 2).compress(made_up_saves.network(), networks.data())
     assert "\n" not in str(caught.value)
 
 
@@ -245,10 +259,10 @@ def test_what_is_no_save_at_all_is_refused(tmp_path):
         ApotSave(str(tmp_path / "none"), 2)
     (tmp_path / "text").write_text("no save")
     with pytest.raises(UserError, match="could not be read"):
-        ApotSave(str(tmp_path / "text"), 2).compress(small_network(), networks.data())
+        ApotSave(str(tmp_path / "text"), 2).compress(made_up_saves.network(), networks.data())
     torch.save([1], tmp_path / "list")
     with pytest.raises(UserError, match="holds no tensors"):
-        ApotSave(str(tmp_path / "list"), 2).compress(small_network(), networks.data())
+        ApotSave(str(tmp_path / "list"), 2).compress(made_up_saves.network(), networks.data())
 
 
 @pytest.mark.parametrize("bits", [0, 1, 6, 32])

@@ -1,7 +1,9 @@
 """``export``, ``load`` and ``inspect`` at the command line, on what a run leaves; and what a run says of its file."""
 
 import csv
+import errno
 import json
+import os
 import shutil
 
 import networks
@@ -119,10 +121,29 @@ def test_a_run_without_a_fixed_network_and_one_of_an_older_version(run, tmp_path
     assert "when it is finished" in capsys.readouterr().err
 
 
-def test_a_float_network_leaves_no_compressed_file(tmp_path, monkeypatch):
+def test_a_compressed_file_that_cannot_be_written_does_not_end_the_run(tmp_path, monkeypatch, capsys):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("wfn.artefact.writing.write_atomically", full)
+    arguments = ["--model", "networks:convolutional", "--dataset", f"{__name__}:pictures", "--folder", str(tmp_path)]
+    assert main([*arguments, "--method", "rounding", "--tracking", "folder", "--device", "cpu"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no compressed file" in line]
+    assert "No space left" in line
+    (folder,) = tmp_path.iterdir()
+    record = Record(folder)
+    logged = {line["key"] for line in record.metrics_from(0)}
+    assert record.header["status"] == "FINISHED"
+    assert "lzw_bytes" in logged and "artefact_bytes" not in logged
+    assert (record.files / results.FIXED).exists() and (record.files / "codebook.csv").exists()
+
+
+def test_a_float_network_leaves_no_compressed_file_and_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "draw_weights", lambda *arguments: None)
     monkeypatch.setattr("wfn.artefact.codebook.MOST_VALUES", 100)
     layer = torch.nn.Linear(20, 20)
     weights = {name: p.detach() for name, p in layer.named_parameters()}
-    assert results.write_files(tmp_path, weights, Quantised(layer, weights), [], {}) is None
+    said = []
+    assert results.write_files(tmp_path, weights, Quantised(layer, weights), [], {}, said.append) is None
+    assert len(said) == 1 and "no compressed file: the weights take 420 distinct values" in said[0]
     assert (tmp_path / results.FIXED).exists() and not (tmp_path / "fixed.wfn").exists()

@@ -219,6 +219,14 @@ def test_runs_csv_has_every_value_in_full_and_no_path(runs):
     assert all(value for row in rows for name, value in row.items() if not name.startswith("param."))
 
 
+def test_the_entropy_of_inner_layers_is_given_or_said_to_be_missing(document, tmp_path):
+    assert "WFN δ = 0.01: 3.00 bits; resnet20 on cifar10, APoT (3bit): 6.00 bits" in markdown.render(document)
+    made_up_runs.apot(tmp_path, 1)
+    assert "APoT (3bit): 6.00 bits; no run of WFN measured it" in markdown.render(compose(read_folder(tmp_path)))
+    text = markdown.render(compose([]))
+    assert "Not checked here: no run of WFN or a 3-bit APoT save measured it." in text
+
+
 def test_metric_names_are_those_that_runs_log():
     from dataclasses import fields
 

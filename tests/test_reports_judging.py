@@ -61,12 +61,24 @@ def test_rep_mixed_by_eq_5_is_partly_reproduced_where_it_is_less(tmp_path, evide
     assert (found.verdict, found.ours.split(" times")[0]) == ("partly", "2")
 
 
-def test_inner_entropy_is_judged_as_soon_as_it_is_measured(tmp_path, evidence):
-    fixed, apot = made_up_runs.weight_fixing(tmp_path, 1, delta=0.01), made_up_runs.apot(tmp_path, 2)
-    assert verdict(evidence(), "Half the entropy").verdict == "not tested"
-    fixed.log({"entropy_nonzero_bits_no_bn_fl": 3.0}, step=10)
-    apot.log({"entropy_nonzero_bits_no_bn_fl": 6.0}, step=0)
-    assert verdict(evidence(), "Half the entropy").verdict == "reproduced"
+@pytest.mark.parametrize(("bits", "expected"), [(6.0, "reproduced"), (5.9, "partly"), (3.0, "not")])
+def test_inner_entropy_is_judged_by_a_half(tmp_path, evidence, bits, expected):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01)
+    made_up_runs.apot(tmp_path, 2, entropy_nonzero_bits_no_bn_fl=bits)
+    assert verdict(evidence(), "Half the entropy").verdict == expected
+
+
+def test_inner_entropy_is_not_tested_where_a_run_did_not_measure_it(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01)
+    record = made_up_runs.apot(tmp_path, 2)
+    metrics = record.folder / "metrics.jsonl"
+    kept = [line for line in metrics.read_text().splitlines() if "no_bn_fl" not in line]
+    metrics.write_text("\n".join(kept) + "\n")
+    found = verdict(evidence(), "Half the entropy")
+    assert (found.verdict, found.ours) == (
+        "not tested",
+        "not tested: needs APoT (3 bit) and WFN on the same network, this entropy measured by both runs",
+    )
 
 
 def test_without_apot_nothing_is_compared_with_it(tmp_path, evidence):

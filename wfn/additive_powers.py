@@ -1,6 +1,5 @@
 """The quantiser of Additive Powers-of-Two networks (Li, Dong & Wang, ICLR 2020): levels, weights, activations."""
 
-from dataclasses import dataclass
 from itertools import product
 
 import torch
@@ -31,7 +30,7 @@ def _sums(bits: int) -> list[int]:
     return sorted(sum(terms) for terms in product(*([0, *(2 ** (last - e) for e in member)] for member in members)))
 
 
-class Projection:
+class Projection(nn.Module):
     """Moves magnitudes to the nearest level, of two to the lesser; what lies beyond the ends of [0, 1] goes to the end.
 
     Levels are multiples of a unit, so the midpoints between them are multiples of half of it: cut into cells of half a
@@ -39,21 +38,21 @@ class Projection:
 
     Args:
         bits: of the magnitudes.
-        device: of the magnitudes.
     """
 
-    def __init__(self, bits: int, device: torch.device) -> None:
+    def __init__(self, bits: int) -> None:
+        super().__init__()
         sums = torch.tensor(_sums(bits))
         self._cells = 2 * int(sums[-1])
         middles = torch.arange(self._cells + 1) - 0.5  # the first cell is that of 0 alone
         nearest = (middles[:, None] - 2 * sums).abs().argmin(1)
-        self._table = levels(bits)[nearest].to(device)
+        self.register_buffer("table", levels(bits)[nearest], persistent=False)
 
-    def __call__(self, magnitudes: Tensor) -> Tensor:
+    def forward(self, magnitudes: Tensor) -> Tensor:
         """Project ``magnitudes``, float32 [count, channels, ...]; the result is laid out channels last."""
         channels_last = magnitudes.movedim(1, -1)  # flat without a copy, for images; a flat index is many times as fast
         cell = (channels_last * self._cells).ceil_().clamp_(0, self._cells).int()
-        return self._table.index_select(0, cell.reshape(-1)).view(cell.shape).movedim(-1, 1)
+        return self.table.index_select(0, cell.reshape(-1)).view(cell.shape).movedim(-1, 1)
 
 
 def quantise_weight(latent: Tensor, clip: float, bits: int) -> Tensor:
@@ -66,7 +65,7 @@ def quantise_weight(latent: Tensor, clip: float, bits: int) -> Tensor:
         bits: at least 2.
     """
     normalised = (latent - latent.mean()) / latent.std() / clip
-    return Projection(bits - 1, latent.device)(normalised.abs()) * normalised.sign() * clip
+    return Projection(bits - 1).to(latent.device)(normalised.abs()) * normalised.sign() * clip
 
 
 def quantise_to_8_bits(weight: Tensor) -> Tensor:
@@ -75,18 +74,32 @@ def quantise_to_8_bits(weight: Tensor) -> Tensor:
     return (weight / largest * 127).round() / 127 * largest
 
 
-@dataclass(frozen=True)
-class ActivationQuantiser:
-    """A forward pre-hook: what enters the layer is clipped to [0, ``clip``] and moved to the nearest level.
+class ActivationQuantiser(nn.Module):
+    """Clips activations to [0, ``clip``] and moves them to the nearest level.
 
-    Attributes:
+    Its buffers, and so the network's ``state_dict``, hold all that it does: no learnable parameter is among them.
+
+    Args:
         clip: the learnt clipping threshold.
-        projection: on the levels.
+        bits: of the activations, which have no sign.
     """
 
-    clip: float
-    projection: Projection
+    def __init__(self, clip: float, bits: int) -> None:
+        super().__init__()
+        self.register_buffer("clip", torch.tensor(clip))
+        self.register_buffer("bits", torch.tensor(bits))
+        self.projection = Projection(bits)
 
-    def __call__(self, layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        """Quantise the layer's input."""
-        return (self.projection(inputs[0] / self.clip) * self.clip,)
+    def forward(self, activations: Tensor) -> Tensor:
+        """Quantise ``activations``, float32 [count, channels, ...]."""
+        return self.projection(activations / self.clip) * self.clip
+
+
+def quantise_input(layer: nn.Module, clip: float, bits: int) -> None:
+    """Quantise from now on what enters ``layer``, which gets an :class:`ActivationQuantiser` as a module of its own."""
+    layer.input_quantiser = ActivationQuantiser(clip, bits).to(layer.weight.device)
+    layer.register_forward_pre_hook(_quantised_input)
+
+
+def _quantised_input(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    return (layer.input_quantiser(inputs[0]),)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wfn.additive_powers import ActivationQuantiser, Projection, quantise_to_8_bits, quantise_weight
+from wfn.additive_powers import quantise_input, quantise_to_8_bits, quantise_weight
 from wfn.counted_weights import counted_weights
 from wfn.data import as_data
 from wfn.errors import UserError
@@ -53,8 +53,10 @@ class ApotSave:
     ) -> Quantised:
         """Put the save's tensors into ``model``, in place, the weights as the values that it really computes with.
 
-        Where activations are quantised as well, forward pre-hooks see to it, and the accuracy without them is measured
-        here, on the test images: ``scores`` holds ``top1_float_activations``, ``top5_...`` and ``loss_...``.
+        Where activations are quantised as well, each layer has a module ``input_quantiser`` that sees to it, whose
+        buffers stand in the ``state_dict``: :func:`load_quantised` gives them to another network. The accuracy without
+        them is measured here, on the test images: ``scores`` holds ``top1_float_activations``, ``top5_...`` and
+        ``loss_...``.
 
         Args:
             model: a network of the save's shape; its own weights do not matter.
@@ -63,10 +65,30 @@ class ApotSave:
             checkpoint: not needed.
 
         Raises:
+            UserError: as :meth:`put_into`; the network does not fit the data.
+        """
+        data = as_data(data)
+        clips = self.put_into(model)
+        weights = counted_weights(model.eval(), data)
+        weights.release()
+        scores = {}
+        if self.quantise_activations:
+            score = evaluate(model, data.test, weights.values.device)
+            scores = {f"{name}_float_activations": value for name, value in asdict(score).items()}
+            for name, clip in clips.items():
+                quantise_input(model.get_submodule(name), clip, self.bits)
+        return Quantised(model, weights.named(), scores=scores)
+
+    def put_into(self, model: nn.Module) -> dict[str, float]:
+        """Put the save's tensors into ``model``, in place, the weights quantised.
+
+        Returns:
+            name of each layer in between -> the clipping threshold of the activations that enter it.
+
+        Raises:
             UserError: the file is not such a save, or does not fit ``model``; it holds NaN or infinity; it cannot be of
                 ``bits`` bits.
         """
-        data = as_data(data)
         tensors = _read(Path(self.save).expanduser())
         clips = {name: tensors.pop(name) for name in list(tensors) if name.endswith((*WEIGHT_CLIPS, ACTIVATION_CLIP))}
         self._check_fit(model, tensors)
@@ -75,16 +97,7 @@ class ApotSave:
         with torch.no_grad():
             for name, layer in _weighted(model).items():
                 layer.weight.copy_(self._quantised(name, layer.weight, layers.get(name)))
-        weights = counted_weights(model.eval(), data)
-        weights.release()
-        scores = {}
-        if self.quantise_activations:
-            score = evaluate(model, data.test, weights.values.device)
-            scores = {f"{name}_float_activations": value for name, value in asdict(score).items()}
-            projection = Projection(self.bits, weights.values.device)
-            for name, (_, clip) in layers.items():
-                model.get_submodule(name).register_forward_pre_hook(ActivationQuantiser(clip, projection))
-        return Quantised(model, weights.named(), scores=scores)
+        return {name: clip for name, (_, clip) in layers.items()}
 
     def _check_fit(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         expected, given = _shapes(model.state_dict()), _shapes(tensors)
@@ -129,6 +142,28 @@ class ApotSave:
 
     def _unfit(self, problem: str) -> UserError:
         return UserError(f"save {self.save!r} does not fit: {problem}")
+
+
+def load_quantised(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load the fixed network that a run of :class:`ApotSave` left, with what quantises its activations.
+
+    Args:
+        model: a network of the same shape, in place; its own weights do not matter.
+        state: the run's ``fixed.safetensors``, or ``fixed.wfn`` as :func:`wfn.artefact.load` gives it.
+
+    Raises:
+        UserError: ``state`` does not fit ``model``.
+    """
+    suffix = ".input_quantiser.bits"
+    try:
+        for layer in [name.removesuffix(suffix) for name in state if name.endswith(suffix)]:
+            if (bits := int(state[layer + suffix])) not in BIT_WIDTHS:
+                raise RuntimeError(f"{layer} has activations of {bits} bits")
+            quantise_input(model.get_submodule(layer), 1.0, bits)  # the threshold follows with all else
+        model.load_state_dict(state)
+    except (AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the fixed network does not fit this model ({reason}): build the one of its run") from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from wfn import artefact
 from wfn.checkpoint import write_atomically
 from wfn.codebook import powers_of_two
+from wfn.errors import UserError
 from wfn.figures import draw_iterations, draw_weights
 from wfn.method import Quantised
 
@@ -25,6 +26,7 @@ def write_files(
     quantised: Quantised,
     iterations: Sequence[Mapping[str, float]],
     about: Mapping[str, str],
+    say: Callable[[str], object],
 ) -> int | None:
     """Write the fixed network, as :data:`FIXED` and compressed, its codebook, and tables and figures.
 
@@ -34,9 +36,11 @@ def write_files(
         quantised: what the method gave back.
         iterations: a row of measures for each; none for a method without.
         about: what the compressed file is to say of itself.
+        say: takes a line of text: why there is no compressed file.
 
     Returns:
-        ``artefact_bytes``, the size of ``fixed.wfn``; None where the method leaves too many distinct values for one.
+        ``artefact_bytes``, the size of ``fixed.wfn``; None where it cannot be written, most often because the weights
+        have too many distinct values: the rest of a run is not to be lost for it.
     """
     codebook = _codebook(quantised.weights)
     state = {name: value.cpu() for name, value in quantised.model.state_dict().items()}
@@ -51,7 +55,8 @@ def write_files(
         draw_iterations(iterations, quantised.weights, folder / "iterations.png")
     try:
         return artefact.save(folder / "fixed.wfn", quantised.weights, state, about)
-    except artefact.TooManyValuesError:
+    except UserError as error:
+        say(f"no compressed file: {error}")
         return None
 
 

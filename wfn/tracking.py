@@ -33,20 +33,14 @@ class Store:
     """
 
     def __init__(self, experiment: str) -> None:
-        import mlflow
-
-        # A server that is not there should be told of in seconds, not after MLflow's minutes of retries.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        self.uri = mlflow.get_tracking_uri()
-        with self._reached():
-            self._client = mlflow.MlflowClient()
+        with reached() as self._client:
             self.experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or self._experiment_id(experiment)
+        self.uri = self._client.tracking_uri
         self._copied_at = 0.0
 
     def open_run(self, parent: str = "") -> str:
         """The id of the MLflow run to log to: that of ``mlflow run``, which set it in the environment, or a new one."""
-        with self._reached():
+        with reached():
             self._mark_killed_runs()
             given = os.environ.pop("MLFLOW_RUN_ID", None)
             run_id = given or self._client.create_run(self.experiment).info.run_id
@@ -57,7 +51,7 @@ class Store:
     def reopen_run(self, record: Record) -> None:
         """Go on with the MLflow run of a record."""
         run_id = self._run_id(record)
-        with self._reached():
+        with reached():
             launched = os.environ.pop("MLFLOW_RUN_ID", run_id)
             if launched != run_id:
                 self._client.set_tag(launched, "mlflow.note.content", f"Went on with run {run_id}, see there.")
@@ -79,7 +73,7 @@ class Store:
         """
         if now_and_then and time.monotonic() < self._copied_at + PAUSE:
             return False
-        with self._reached():
+        with reached():
             done = self._copied(record)
             if record.header["ended"] and done.get("ended") == record.header["ended"]:
                 return False
@@ -99,7 +93,7 @@ class Store:
 
     def attach(self, record: Record) -> None:
         """Bring the record's files into its MLflow run as they are now, whether or not it goes on."""
-        with self._reached():
+        with reached():
             self._client.log_artifacts(self._run_id(record), str(record.files))
 
     def _copy_header(self, record: Record, run_id: str) -> None:
@@ -151,20 +145,30 @@ class Store:
             if is_dead(run.data.tags.get(PROCESS_TAG, "")):
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
-    @contextmanager
-    def _reached(self) -> Iterator[None]:
-        import requests
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
 
-        try:
-            yield
-        except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise UserError(
-                f"the tracking store {self.uri} cannot be used ({reason}): check MLFLOW_TRACKING_URI, "
-                "or track to a folder with tracking=folder"
-            ) from error
+@contextmanager
+def reached() -> Iterator[Any]:
+    """MLflow's client for the store of ``MLFLOW_TRACKING_URI``, or for its local default.
+
+    Raises:
+        UserError: in the place of whatever MLflow raises inside where the store cannot be used.
+    """
+    # A server that is not there should be told of in seconds, not after MLflow's minutes of retries.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    import mlflow
+    import requests
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield mlflow.MlflowClient()
+    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(
+            f"the tracking store {mlflow.get_tracking_uri()} cannot be used ({reason}): check MLFLOW_TRACKING_URI, "
+            "or track to a folder with tracking=folder"
+        ) from error
 
 
 def sync(folder: Path, experiment: str) -> list[tuple[Record, bool]]:

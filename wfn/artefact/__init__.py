@@ -11,9 +11,9 @@ Reading trusts nothing: a right checksum does not make a file honest. Sizes are 
 nothing in a file is ever executed.
 """
 
-from wfn.artefact.codebook import MOST_VALUES, TooManyValuesError
+from wfn.artefact.codebook import MOST_VALUES
 from wfn.artefact.contents import Contents, describe, inspect
 from wfn.artefact.reading import load
 from wfn.artefact.writing import save
 
-__all__ = ["MOST_VALUES", "Contents", "TooManyValuesError", "describe", "inspect", "load", "save"]
+__all__ = ["MOST_VALUES", "Contents", "describe", "inspect", "load", "save"]

@@ -20,18 +20,14 @@ _RAW = 255
 _MOST_BYTES = 4 + MOST_VALUES * (1 + 2 * _MOST_TERMS + 8)
 
 
-class TooManyValuesError(UserError):
-    """The weights are not fixed: a codebook of all their values would be no codebook."""
-
-
 def pack_codebook(values: np.ndarray, counts: np.ndarray) -> bytes:
     """Write distinct finite ``values`` (float32 [V]) and their ``counts`` (int64 [V]).
 
     Raises:
-        TooManyValuesError: V exceeds :data:`MOST_VALUES`.
+        UserError: V exceeds :data:`MOST_VALUES`: the weights are not fixed.
     """
     if len(values) > MOST_VALUES:
-        raise TooManyValuesError(
+        raise UserError(
             f"the weights take {len(values):,} distinct values, and a codebook holds at most {MOST_VALUES:,}: "
             "fix the network first"
         )

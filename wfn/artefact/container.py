@@ -1,7 +1,11 @@
 """Sections of bytes in one file, under a version and a checksum.
 
-Layout, little-endian: 6 bytes of magic, version (u16), the length of each section (u64), the sections, and 16 bytes of
-BLAKE2b over all that stands before them.
+Layout, little-endian: 6 bytes of magic, version (u16), the length of each section (u64), the sections, zeros as
+padding, and 16 bytes of BLAKE2b over all that stands before them.
+
+A reader takes memory in proportion to the file that it is given, so that a small one cannot exhaust the memory by the
+sizes that it claims (:func:`room`). Tensors that fold to less than that are padded to it: 20 million zeros, which an
+entropy code writes in no byte at all, take 13 kB.
 """
 
 import hashlib
@@ -10,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
+from math import ceil
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -21,7 +26,9 @@ _MAGIC = b"\x89WFN\r\n"
 _PREFIX = struct.Struct("<6sH")
 _LENGTHS = struct.Struct("<4Q")
 _CHECKSUM_BYTES = 16
-FRAME_BYTES = _PREFIX.size + _LENGTHS.size + _CHECKSUM_BYTES  # of a file, beside its sections
+FRAME_BYTES = _PREFIX.size + _LENGTHS.size + _CHECKSUM_BYTES  # of a file, beside its sections and its padding
+_ROOM_FOR_ALL = 1 << 26
+_ROOM_PER_BYTE = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,18 @@ class Sections:
     coded: bytes
     others: bytes
 
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file that holds them, without padding."""
+        return FRAME_BYTES + sum(map(len, astuple(self)))
 
-def wrap(sections: Sections) -> bytes:
-    """The file that holds ``sections``."""
+
+def wrap(sections: Sections, unfolded: int) -> bytes:
+    """The file that holds ``sections``, with as much padding as gives it :func:`room` for ``unfolded`` bytes."""
     parts = astuple(sections)
-    content = b"".join((_PREFIX.pack(_MAGIC, VERSION), _LENGTHS.pack(*map(len, parts)), *parts))
+    lacking = unfolded - room(sections.file_bytes)
+    padding = bytes(max(0, ceil(lacking / _ROOM_PER_BYTE)))
+    content = b"".join((_PREFIX.pack(_MAGIC, VERSION), _LENGTHS.pack(*map(len, parts)), *parts, padding))
     return content + _checksum(content)
 
 
@@ -51,22 +65,23 @@ def unwrap(content: bytes) -> Sections:
     if len(content) < FRAME_BYTES or _checksum(body) != checksum:
         raise ValueError("it is truncated or damaged (its checksum is wrong): get it anew")
     lengths = _LENGTHS.unpack_from(body, _PREFIX.size)
-    if sum(lengths) != len(content) - FRAME_BYTES:
-        raise ValueError(f"its sections do not fill it (they claim {sum(lengths)} bytes of {len(content)})")
+    if sum(lengths) > len(content) - FRAME_BYTES:
+        raise ValueError(f"its sections do not fit into it (they claim {sum(lengths)} bytes of {len(content)})")
     parts, start = [], _PREFIX.size + _LENGTHS.size
     for length in lengths:
         parts.append(bytes(body[start : start + length]))
         start += length
+    if bytes(body[start:]).strip(b"\x00"):
+        raise ValueError("it has something behind its sections where zeros should be")
     return Sections(*parts)
 
 
-def room(content: Sections | bytes) -> int:
-    """How many bytes of tensors a file may unfold to, so that a small one cannot exhaust the memory.
+def room(size: int) -> int:
+    """How many bytes of tensors a file of ``size`` bytes may unfold to: 64 MiB, and 1 KiB for each byte.
 
-    64 MiB, and 1 KiB for each byte of the file, which is about what deflate can reach, and 1/32 bit a weight.
+    The latter is 1/32 bit for each float32, and about what deflate can reach.
     """
-    size = len(content) if isinstance(content, bytes) else FRAME_BYTES + sum(map(len, astuple(content)))
-    return (1 << 26) + (size << 10)
+    return _ROOM_FOR_ALL + _ROOM_PER_BYTE * size
 
 
 def deflate(content: bytes) -> bytes:

@@ -65,7 +65,7 @@ def inspect(path: str | Path) -> Contents:
     """
     with reading(Path(path)) as content:
         sections = unwrap(content)
-        header, values, counts = outline(sections)
+        header, values, counts = outline(sections, room(len(content)))
     most_used_first = sorted(range(len(counts)), key=lambda index: -counts[index])
     return Contents(
         version=VERSION,
@@ -79,18 +79,19 @@ def inspect(path: str | Path) -> Contents:
             "codebook": len(sections.codebook),
             "coded weights": len(sections.coded),
             "other tensors": len(sections.others),
+            "padding": len(content) - sections.file_bytes,
         },
     )
 
 
-def outline(sections: Sections) -> tuple[Header, np.ndarray, list[int]]:
-    """Header, values and counts, held against each other and against what the file has :func:`room` for.
+def outline(sections: Sections, most_bytes: int) -> tuple[Header, np.ndarray, list[int]]:
+    """Header, values and counts, held against each other and against the bytes of tensors that there is room for.
 
     Raises:
         ValueError: they cannot be true.
     """
     header = unpack_header(sections.header)
-    if header.tensor_bytes > room(sections):
+    if header.tensor_bytes > most_bytes:
         raise ValueError(f"its header claims {header.tensor_bytes:,} bytes of weights, more than it can hold")
     values, counts = unpack_codebook(sections.codebook)
     if not counts or sum(counts) != header.weights:

@@ -42,10 +42,13 @@ def pack_header(header: Header) -> bytes:
     """Write a header.
 
     Raises:
-        UserError: it is longer than is read again.
+        UserError: it would not be read again: it is too long, or holds halves of surrogate pairs.
     """
     content = [list(header.shapes.items()), list(header.shared.items()), dict(header.about)]
-    text = json.dumps(content, separators=(",", ":")).encode()
+    try:
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"the network's names and descriptions must be text that can be written ({error})") from error
     if len(text) > _MOST_BYTES:
         raise UserError(f"the network's names and descriptions take {len(text):,} bytes; {_MOST_BYTES:,} is the most")
     return deflate(text)

@@ -22,8 +22,9 @@ def load(path: str | Path) -> dict[str, Tensor]:
     """
     with reading(Path(path)) as content:
         sections = unwrap(content)
-        header, values, counts = outline(sections)
-        tensors = _tensors(inflate("section of other tensors", sections.others, room(content)))
+        most_bytes = room(len(content))
+        header, values, counts = outline(sections, most_bytes)
+        tensors = _tensors(inflate("section of other tensors", sections.others, most_bytes))
         symbols, start = decode(sections.coded, counts), 0
         for name, shape in header.shapes.items():
             end = start + prod(shape)

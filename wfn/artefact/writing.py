@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from wfn.artefact.codebook import pack_codebook
-from wfn.artefact.container import Sections, deflate, room, wrap
+from wfn.artefact.container import Sections, deflate, wrap
 from wfn.artefact.entropy_code import encode
 from wfn.artefact.header import Header, pack_header
 from wfn.checkpoint import write_atomically
@@ -32,8 +32,8 @@ def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Te
         the size of the file on disk, bytes: ``artefact_bytes``.
 
     Raises:
-        TooManyValuesError: the weights have more than :data:`wfn.artefact.MOST_VALUES` distinct values.
-        UserError: ``weights`` do not fit ``state``, or are not finite float32; the file cannot be written.
+        UserError: the weights have more than :data:`wfn.artefact.MOST_VALUES` distinct values; they do not fit
+            ``state``, or are not finite float32; the file cannot be written.
     """
     arrays = {name: _counted(name, tensor, state) for name, tensor in weights.items()}
     shared = _shared(weights, state)
@@ -43,15 +43,14 @@ def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Te
         raise UserError("there are no weights to write: expected at least one parameter that the forward pass uses")
     bits = np.concatenate([array.reshape(-1).view(np.uint32) for array in arrays.values()])
     values, symbols, counts = np.unique(bits, return_inverse=True, return_counts=True)
+    packed = _packed(others)
     sections = Sections(
         header=pack_header(header),
         codebook=pack_codebook(values.view(np.float32), counts),
         coded=encode(symbols.astype(np.int32), counts.tolist()),
-        others=deflate(_packed(others)),
+        others=deflate(packed),
     )
-    if header.tensor_bytes > room(sections):
-        raise UserError(f"{header.weights:,} weights with so few different values among them would not be read again")
-    content = wrap(sections)
+    content = wrap(sections, unfolded=max(header.tensor_bytes, len(packed)))
     try:
         write_atomically(Path(path), content)
     except OSError as error:
