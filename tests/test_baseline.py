@@ -1,3 +1,11 @@
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Timer
+
 import pytest
 import torch
 from torch import nn
@@ -59,7 +67,7 @@ def test_it_is_trained_once_and_kept(digits, cache):
     assert not same(trained, initial())
     assert not trained.training
     assert not loaded.training
-    assert [file.name for file in cache.iterdir()] == [path.name]
+    assert [file.name for file in cache.glob("*.safetensors")] == [path.name]
 
 
 def test_the_same_seed_gives_the_same_bits(digits, monkeypatch, tmp_path):
@@ -133,7 +141,7 @@ def test_a_full_disk_leaves_nothing_half_written(digits, cache, monkeypatch):
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UserError, match=r"cannot be kept in .*No space left.*WFN_CACHE"):
         train(digits)
-    assert list(cache.iterdir()) == []
+    assert [file.suffix for file in cache.iterdir()] == [".lock"]
 
 
 def test_a_cache_that_cannot_be_made(digits, tmp_path, monkeypatch):
@@ -154,9 +162,70 @@ def test_training_that_diverges(digits, cache):
 
     with pytest.raises(UserError, match="diverged in epoch 1"):
         train(digits, Broken())
-    assert list(cache.iterdir()) == []
+    assert [file.suffix for file in cache.iterdir()] == [".lock"]
 
 
 def test_negative_epochs(digits):
     with pytest.raises(UserError, match=r"epochs must be 0 .* or more, but is -1"):
         train(digits, epochs=-1)
+
+
+PROGRAM = """
+import torch, tiny
+from wfn import data, models
+from wfn.baseline import trained_baseline
+loaded = data.load("tiny:data", None, batch_size=96, validation_share=0, seed=0, device="cpu")
+torch.manual_seed(0)
+model = models.build("tiny:held_network", loaded.classes, loaded.input_shape)
+trained_baseline(model, "held", loaded, seed=0, device="cpu", epochs=2)
+"""
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Three processes that need the same baseline; the one that trains it is held up after its first epoch."""
+    (tmp_path / "hold").touch()
+    places = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+            text=True, stdout=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_of_several_processes_one_trains_and_the_others_wait_for_its_file(processes, tmp_path, cache):
+    said = {process: process.stdout.readline() for process in processes}
+    (holder,) = [process for process in processes if said[process].startswith("baseline: training held on tiny:data")]
+    for other in set(processes) - {holder}:
+        assert said[other].startswith("baseline: waiting for another process that trains held on tiny:data")
+        assert str(cache) in said[other]
+    holder.kill()
+    (tmp_path / "hold").unlink()
+    outputs = [process.communicate()[0].splitlines() for process in processes if process is not holder]
+    took, trained = sorted(outputs, key=len)
+    assert [line.split(" for")[0] for line in trained[:1]] == ["baseline: training held on tiny:data"]
+    assert trained[-1].startswith("baseline: epoch 2/2")
+    assert [line.split(", from")[0] for line in took] == ["baseline: held trained on tiny:data before"]
+    assert sorted(process.wait() for process in processes) == [-signal.SIGKILL, 0, 0]
+
+
+def test_waiting_can_be_interrupted(digits, cache):
+    path = train(digits)[1]
+    path.unlink()
+
+    def interrupt(line):
+        assert "waiting" in line
+        Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+
+    with path.with_suffix(".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as another process would
+        with pytest.raises(KeyboardInterrupt):
+            trained_baseline(initial(), "small_resnet", digits, seed=0, device="cpu", epochs=1, report=interrupt)
+    assert train(digits)[1].exists()

@@ -4,12 +4,14 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import safetensors.torch
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -38,6 +40,7 @@ class Recipe:
 
 
 RECIPE = Recipe()
+LOOK = 0.5  # seconds between two looks at another process's lock
 
 
 def cache_folder() -> Path:
@@ -65,6 +68,9 @@ def trained_baseline(
     seed), data, batch size, seed, epochs, recipe, kind of device, torch's version. A file that does not load is
     trained anew. torch's generators are left as they were, so that a run goes the same way in both cases.
 
+    Of several processes that need the same file one trains it, and the others wait. The lock is the operating system's
+    on a file beside it: it is free once its holder is dead, and holds across machines where the file system's does.
+
     Args:
         model: the network with its initial weights; changed in place, moved to ``device``, left in evaluation mode.
         network: its name.
@@ -85,22 +91,51 @@ def trained_baseline(
     epochs, device = epochs or EPOCHS, torch.device(device)
     path = _path(model, network, data, seed=seed, device=device, epochs=epochs)
     model.to(device, memory_format=torch.channels_last).eval()
-    if path.exists():
-        try:
-            load_weights(model, str(path), network)
-        except UserError as error:
-            report(f"baseline: training anew, for {error}")
-        else:
-            report(f"baseline: {network} trained on {data.name} before, from {path}")
-            return path, True
-    report(f"baseline: training {network} on {data.name} for {epochs} epochs, once; it will be kept as {path}")
+    found = f"baseline: {network} trained on {data.name} before, from {path}"
+    if path.exists() and not _reason_against(model, path, network):
+        report(found)
+        return path, True
     _make_folder(path.parent)
-    cuda_devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda_devices):
-        torch.manual_seed(seed)
-        _train(model, data, device, epochs, report)
-    _save(model, path)
+    with _alone(path, f"{network} on {data.name}", report):
+        if path.exists():  # damaged, or another process has just trained it
+            reason = _reason_against(model, path, network)
+            report(f"baseline: training anew, for {reason}" if reason else found)
+            if not reason:
+                return path, True
+        report(f"baseline: training {network} on {data.name} for {epochs} epochs, once; it will be kept as {path}")
+        cuda_devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(cuda_devices):
+            torch.manual_seed(seed)
+            _train(model, data, device, epochs, report)
+        _save(model, path)
     return path, False
+
+
+def _reason_against(model: nn.Module, path: Path, network: str) -> str:
+    """Load what is kept; empty, or why it cannot be used."""
+    try:
+        load_weights(model, str(path), network)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@contextmanager
+def _alone(path: Path, work: str, report: Callable[[str], object]) -> Iterator[None]:
+    """Hold ``path`` against other processes that would train it, too; wait for one that does."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            report(f"baseline: waiting for another process that trains {work}, to take {path}")
+            lock.acquire(poll_interval=LOOK)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _path(model: nn.Module, network: str, data: Data, *, seed: int, device: torch.device, epochs: int) -> Path:
