@@ -43,8 +43,12 @@ def _where(command: Callable) -> Callable:
 @click.option("--repeats", default=0, help="runs of each point of a grid; 0 takes the study's own number")
 @click.option("--trials", default=0, help="points that a sampler chooses; 0 takes the study's own number")
 @click.option("--full_grid", type=bool, default=False, help="every combination, where the study has columns")
-def run(*, name: str, storage: str, label: str, workers: int, **options) -> None:
-    """Run study NAME, or what is left of it: the same command goes on with it. Other options hold in every trial."""
+@click.option("--retry_failed", type=bool, default=False, help="run trials that failed again")
+def run(*, name: str, storage: str, label: str, workers: int, retry_failed: bool, **options) -> None:
+    """Run study NAME, or what is left of it: the same command goes on with it, more repeats or trials extend it.
+
+    Other options hold in every trial.
+    """
     if workers < 1:
         raise UserError(f"workers must be at least 1, but got workers={workers}")
     from studies.engine.launch import launch
@@ -53,7 +57,7 @@ def run(*, name: str, storage: str, label: str, workers: int, **options) -> None
 
     choices = {option: options.pop(option) for option in ("vary", "repeats", "trials", "full_grid")}
     plan = Plan.make(name, options, **choices)
-    launch(url_of(storage, options["folder"]), label or name, plan, options, workers)
+    launch(url_of(storage, options["folder"]), label or name, plan, options, workers, retry_failed)
 
 
 def _folder(command: Callable) -> Callable:

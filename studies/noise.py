@@ -45,10 +45,12 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
     """
     import torch
 
+    from wfn.run import describe
     from wfn.subject import prepare
     from wfn.training import evaluate
 
     subject = prepare(settings, print)
+    describe(settings, subject, record)
     parameters = dict(subject.model.named_parameters())
     layers = [parameters[name] for name in subject.forward_pass.order if parameters[name].dim() > 1]
     known = {line["key"]: line["value"] for line in record.metrics_from(0)}

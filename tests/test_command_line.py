@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from wfn.__main__ import main
 from wfn.record import Record
+from wfn.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+WFN = [sys.executable, "-u", "-m", "wfn"]
 QUICK = ["--shares", "0.5 1", "--epochs", "1", "--baseline_epochs", "1", "--tracking", "folder"]
 
 
@@ -23,18 +26,20 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+def environment(cache):
+    changed = {"WFN_CACHE": str(cache), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"} | changed
+
+
 @pytest.fixture
 def start(cache, tmp_path):
     """A function that starts ``python -m wfn`` with arguments, in an empty folder."""
 
-    def start(*arguments, **options):
-        environment = {**os.environ, "WFN_CACHE": str(cache), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        environment.pop("MLFLOW_RUN_ID", None)
-        environment |= options.pop("environment", {})
-        command = [sys.executable, "-u", "-m", "wfn", *map(str, arguments)]
+    def start(*arguments):
         return subprocess.Popen(
-            command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-        )
+            [*WFN, *arguments], cwd=tmp_path, env=environment(cache), text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
 
     return start
 
@@ -43,10 +48,26 @@ def start(cache, tmp_path):
 def wfn(start):
     """A function that runs ``python -m wfn`` to its end: (exit status, standard output, standard error)."""
 
-    def run(*arguments, **options):
-        process = start(*arguments, **options)
+    def run(*arguments):
+        process = start(*arguments)
         output, error = process.communicate()
         return process.returncode, output, error
+
+    return run
+
+
+@pytest.fixture
+def wfn_here(cache, tmp_path, monkeypatch, capsys):
+    """As ``wfn``, but in this process, for it takes seconds to start one."""
+    monkeypatch.setenv("WFN_CACHE", str(cache))
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        status = main(list(arguments))
+        return status, *capsys.readouterr()
 
     return run
 
@@ -89,7 +110,7 @@ def test_bad_input_gets_one_line_and_exit_status_2(arguments, message, tmp_path,
 
 
 @pytest.mark.parametrize("weights", ["other", "nan"])
-def test_weights_that_do_not_fit_are_told_of(wfn, tmp_path, weights):
+def test_weights_that_do_not_fit_are_told_of(wfn_here, tmp_path, weights):
     from wfn import models
 
     state = models.build("small_resnet", 10, (1, 8, 8)).state_dict()
@@ -98,19 +119,16 @@ def test_weights_that_do_not_fit_are_told_of(wfn, tmp_path, weights):
     else:
         state["fc.extra"] = state.pop("fc.bias")
     torch.save(state, tmp_path / "w.pth")
-    status, _, error = wfn("--weights", "w.pth", *QUICK)
+    status, _, error = wfn_here("--weights", "w.pth", *QUICK)
     assert status == 2
     assert ("hold NaN or infinity in fc.bias" if weights == "nan" else "fc.extra") in error
     assert error.count("\n") == 1
 
 
-def test_a_tracking_store_that_cannot_be_reached_is_told_of(wfn):
-    status, _, error = wfn(
-        *QUICK,
-        "--tracking",
-        "mlflow",
-        environment={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
-    )
+def test_a_tracking_store_that_cannot_be_reached_is_told_of(wfn_here, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    status, _, error = wfn_here(*QUICK, "--tracking", "mlflow")
     assert status == 2
     assert "the tracking store http://127.0.0.1:9 cannot be used" in error.splitlines()[-1]
     assert "Traceback" not in error
@@ -121,8 +139,8 @@ def only_record(folder):
     return Record(path.parent)
 
 
-def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn, tmp_path):
-    status, output, error = wfn(*QUICK)
+def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn_here, tmp_path):
+    status, output, error = wfn_here(*QUICK)
     assert status == 0, error
     assert "baseline" in output
     assert "unique values" in output
@@ -155,7 +173,7 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn, tmp_path):
     assert {"commit", "tree", "version_torch", "device", "weights_sha256", "data_sha256", "seed", "delta"} <= set(
         record.header["params"]
     )
-    status, _, error = wfn("--resume", record.id, "--tracking", "folder")
+    status, _, error = wfn_here("--resume", record.id, "--tracking", "folder")
     assert status == 2
     assert "is finished" in error
 
@@ -178,6 +196,14 @@ def assert_same_bits(folder, other):
 LONG = ["--shares", "0.4 0.7 0.9 1", "--epochs", "2", "--baseline_epochs", "1", "--tracking", "folder"]
 
 
+@pytest.fixture(scope="module")
+def uncut(cache, tmp_path_factory):
+    """The folder of a run that was not cut off."""
+    folder = tmp_path_factory.mktemp("uncut")
+    subprocess.run([*WFN, *LONG], cwd=folder, env=environment(cache), check=True)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("moment", "done"),
     [
@@ -186,9 +212,7 @@ LONG = ["--shares", "0.4 0.7 0.9 1", "--epochs", "2", "--baseline_epochs", "1", 
         ("iteration 4/4 epoch 2/2", "iteration 4/4 epoch 1/2"),
     ],
 )
-def test_a_run_killed_with_sigkill_ends_with_the_same_weights(start, wfn, tmp_path, moment, done):
-    status, _, error = wfn(*LONG, "--folder", "uncut/runs")
-    assert status == 0, error
+def test_a_run_killed_with_sigkill_ends_with_the_same_weights(start, wfn, uncut, tmp_path, moment, done):
     process = start(*LONG)
     wait_for_line(process, moment)
     process.kill()
@@ -198,7 +222,7 @@ def test_a_run_killed_with_sigkill_ends_with_the_same_weights(start, wfn, tmp_pa
     status, output, error = wfn("--resume", record.id, "--tracking", "folder")
     assert status == 0, error
     assert done not in output
-    assert_same_bits(tmp_path, tmp_path / "uncut")
+    assert_same_bits(tmp_path, uncut)
     steps = [(line["key"], line["step"]) for line in Record(record.folder).metrics_from(0)]
     assert len(steps) == len(set(steps))
     assert Record(record.folder).header["status"] == "FINISHED"
@@ -237,37 +261,33 @@ def test_an_interrupted_run_is_marked_killed_and_says_how_to_go_on(start, tmp_pa
     assert only_record(tmp_path).header["status"] == "KILLED"
 
 
-def test_going_on_with_other_settings_is_refused(start, wfn, tmp_path):
-    process = start(*LONG)
-    wait_for_line(process, "iteration 1/4 epoch 1/2")
-    process.kill()
-    process.communicate()
-    status, _, error = wfn("--resume", only_record(tmp_path).id, "--alpha", "0.1", "--tracking", "folder")
+def test_going_on_with_other_settings_is_refused(wfn_here, tmp_path):
+    record = Record.create(tmp_path / "runs", asdict(Settings()))
+    status, _, error = wfn_here("--resume", record.id, "--alpha", "0.1", "--tracking", "folder")
     assert status == 2
     assert "alpha was 0.4, is 0.1" in error
 
 
-def test_two_processes_do_not_go_on_with_one_run(start, wfn, tmp_path):
+def test_two_processes_do_not_go_on_with_one_run(start, wfn_here, tmp_path):
     process = start(*LONG, "--epochs", "50")
     wait_for_line(process, "iteration 1/4 epoch 1/50")
-    status, _, error = wfn("--resume", only_record(tmp_path).id, "--tracking", "folder")
+    status, _, error = wfn_here("--resume", only_record(tmp_path).id, "--tracking", "folder")
     process.kill()
     process.communicate()
     assert status == 2
     assert "is going on in another process" in error
 
 
-def test_a_failing_run_is_marked_failed_with_its_error(wfn, tmp_path):
-    (tmp_path / "own.py").write_text("def data():\n    raise OSError('the cable is out')\n")
-    status, _, error = wfn("--dataset", "own:data", "--tracking", "folder")
-    assert status != 0
-    assert "the cable is out" in error
+def test_a_failing_run_is_marked_failed_with_its_error(wfn_here, tmp_path):
+    (tmp_path / "unplugged.py").write_text("def data():\n    raise OSError('the cable is out')\n")
+    with pytest.raises(OSError, match="the cable is out"):
+        wfn_here("--dataset", "unplugged:data", "--tracking", "folder")
     record = only_record(tmp_path)
     assert record.header["status"] == "FAILED"
     assert "the cable is out" in record.header["tags"]["error"]
 
 
-def test_a_users_own_network_and_data(wfn, tmp_path):
+def test_a_users_own_network_and_data(wfn_here, tmp_path):
     (tmp_path / "own.py").write_text(
         "import torch\n"
         "def network(classes):\n"
@@ -278,6 +298,6 @@ def test_a_users_own_network_and_data(wfn, tmp_path):
         "    inputs = torch.randn(90, 3, 2, 2) + labels[:, None, None, None]\n"
         "    return (inputs[:60], labels[:60]), (inputs[60:], labels[60:])\n"
     )
-    status, output, error = wfn("--model", "own:network", "--dataset", "own:data", *QUICK)
+    status, output, error = wfn_here("--model", "own:network", "--dataset", "own:data", *QUICK)
     assert status == 0, error
     assert "39 weights are counted" in output

@@ -177,10 +177,10 @@ def test_starting_again_puts_in_what_a_dying_process_could_not(url):
     claim = queue.take()
     claim.set_run("abc")
     queue._study.tell(claim.number, state=claim._trial.storage.get_trial(claim._trial_id).state.FAIL)  # no copy yet
-    assert len(queue.trials()) == 7
+    assert [trial.state for trial in queue.trials()] == ["WAITING"] * 8
+    assert len(list(iter(queue.take, None))) == 7
     trials = Queue.open_for(url, "ablation", plan).trials()
-    assert [trial.state for trial in trials] == ["WAITING"] * 8
-    assert [trial.run for trial in trials if trial.run] == ["abc"]
+    assert [trial.run for trial in trials if trial.state == "WAITING"] == ["abc"]
     assert len(Queue.open_for(url, "ablation", plan).trials()) == 8
 
 
@@ -191,6 +191,43 @@ def test_two_studies_of_one_name_and_other_settings(url):
             Queue.open_for(url, "ablation", other)
     Queue.open_for(url, "another", plan_of(repeats=2))
     Queue.open_for(url, "ablation", plan_of(settings={**SETTINGS, "folder": "elsewhere"}))
+
+
+@pytest.mark.parametrize(("question", "more"), [("ablation", {"repeats": 2}), ("pareto", {"trials": 4})])
+def test_a_study_is_extended_by_more_repeats_or_trials(url, question, more):
+    few = {name: number // 2 for name, number in more.items()}
+    queue = Queue.open_for(url, question, plan_of(question, **few))
+    fill(queue, lambda settings: dict.fromkeys(queue.plan.study.objectives, 1.0))
+    before = queue.trials()
+    queue = Queue.open_for(url, question, plan_of(question, **more))
+    after = queue.trials()
+    assert after[: len(before)] == before
+    assert [trial.state for trial in after[len(before) :]] == ["WAITING"] * len(before)
+    fill(queue, lambda settings: dict.fromkeys(queue.plan.study.objectives, 1.0))
+    if question == "ablation":
+        assert {(t.settings["seed"], t.settings["alpha"]) for t in queue.results().complete} == {
+            (seed, alpha) for seed in (0, 1) for alpha in (0.0, 0.2, 0.4, 0.8)
+        }
+    with pytest.raises(UserError, match=r"(repeats|trials) is ., was .\): .* as many repeats or trials or more"):
+        Queue.open_for(url, question, plan_of(question, **few))
+
+
+def test_failed_trials_are_run_again_only_where_wanted(url):
+    plan = plan_of("delta", vary="delta=0.01,0.02,0.03", repeats=1)
+    queue = Queue.open_for(url, "delta", plan)
+    failing, complete, _ = (queue.take() for _ in range(3))
+    failing.set_run("abc")
+    chosen = failing.choose()
+    failing.fail("OSError: no space left")
+    complete.finish(dict.fromkeys(plan.study.objectives, 1.0))
+    queue = Queue.open_for(url, "delta", plan)
+    assert [trial.state for trial in queue.trials()] == ["FAIL", "COMPLETE", "RUNNING"]
+    queue.retry_failed()
+    queue.retry_failed()
+    assert [trial.state for trial in queue.trials()] == ["WAITING", "COMPLETE", "RUNNING"]
+    again = queue.take()
+    assert (again.run, again.choose()) == ("abc", chosen)
+    assert queue.take() is None
 
 
 def test_a_study_without_a_finished_trial_has_no_plot(url, tmp_path):
@@ -365,6 +402,12 @@ def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
     values = [[(line["key"], line["value"]) for line in record.metrics_from(0)] for record in (whole, again)]
     assert values[0] == values[1]
     assert any(value != 0 for key, value in values[0] if key.startswith("top1_change_layer"))
+    params = {"noise": "relative", "beta": 2.0, "noise_seed": 0, "model": "tiny:network", "counted_weights": 147}
+    assert whole.header["params"] | params == again.header["params"]
+    assert {"commit", "weights_sha256", "data_sha256"} <= whole.header["params"].keys()
+    assert "method" not in whole.header["tags"]  # by which reports tell the runs that compress a network
+    with pytest.raises(UserError, match="began with other data"):
+        noise.measure(replace(settings, validation_share=0.5), again, lambda: None)
 
 
 def test_studies_load_without_the_heavy_libraries():

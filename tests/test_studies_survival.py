@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from studies.__main__ import main
 from studies.engine.queue import Queue
 from studies.engine.storage import url_of
 
@@ -149,51 +150,89 @@ def test_a_study_goes_on_after_everything_was_killed(start, studies, tmp_path):
     assert_as_it_should_be(tmp_path, run)
 
 
-def test_ctrl_c_ends_cleanly(start, studies, tmp_path):
+@pytest.mark.parametrize("by", ["Ctrl-C", "stop"])
+def test_a_stopped_study_ends_cleanly_and_goes_on(start, studies, tmp_path, by):
     (tmp_path / "hold").touch()
     launcher = start(*run_arguments())
     worker, run = held_trial(tmp_path)
-    launcher.send_signal(signal.SIGINT)
+    if by == "Ctrl-C":
+        launcher.send_signal(signal.SIGINT)
+    else:
+        assert main(["stop", "ablation", "--folder", str(tmp_path / "runs")]) == 0
     _, error = launcher.communicate(timeout=LIMIT)
     assert launcher.returncode == 130
     assert "go on by the same command" in error
     assert "Traceback" not in error
     assert not is_alive(worker)
     assert Counter(trial.state for trial in queue_in(tmp_path).trials()) == {"WAITING": 2}
+    runs = [json.loads(path.read_text())["status"] for path in tmp_path.glob("runs/*/record.json")]
+    assert runs == ["KILLED"] * 2  # the study's own and the trial's
     (tmp_path / "hold").unlink()
     assert studies(*run_arguments())[0] == 0
     assert_as_it_should_be(tmp_path, run)
 
 
-def test_a_failing_trial_stops_no_other_and_all_is_tracked(studies, tmp_path):
+@pytest.fixture
+def studies_here(environment, tmp_path, monkeypatch, capsys):
+    """As ``studies``, but in this process, for it takes seconds to start one."""
+    for name in ("MLFLOW_TRACKING_URI", "WFN_CACHE"):
+        monkeypatch.setenv(name, environment[name])
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        status = main(list(arguments))
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_failing_trials_stop_no_other_and_all_is_tracked(studies, studies_here, tmp_path):
     arguments = run_arguments(
         "delta", "network", tracking="mlflow", workers=2, vary="delta=0.01,0.02 model=tiny:network,tiny:broken"
     )
     status, output, error = studies(*arguments)
     assert status == 0, error
     assert "2 failed" in output.splitlines()[-1]
-    status, output, _ = studies("status", "delta")
+    status, output, _ = studies_here("status", "delta")
     assert output.count("RuntimeError: this network cannot be built") == 2
     assert status == 0
 
-    status, output, error = studies("export", "delta")
+    status, output, error = studies_here("export", "delta")
     rows = list(csv.DictReader(output.splitlines()))
     assert sorted(row["state"] for row in rows) == ["COMPLETE"] * 2 + ["FAIL"] * 2
     assert len({row["run"] for row in rows}) == 4
-    status, output, error = studies("plot", "delta")
+    status, output, error = studies_here("plot", "delta")
     assert status == 0, error
 
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("wfn").experiment_id])
-    (study,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    trials = [run for run in runs if run is not study]
+
+    def tracked():
+        runs = client.search_runs([client.get_experiment_by_name("wfn").experiment_id])
+        (study,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        return study, [run for run in runs if run is not study]
+
+    study, trials = tracked()
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {study.info.run_id}
     assert {(run.info.run_id, run.data.tags["trial"]) for run in trials} == {(row["run"], row["trial"]) for row in rows}
-    assert Counter(run.info.status for run in runs) == {"FINISHED": 3, "FAILED": 2}
+    assert Counter(run.info.status for run in [study, *trials]) == {"FINISHED": 3, "FAILED": 2}
     assert {"delta.csv", "delta.png"} <= {file.path for file in client.list_artifacts(study.info.run_id)}
 
-    status, _, error = studies(*arguments, "--epochs", "2")
+    status, _, error = studies_here(*arguments, "--epochs", "2")
     assert status == 2
     assert "has other settings (epochs is 2, was 1)" in error
+
+    status, output, _ = studies_here(*arguments)
+    assert "nothing left to do" in output
+    assert "2 failed" in output
+    assert output.endswith("; --retry_failed true runs what failed again\n")
+    (tmp_path / "mended").touch()
+    status, output, error = studies(*arguments, "--retry_failed", "true")
+    assert status == 0, error
+    assert "4 of 4 done, 0 running, 0 failed" in output.splitlines()[-1]
+    again_study, again = tracked()
+    assert again_study.info.run_id == study.info.run_id
+    assert {run.info.run_id for run in again} == {run.info.run_id for run in trials}
+    assert {run.info.status for run in [again_study, *again]} == {"FINISHED"}

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 HOLD = Path("hold")  # in the current directory: while it exists, training waits after its first epoch
+MENDED = Path("mended")  # while it does not, the broken network is
 
 
 def network(classes, input_shape):
@@ -18,7 +19,9 @@ def network(classes, input_shape):
 
 
 def broken(classes, input_shape):
-    raise RuntimeError("this network cannot be built")
+    if not MENDED.exists():
+        raise RuntimeError("this network cannot be built")
+    return network(classes, input_shape)
 
 
 def _images(count, seed):

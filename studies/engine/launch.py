@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ GRACE = 60.0  # seconds for a worker to end cleanly before it is killed
 DEATHS = 10  # after so many workers were killed the launcher gives up: another one would not cure the cause
 
 
-def launch(url: str, label: str, plan: Plan, settings: Mapping[str, Any], workers: int) -> None:
+def launch(
+    url: str, label: str, plan: Plan, settings: Mapping[str, Any], workers: int, retry_failed: bool = False
+) -> None:
     """Carry a study out with ``workers`` processes on this machine, or what is left of it.
 
     Args:
@@ -33,6 +36,7 @@ def launch(url: str, label: str, plan: Plan, settings: Mapping[str, Any], worker
         plan: what to do.
         settings: those of the command line, of which the ``HERE`` ones are taken.
         workers: processes.
+        retry_failed: run trials that failed again.
 
     Raises:
         UserError: bad input; the study is going on already from the same folder; the workers keep dying.
@@ -40,14 +44,14 @@ def launch(url: str, label: str, plan: Plan, settings: Mapping[str, Any], worker
     if workers < 1:
         raise UserError(f"workers must be at least 1, but got workers={workers}")
     queue = Queue.open_for(url, label, plan)
+    if retry_failed:
+        queue.retry_failed()
     here = {name: settings[name] for name in HERE if name in settings}
-    queue.set("here", here)
-    queue.take_back()
     standing = Standing(queue.results())
     if not standing.open:
-        print(f"{label}: nothing left to do: {standing.line(workers)}")
+        hint = "; --retry_failed true runs what failed again" if standing.counts["FAIL"] else ""
+        print(f"{label}: nothing left to do: {standing.line(workers)}{hint}")
         return
-    own = trial_settings(plan, plan.study, {}, {**here, **_own_run(queue, Path(here["folder"]))})
 
     def supervise(settings: Settings, record: Record, written: Callable[[], None]) -> None:
         record.set(params=_description(label, plan), tags={"study": label, "question": plan.question})
@@ -60,7 +64,18 @@ def launch(url: str, label: str, plan: Plan, settings: Mapping[str, Any], worker
         if Standing(queue.results()).open:
             raise KeyboardInterrupt  # stopped by 'studies stop': the run is to say so
 
-    run_tracked(own, print, supervise, lambda record: queue.get("run") or queue.set("run", record.id))
+    # Launchers that start at once on several machines must agree on whose run is the study's.
+    with ExitStack() as until_begun:
+        until_begun.enter_context(queue.alone())
+        where = _own_run(queue, Path(here["folder"]))
+
+        def began(record: Record) -> None:
+            if "parent_run" not in where:
+                queue.set("here", here)
+                queue.set("run", record.id)
+            until_begun.close()
+
+        run_tracked(trial_settings(plan, plan.study, {}, here | where), print, supervise, began)
 
 
 def _own_run(queue: Queue, folder: Path) -> dict[str, str]:
@@ -68,9 +83,13 @@ def _own_run(queue: Queue, folder: Path) -> dict[str, str]:
     run = queue.get("run")
     if not run:
         return {}
-    if (folder.expanduser() / run / "record.json").is_file():
-        return {"resume": run}
-    return {"parent_run": run}
+    own = folder.expanduser() / run
+    if not (own / "record.json").is_file():
+        return {"parent_run": run}
+    record = Record(own)
+    if record.header["status"] == "FINISHED":  # since then trials were added, or failed ones put in again
+        record.set(status="RUNNING")
+    return {"resume": run}
 
 
 def _description(label: str, plan: Plan) -> dict[str, Any]:

@@ -104,12 +104,18 @@ class Plan:
         ]
 
     def varied_over(self) -> dict[str, Interval | Sequence[Any]]:
-        """Name -> all that a trial can be given: the values of the study's points, the nuisance's too, or intervals."""
+        """Name -> all that a trial can be given: the values of the study's points, or intervals; no nuisance."""
         study = self.study
         if isinstance(study.varied, Sampled):
             return dict(study.varied.values)
         points = self.points()
-        return {name: tuple(dict.fromkeys(point[name] for point in points)) for name in points[0]}
+        names = [name for name in points[0] if name != study.nuisance]
+        return {name: tuple(dict.fromkeys(point[name] for point in points)) for name in names}
+
+    def extends(self, other: "Plan") -> bool:
+        """Whether this is the other plan, with as many repeats or trials or more: its trials come first in this one."""
+        as_many = replace(other, repeats=self.repeats, trials=self.trials)
+        return self.repeats >= other.repeats and self.trials >= other.trials and not self.differences(as_many)
 
     def differences(self, other: "Plan") -> list[str]:
         """What another plan says otherwise, a phrase each."""

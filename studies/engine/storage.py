@@ -1,12 +1,18 @@
-"""Where a study's trials are kept, by default in one SQLite file that needs no server.
+"""Where a study's trials are kept: by default one SQLite file that needs no server, past one machine a PostgreSQL.
 
 SQLite is chosen by what survives: its transactions outlive a killed worker and a power cut, while the last line of an
 Optuna journal, torn by one, makes all of it unreadable. It also has heartbeats, which a journal lacks, and is the same
 code as a PostgreSQL that several machines share.
 """
 
+import fcntl
+import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from wfn.errors import UserError
@@ -14,6 +20,24 @@ from wfn.errors import UserError
 HEARTBEAT = 10  # seconds between two signs of life of a worker
 PATIENCE = 120  # seconds without one after which it is taken for dead
 BUSY = 120  # seconds to wait for another process that writes to the file
+RETURN = 300  # seconds to wait for a server that was there and is gone: it may be restarting
+LOCK = 20_100_307  # names our lock among the advisory locks of a database; any number would do
+
+# What a machine that vanished held must come free, and who waits for it must learn that it is gone. UTC, for Optuna
+# compares heartbeats by a clock on the wall, and no hour of them may be missing.
+_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "tcp_user_timeout": 60_000,
+    "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={RETURN}s",
+}
+
+
+_heard = SimpleNamespace(at=time.monotonic())  # when the storage last answered this process
+
+
+class StorageLost(UserError):  # noqa: N818 - nothing wrong with the input: the server is away
+    """The storage could be used before, but now it cannot."""
 
 
 def url_of(storage: str, folder: str) -> str:
@@ -29,8 +53,19 @@ def file_of(url: str) -> Path | None:
     return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
-def open_storage(url: str, take_up_again) -> Any:
-    """Optuna's storage at ``url``; ``take_up_again(study, trial)`` is called for one whose worker fell silent.
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):  # no URL, or one with a port that is no number
+        return url.rpartition("@")[2]
+
+
+def open_storage(url: str) -> Any:
+    """Optuna's storage at ``url``, its tables made where they are missing.
 
     Raises:
         UserError: it cannot be reached, or is no storage.
@@ -38,26 +73,132 @@ def open_storage(url: str, take_up_again) -> Any:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     file = file_of(url)
     try:
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
+        elif not url.startswith(("postgresql://", "postgresql+")):
+            raise ValueError("neither a file nor PostgreSQL")
+        # Processes that make the same tables at once would fail each other.
+        with _alone(url), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            _refuse_tables_of_others(url)
             storage = optuna.storages.RDBStorage(
                 url,
-                engine_kwargs={"connect_args": {"timeout": BUSY}} if file else {"pool_pre_ping": True},
+                engine_kwargs={"connect_args": {"timeout": BUSY}}
+                if file
+                else {"connect_args": _CONNECTION, "pool_pre_ping": True},
                 heartbeat_interval=HEARTBEAT,
                 grace_period=PATIENCE,
-                heartbeat_stale_trial_callback=take_up_again,
             )
     except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"the storage {url} cannot be used ({reason}): name a file or a database") from error
+        raise UserError(
+            f"the storage {without_password(url)} cannot be used ({_reason(error)}): name a file or a database"
+        ) from error
     if file:
         _write_one_at_a_time(storage.engine)
     return optuna.storages.get_storage(storage)
+
+
+@contextmanager
+def alone(url: str) -> Iterator[None]:
+    """Hold the storage against all other processes that would write to it by what they have just read there.
+
+    Who dies lets go: the lock ends with the connection to PostgreSQL, or with the open file beside SQLite's.
+
+    Raises:
+        StorageLost: it cannot be reached.
+    """
+    with _told_in_one_line(), _alone(url):
+        yield
+
+
+def silence_means_death(url: str) -> bool:
+    """Whether the storage has been there for long enough to have heard from everyone who lives."""
+    from sqlalchemy import text
+
+    if file_of(url):
+        return True
+    with _engine(url).connect() as connection:
+        query = "SELECT now() - pg_postmaster_start_time() > make_interval(secs => :patience)"
+        return connection.execute(text(query), {"patience": PATIENCE}).scalar_one()
+
+
+def patiently(operation: Callable) -> Callable:
+    """An operation that is begun anew while the storage is away, until it has been so for ``RETURN`` seconds.
+
+    It must be one that can be cut off anywhere: that writes once, or writes what it finds missing.
+
+    Raises:
+        StorageLost: it did not come back.
+    """
+
+    @wraps(operation)
+    def patient(*arguments: Any, **named: Any) -> Any:
+        while True:
+            try:
+                with _told_in_one_line():
+                    result = operation(*arguments, **named)
+                _heard.at = time.monotonic()
+                return result
+            except StorageLost:
+                if time.monotonic() > _heard.at + RETURN:
+                    raise
+                time.sleep(1)
+
+    return patient
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """Raise :class:`StorageLost` where the storage is lost."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        raise StorageLost(
+            f"the storage was lost on the way ({_reason(cause)}): see to it, then go on by the same command"
+        ) from error
+
+
+def _reason(error: BaseException | None) -> str:
+    error = getattr(error, "orig", None) or error  # the driver's own, of one that SQLAlchemy has wrapped
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    from sqlalchemy import text
+
+    if file := file_of(url):
+        with file.with_name(f"{file.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    else:
+        with _engine(url).begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            yield
+
+
+@cache
+def _engine(url: str) -> Any:
+    """Our own way into the database, beside Optuna's: whoever waits for the lock may not hold a transaction there."""
+    from sqlalchemy import create_engine
+
+    return create_engine(url, pool_pre_ping=True, connect_args={} if file_of(url) else _CONNECTION)
+
+
+def _refuse_tables_of_others(url: str) -> None:
+    """Raise :class:`ValueError` for a database that something else fills, such as MLflow's."""
+    from sqlalchemy import inspect
+
+    tables = inspect(_engine(url)).get_table_names()
+    if tables and "studies" not in tables:
+        raise ValueError(f"it holds something else: the table {tables[0]!r}")
 
 
 def _write_one_at_a_time(engine) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 from studies import Study
 from studies.engine.plan import trial_settings
 from studies.engine.queue import Claim, Queue
-from studies.engine.storage import HEARTBEAT
+from studies.engine.storage import HEARTBEAT, StorageLost
+from wfn.errors import UserError
 from wfn.record import Record
 from wfn.tracked import Stopped, run_tracked, terminable
 
@@ -58,7 +59,10 @@ def _carry_out(queue: Queue, claim: Claim, here: Mapping[str, Any]) -> None:
         except Stopped as reason:
             claim.prune(str(reason), _metrics(record))
         except KeyboardInterrupt:
-            claim.put_back()
+            if claim.put_back():
+                raise
+            print(f"trial {claim.number} was given to another worker: this one was silent for too long", flush=True)
+        except StorageLost:  # no fault of the trial's: it is taken up again
             raise
         except Exception as error:
             print(f"trial {claim.number} failed: {type(error).__name__}: {error}", flush=True)
@@ -117,7 +121,7 @@ def _signs_of_life(claim: Claim) -> Iterator[None]:
 
     def tell() -> None:
         while not done.wait(HEARTBEAT):
-            if not claim.sign_of_life() or os.getppid() != _LAUNCHER:
+            if not _may_go_on(claim):
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
@@ -130,14 +134,25 @@ def _signs_of_life(claim: Claim) -> Iterator[None]:
         thread.join()
 
 
+def _may_go_on(claim: Claim) -> bool:
+    try:
+        return claim.sign_of_life() and os.getppid() == _LAUNCHER
+    except StorageLost as error:
+        print(error, flush=True)
+        return False
+
+
 def main() -> int:
-    """Work; return the exit status: 0 when there is nothing left to do, 130 where it was told to end."""
+    """Work; return the exit status: 0 when there is nothing left to do, 130 where it was told to end, 1 for trouble."""
     url, label, here = sys.argv[1:]
     try:
         with terminable():
             work(url, label, json.loads(here))
     except KeyboardInterrupt:
         return 130
+    except UserError as error:
+        print(f"error: {error}", flush=True)
+        return 1
     return 0
 
 
