@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from wfn.centres import proposed_centres, round_to_powers_of_two
 from wfn.clustering import cluster
+from wfn.errors import UserError
 
 THRESHOLD = 2.0**-7
 
@@ -128,6 +129,34 @@ def test_a_tensor_is_clustered_as_an_array_is(seed):
     tensor = cluster(torch.from_numpy(weights), weights.size, 0.03, THRESHOLD)
     assert tensor.fixes == array.fixes
     assert np.array_equal(tensor.assignment, array.assignment)
+
+
+@pytest.mark.parametrize("delta", [1e-4, 0.0075])
+def test_large_weights_do_not_drown_among_many_small_ones(delta):
+    generator = np.random.default_rng(0)
+    small, large = generator.uniform(1e-6, 2e-6, 300_000), 1 + generator.normal(0, 0.01, 300)
+    weights = np.concatenate((small, large)).astype(np.float32)
+    clustering = cluster(weights, weights.size, delta, 1e-6)
+    fixes, assignment = clustering.fixes, clustering.assignment
+    for index in np.unique(assignment[-300:]):
+        found = weights[assignment == index].astype(np.float64)
+        distance = np.sum(np.abs(found - fixes[index].centre) / found)
+        assert fixes[index].distance == pytest.approx(distance, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.array([0.1]), "float64"),
+        (np.ones((2, 2), np.float32), r"\(2, 2\)"),
+        (np.array([0.1, np.nan], np.float32), "finite"),
+        (torch.tensor([0.1, -torch.inf]), "finite"),
+        (torch.ones(2, dtype=torch.bfloat16), "bfloat16"),
+    ],
+)
+def test_bad_weights_are_refused(weights, message):
+    with pytest.raises(UserError, match=message):
+        cluster(weights, 1, 0.1, THRESHOLD)
 
 
 def test_no_weights_need_no_fix():

@@ -93,3 +93,15 @@ def test_a_step_keeps_torchs_number_of_threads():
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("way")
+def test_a_gradient_that_is_not_finite_shows_in_every_free_weight():
+    values = torch.nn.Parameter(torch.ones(5))
+    values.grad = torch.tensor([1.0, float("nan"), 1.0, 1.0, 1.0])
+    free = torch.tensor([True, True, True, False, True])
+    update = FreeUpdate(
+        SimpleNamespace(values=values, fixable=5), free, learning_rate=0.1, penalty=None, alpha=0.0, clip_norm=1.0
+    )
+    update(torch.ones(()))
+    assert values.isnan().tolist() == free.tolist()

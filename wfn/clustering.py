@@ -2,8 +2,8 @@
 
 The free weights of each sign are sorted once by magnitude. Every question of the algorithm is then one about intervals
 of a sorted vector: the weights nearest to a centre lie between two midpoints, those within a relative distance of it
-between two bounds, and their summed distance ``sum |1 - c/w|`` is a difference of prefix sums of ``1/w``. What has been
-fixed is a set of removed intervals. The cost is one sort, plus the number of fixes times (centres + log N).
+between two bounds, and their summed distance ``sum |1 - c/w|`` is a difference of running sums of ``1/w``. What has
+been fixed is a set of removed intervals. The cost is one sort, plus the number of fixes times (centres + log N).
 ``tests/oracles.py`` holds the literal version.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wfn.centres import FloatArray, proposed_centres, round_to_powers_of_two
+from wfn.errors import UserError
 from wfn.sorted_weights import SortedWeights
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def cluster(weights: "np.ndarray | Tensor", target: int, delta: float, threshold
         target: how many to fix at least; the last fix is taken whole.
         delta: ``delta^t``, in (0, 1).
         threshold: ``delta_0`` > 0.
+
+    Raises:
+        UserError: the weights are not float32 [N], or one is NaN or infinite.
     """
+    _check(weights)
     search = _Search(weights, delta, threshold)
     fixes: list[Fix] = []
     fixed = 0
@@ -73,6 +78,14 @@ def cluster(weights: "np.ndarray | Tensor", target: int, delta: float, threshold
         fixes.append(fix)
         fixed += fix.weights
     return Clustering(tuple(fixes), search.assignment)
+
+
+def _check(weights: "np.ndarray | Tensor") -> None:
+    if weights.ndim != 1 or str(weights.dtype).removeprefix("torch.") != "float32":
+        raise UserError(f"weights must be one vector of float32, but are {weights.dtype} {tuple(weights.shape)}")
+    finite = np.isfinite(weights) if isinstance(weights, np.ndarray) else weights.isfinite()
+    if not finite.all():
+        raise UserError("weights must be finite, but some are NaN or infinite: lower learning_rate or alpha")
 
 
 @dataclass

@@ -6,8 +6,9 @@ The compiled code is kept on disk.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from wfn.compiled import compiled
 
 ROUNDING = 1 + 1e-9  # a mean distance that equals the tolerance but for rounding counts as equal
 WIDEST = 1 - 2.0**-40  # just below 1, by more than rounding
@@ -18,11 +19,12 @@ class Free(NamedTuple):
 
     Attributes:
         magnitude: float32 [n], ascending.
-        inverse_sums: float64 [n + 1], the sum of ``1/w`` before each position, free or not.
+        inverse_sums: float64 [n + 1], the sum of ``1/w`` from each position on, free or not; from there on, because the
+            largest weights have the smallest terms, and these would drown in a sum of all before them.
         starts: int64 [s], where the intervals begin, ascending; s is at least 1, an empty one stands for none.
         stops: int64 [s], where they end.
         ranks: int64 [s + 1], how many weights are free before each interval, and in all.
-        sums: float64 [s + 1], the sum of ``1/w`` of those.
+        sums: float64 [s + 1], the sum of ``1/w`` over those that are free from each interval on.
     """
 
     magnitude: np.ndarray
@@ -33,17 +35,18 @@ class Free(NamedTuple):
     sums: np.ndarray
 
 
-@numba.njit(cache=True)
+@compiled()
 def with_intervals(magnitude, inverse_sums, starts, stops):
     """The free weights, given the intervals where they are."""
     ranks, sums = np.zeros(starts.size + 1, np.int64), np.zeros(starts.size + 1)
     for i in range(starts.size):
         ranks[i + 1] = ranks[i] + stops[i] - starts[i]
-        sums[i + 1] = sums[i] + inverse_sums[stops[i]] - inverse_sums[starts[i]]
+    for i in range(starts.size - 1, -1, -1):
+        sums[i] = sums[i + 1] + inverse_sums[starts[i]] - inverse_sums[stops[i]]
     return Free(magnitude, inverse_sums, starts, stops, ranks, sums)
 
 
-@numba.njit(cache=True)
+@compiled()
 def count(free, cells):
     """How many weights are free between each two neighbours of ``cells``, ascending positions [k + 1]: int64 [k]."""
     counts = np.empty(cells.size - 1, np.int64)
@@ -59,12 +62,12 @@ def count(free, cells):
     return counts
 
 
-@numba.njit(cache=True)
+@compiled()
 def reach(free, centre, tolerance):
     """The largest set of free weights, nearest to ``centre`` first, with mean relative distance <= ``tolerance``.
 
     The mean rises with the size of the set, so the size is found by bisection; for a given size, how many of the
-    nearest lie below the centre is another one, and their summed distance is a difference of prefix sums.
+    nearest lie below the centre is another one, and their summed distance is a difference of running sums.
 
     Returns:
         Its first and last rank (half-open) and summed distance. The ranks are equal where even the nearest weight is
@@ -80,8 +83,8 @@ def reach(free, centre, tolerance):
         size = (fits + too_many) // 2
         taken_below = _nearest_below(free, centre, middle, below, above, size)
         low, high = middle - taken_below, middle + size - taken_below
-        sum_below = centre * (middle_sum - _inverse_sum(free, low)) - taken_below
-        sum_above = (size - taken_below) - centre * (_inverse_sum(free, high) - middle_sum)
+        sum_below = centre * (_inverse_sum(free, low) - middle_sum) - taken_below
+        sum_above = (size - taken_below) - centre * (middle_sum - _inverse_sum(free, high))
         if sum_below + sum_above <= tolerance * ROUNDING * size:
             fits, first, last, distance = size, low, high, sum_below + sum_above
         else:
@@ -89,7 +92,7 @@ def reach(free, centre, tolerance):
     return first, last, max(distance, 0.0)
 
 
-@numba.njit(cache=True)
+@compiled()
 def cut(free, first, last):
     """Fix the free weights of ranks ``first .. last - 1``.
 
@@ -109,7 +112,7 @@ def cut(free, first, last):
     return taken_starts, taken_stops, with_intervals(free.magnitude, free.inverse_sums, starts[kept], stops[kept])
 
 
-@numba.njit(cache=True)
+@compiled()
 def _nearest_below(free, centre, middle, below, above, size):
     """How many of the ``size`` weights nearest to ``centre`` are at most as large; equally near ones come first."""
     fewest, most = max(0, size - above), min(size, below)
@@ -123,7 +126,7 @@ def _nearest_below(free, centre, middle, below, above, size):
     return fewest
 
 
-@numba.njit(cache=True)
+@compiled()
 def _rank(free, position):
     """How many weights are free before ``position``."""
     interval = max(np.searchsorted(free.starts, position, "right") - 1, 0)
@@ -131,16 +134,16 @@ def _rank(free, position):
     return free.ranks[interval] + inside - free.starts[interval]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _magnitude(free, rank):
     """The free weight of ``rank``, in double precision."""
     interval = np.searchsorted(free.ranks, rank, "right") - 1
     return np.float64(free.magnitude[free.starts[interval] + rank - free.ranks[interval]])
 
 
-@numba.njit(cache=True)
+@compiled()
 def _inverse_sum(free, rank):
-    """The sum of ``1/w`` over the free weights before ``rank``."""
+    """The sum of ``1/w`` over the free weights from ``rank`` on."""
     interval = min(np.searchsorted(free.ranks, rank, "right"), free.starts.size) - 1
-    start = free.starts[interval]
-    return free.sums[interval] + free.inverse_sums[start + rank - free.ranks[interval]] - free.inverse_sums[start]
+    position = free.starts[interval] + rank - free.ranks[interval]
+    return free.sums[interval + 1] + free.inverse_sums[position] - free.inverse_sums[free.stops[interval]]

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wfn.compiled import compiled
 from wfn.penalty import Penalty
 from wfn.penalty_kernel import NO_TABLE, gather, torch_threads
 
@@ -34,7 +35,7 @@ class KernelFree:
             )  # fmt: skip
         gamma = alpha * loss.item() / penalty if penalty > 0 else 0.0
         norm = max(squares + 2 * gamma * products + gamma * gamma * slope_squares, 0.0) ** 0.5
-        scale = min(1.0, clip_norm / (norm + 1e-6))
+        scale = clip_norm / max(norm + 1e-6, clip_norm)  # NaN where the norm is: not a step of any size
         gradient.mul_(scale)
         gradient[: self._drawn].add_(torch.from_numpy(self._slope), alpha=scale * gamma)
         return penalty
@@ -45,7 +46,7 @@ class KernelFree:
             _scatter(self._positions, values.numpy(), target.numpy())
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _scatter(positions, values, target):
     for i in numba.prange(positions.size):
         target[positions[np.uint64(i)]] = values[np.uint64(i)]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.penalty_table import BINS, Table
+from wfn.compiled import compiled
+from wfn.penalty_table import Table
 
 CHUNK = 8192  # weights that one thread takes at a time
 
@@ -44,7 +45,7 @@ def torch_threads() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _evaluate(weights, bits, slopes, values, entries, steps, ahead, pieces):
     total = 0.0
     for chunk in numba.prange((weights.size + CHUNK - 1) // CHUNK):
@@ -53,7 +54,7 @@ def _evaluate(weights, bits, slopes, values, entries, steps, ahead, pieces):
     return total
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def gather(weights, bits, positions, source, gradient, slopes, entries, steps, ahead, pieces):
     """In one pass, ``gradient = source[positions]`` and F' of the first ``weights`` into ``slopes``, as many as it has.
 
@@ -89,12 +90,12 @@ def gather(weights, bits, positions, source, gradient, slopes, entries, steps, a
 # weight. Unsigned indices spare the loads Python's rule for negative ones. Without fastmath the compiler may neither
 # fuse nor reorder: the same weights then give the same bits wherever they lie in memory, and the loop is not turned
 # into vector gathers, which are slower here than plain loads.
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _stretch(weights, bits, slopes, values, entries, steps, ahead, pieces):
     total = 0.0
     for i in range(slopes.size):
         # int32 on purpose: the sum has to wrap as 32 bits do
-        piece = np.uint32(np.int32(entries[np.uint32((bits[i] >> 16) + BINS // 2)] + bits[i]) >> 16)
+        piece = np.uint32(np.int32(entries[np.uint32((bits[i] >> 16) + entries.size // 2)] + bits[i]) >> 16)
         for j in range(steps.size):
             piece += np.uint32(steps[j] * (bits[i] >= ahead[j, piece]))
         t = weights[i] - pieces[piece, 0]
@@ -108,13 +109,13 @@ def _stretch(weights, bits, slopes, values, entries, steps, ahead, pieces):
     return total
 
 
-@numba.njit(cache=True)
+@compiled()
 def _take(source, positions, out):
     for i in range(positions.size):
         out[i] = source[positions[i]]
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _dot(a, b):
     total = np.float32(0)
     for i in range(b.size):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class SortedWeights:
-    """The weights at or above ``threshold``, ascending, with prefix sums of their inverses.
+    """The weights at or above ``threshold``, ascending, with sums of their inverses.
 
     A *position* counts sorted weights, a *rank* only those still free.
 
@@ -23,10 +23,9 @@ class SortedWeights:
     def __init__(self, weights: "np.ndarray | Tensor", threshold: float) -> None:
         sort = _sort if isinstance(weights, np.ndarray) else _sort_there
         magnitude, self.origin = sort(weights, threshold)
-        inverse_sums = np.empty(magnitude.size + 1)
-        inverse_sums[0] = 0
-        np.divide(1.0, magnitude, out=inverse_sums[1:], dtype=np.float64)
-        np.cumsum(inverse_sums, out=inverse_sums)
+        inverse_sums = np.zeros(magnitude.size + 1)
+        np.divide(1.0, magnitude, out=inverse_sums[:-1], dtype=np.float64)
+        np.cumsum(inverse_sums[::-1], out=inverse_sums[::-1])
         self.free = kernel.with_intervals(magnitude, inverse_sums, np.array([0]), np.array([magnitude.size]))
 
     @property
