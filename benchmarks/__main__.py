@@ -47,7 +47,7 @@ def main(out: Path, weights: Path | None, quick: bool) -> None:
 def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Iterator[Comparison]:
     size = 20_000 if quick else 272_474
     yield from measuring.help_of_the_command_line()
-    yield from step.against_plain_fine_tuning(device, 1 if quick else 25)
+    yield from step.against_plain_fine_tuning(device, 1 if quick else 8)
     yield from penalty.against_the_literal()
     yield from measuring.against_unique(100_000 if quick else clustering.RESNET50)
     yield from clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
@@ -64,10 +64,11 @@ def _trained(path: Path) -> np.ndarray:
 
 
 def _line(row: Comparison) -> str:
-    against = f"{row.against_seconds:.3g}" if row.against_seconds else ""
-    ratio = f"{row.seconds / row.against_seconds:.3g}" if row.against_seconds else ""
+    seconds, against = (f"{value:.3g}" if value else "" for value in (row.seconds, row.against_seconds))
+    ratio = row.seconds / row.against_seconds if row.against_seconds else None
+    shown = "" if ratio is None else f"{ratio:.3g}" if ratio > 0.1 else f"1 / {1 / ratio:,.0f}"
     met = "yes" if row.met else "no"
-    return f"| {row.what} | {row.seconds:.3g} | {row.against} | {against} | {ratio} | {row.limit} | {met} |"
+    return f"| {row.what} | {seconds} | {row.against} | {against} | {shown} | {row.limit} | {met} |"
 
 
 def _plot(by_size: dict, by_centres: dict, path: Path) -> None:

@@ -14,7 +14,7 @@ class Comparison:
 
     Attributes:
         what: the thing of ours, with its size.
-        seconds: time of it.
+        seconds: time of it; 0 where it is no time.
         against: what stands beside it.
         against_seconds: time of that; None where it stands alone.
         limit: in words.
