@@ -1,6 +1,5 @@
 """Rows of the tables: runs that differ in nothing but their seed, with mean and deviation."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,8 +7,11 @@ from statistics import fmean, stdev
 
 from reports.methods import Treatment, departures, named, presentation, rank
 from reports.runs import Run
+from wfn.entry_points import is_entry_point
 
 NOT_MEASURED = "not meas."
+HASHES = ("weights_sha256", "data_sha256", "save_sha256")
+TRAINED_BY = ("baseline_epochs", "batch_size", "validation_share")  # what shapes a baseline, but for its seed
 OF_IMAGENET = ("resnet18", "resnet34", "resnet50", "googlenet")
 
 
@@ -103,12 +105,13 @@ def rows(runs: Iterable[Run]) -> list[Row]:
 
     Of a study's runs only those are rows whose settings, ``delta`` apart, are the paper's: others belong in its figure.
     """
+    tabled = [run for run in runs if is_tabled(run)]
     groups: dict[tuple, list[Run]] = {}
-    for run in runs:
-        if is_tabled(run) and run.tags["method"] != "float":
+    for run in tabled:
+        if run.tags["method"] != "float":
             groups.setdefault(_key(run), []).append(run)
-    found = [_row(group) for group in groups.values()] + _baselines(runs)
-    return sorted(_told_apart(found), key=_order)
+    found = [_row(some) for group in groups.values() for some in _of_different_seeds(group)]
+    return sorted(_told_apart(found + _baselines(tabled)), key=_order)
 
 
 def is_tabled(run: Run) -> bool:
@@ -139,23 +142,60 @@ def _key(run: Run) -> tuple:
     method = run.tags["method"]
     shown = presentation(method)
     in_name = tuple(run.params.get(name) for name in shown.named)
-    return _subject(run), method, in_name, tuple(departures(method, run.params).items()), _origin(run)
+    return _subject(run), method, in_name, tuple(departures(method, run.params).items()), _weights(run), _save(run)
 
 
-def _origin(run: Run) -> str:
-    """The file of trained weights that the run was given; where it was given none they depend on its seed alone."""
-    return Path(run.params.get("save" if run.tags["method"] == "apot" else "weights", "")).name or "trained here"
+def _weights(run: Run) -> tuple:
+    """What identifies the float network: its hash, or the settings but for the seed that it was trained by here."""
+    given = run.params.get("weights") or is_entry_point(run.params.get("model", ""))
+    return tuple(run.params.get(name) for name in (("weights_sha256",) if given else TRAINED_BY))
+
+
+def _save(run: Run) -> str:
+    """What identifies a save: its hash; its path where the run is of a version that did not write that down."""
+    return run.params.get("save_sha256", run.params.get("save", ""))
+
+
+def _of_different_seeds(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs under the same settings, in the order in which they started, as rows that hold every seed once.
+
+    Of a measurement that was repeated the newest counts. Where a seed has runs of different hashes, something changed
+    that no setting tells: they go into different rows.
+    """
+    found: list[dict[str, Run]] = []
+    for run in reversed(runs):
+        seed = run.params.get("seed", "")
+        for row in found:
+            if _hashes(row.setdefault(seed, run)) == _hashes(run):
+                break
+        else:
+            found.append({seed: run})
+    return [[*row.values()][::-1] for row in found]
+
+
+def _hashes(run: Run) -> tuple:
+    return tuple(run.params.get(name) for name in HASHES)
 
 
 def _told_apart(some: Sequence[Row]) -> list[Row]:
-    """Rows that nothing but the weights they came from tells apart say what those were."""
-    alike = Counter((row.subject, row.label) for row in some)
-    return [
-        replace(row, departures=row.departures | {"weights": _origin(row.runs[0])})
-        if alike[row.subject, row.label] > 1
-        else row
-        for row in some
-    ]
+    """Rows that nothing but the files they came from tells apart say which those were."""
+    alike: dict[tuple, list[dict[str, str]]] = {}
+    for row in some:
+        alike.setdefault((row.subject, row.label), []).append(_files(row))
+    found = []
+    for row in some:
+        others = alike[row.subject, row.label]
+        telling = {name: text for name, text in _files(row).items() if any(other[name] != text for other in others)}
+        found.append(replace(row, departures=row.departures | telling))
+    return found
+
+
+def _files(row: Row) -> dict[str, str]:
+    """What a row's network came from, as labels name it: the file without its folder, and its hash, cut."""
+    params = row.runs[0].params
+    names = ("weights", "save") if row.method == "apot" else ("weights",)
+    hashes = {name: params.get(f"{name}_sha256", "unknown")[:8] for name in names}
+    return {name: f"{Path(params.get(name, '')).name or 'trained here'} ({hashes[name]})" for name in names}
 
 
 def _row(runs: Sequence[Run]) -> Row:
@@ -166,17 +206,21 @@ def _row(runs: Sequence[Run]) -> Row:
     )
 
 
-def _baselines(runs: Iterable[Run]) -> list[Row]:
-    """The float networks that runs started from, as the first run of each measured it; runs of method "float" first."""
-    networks: dict[tuple[Subject, str], dict[str, Run]] = {}
-    for run in sorted(filter(is_tabled, runs), key=lambda run: run.tags["method"] != "float"):
+def _baselines(runs: Sequence[Run]) -> list[Row]:
+    """The float networks that runs started from, as the newest run of each measured it, of method "float" if any."""
+    own_runs_first = sorted(reversed(runs), key=lambda run: run.tags["method"] != "float")
+    measured: dict[tuple, Run] = {}
+    for run in own_runs_first:
         if "baseline_top1" in run.metrics:
-            given = Path(run.params.get("weights", "")).name
-            networks.setdefault((_subject(run), given), {}).setdefault(run.params.get("weights_sha256", ""), run)
+            measured.setdefault((_subject(run), _weights(run), run.params.get("weights_sha256")), run)
+    groups: dict[tuple, list[Run]] = {}
+    for (subject, weights, _), run in measured.items():
+        groups.setdefault((subject, weights), []).append(run)
     shown = presentation("float")
     return [
-        Row(subject, "float", shown.name({}), {}, shown.treatment({}), tuple(first.values()), "baseline_")
-        for (subject, _), first in networks.items()
+        Row(subject, "float", shown.name({}), {}, shown.treatment({}), tuple(some), "baseline_")
+        for (subject, _), group in groups.items()
+        for some in _of_different_seeds(sorted(group, key=lambda run: run.started))
     ]
 
 

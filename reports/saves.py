@@ -3,19 +3,15 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
+from reports.rows import HASHES
 from reports.runs import Run, read_folder
 from wfn.entry_points import is_entry_point
 from wfn.errors import UserError
-from wfn.record import Record
 from wfn.settings import Settings
 
-MEASURED_BY = ("method", "model", "dataset", "bits", "quantise_activations")  # the settings that the figures depend on
-FILES = ("save", "weights")  # those that count by what is in the file, wherever it lies
-TAG = "sha256_of_"  # begins the tags that tell what was in those files
-SAVE_HASH = TAG + "save"
+SETTINGS = ("method", "model", "dataset", "bits", "quantise_activations")  # those that the figures depend on
 
 
 def settings_of(texts: Iterable[str], **common: str) -> list[Settings]:
@@ -47,18 +43,27 @@ def settings_of(texts: Iterable[str], **common: str) -> list[Settings]:
 def measured(wanted: Sequence[Settings], known: Sequence[Run], say: Callable[[str], object]) -> list[Run]:
     """A finished run for each of ``wanted``: one of ``known`` or of the runs' folder, or else one that is made now.
 
-    Two runs are the same where saves and float weights are the same to the bit, and so are the settings that count.
+    Runs are the same where save, float weights and data were the same to the bit, and so are the settings that count.
+    The hashes are those that a run wrote down: what lies at its paths now does not matter.
 
     Raises:
         UserError: before any run is made: the data are missing, float network and weights do not fit them, a save is
             none or does not fit the network, or it rules its bits out.
     """
-    runs = {_key(run.params, run.tags): run for run in [*_kept(wanted), *known] if _is_measured(run)}
-    missing = {key: settings for settings in wanted if (key := _key(vars(settings))) not in runs}
-    _check(list(missing.values()), say)
+    if not wanted:
+        return []
+    from wfn.subject import prepare
+
+    subject = prepare(wanted[0], say)  # they have it in common
+    known = sorted(filter(_is_measured, [*_kept(wanted), *known]), key=lambda run: run.started)
+    runs = {_key(run.params): run for run in known}
+    keys = [_key(vars(each) | subject.description() | each.make_method().hashes()) for each in wanted]
+    missing = {key: settings for key, settings in zip(keys, wanted, strict=True) if key not in runs}
+    for settings in missing.values():
+        settings.make_method().put_into(subject.model)
     for key, settings in missing.items():
         runs[key] = _measure(settings, say)
-    return [runs[_key(vars(settings))] for settings in wanted]
+    return [runs[key] for key in keys]
 
 
 def _parted(save: str) -> tuple[int, str]:
@@ -77,36 +82,12 @@ def _is_measured(run: Run) -> bool:
     return run.compresses and run.tags["method"] == "apot"
 
 
-def _key(params: Mapping[str, object], tags: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """What tells one measurement from another; a run without our tags is known by the files that lie there now."""
-    settings = [str(params.get(name, getattr(Settings, name))) for name in MEASURED_BY]
-    return *settings, *((tags or {}).get(TAG + name) or _content(str(params.get(name, ""))) for name in FILES)
-
-
-def _content(name: str) -> str:
-    """The SHA-256 of a file; a name that is no file's stays as it is."""
-    path = Path(name).expanduser()
-    return sha256(path.read_bytes()).hexdigest() if path.is_file() else name
-
-
-def _check(missing: Sequence[Settings], say: Callable[[str], object]) -> None:
-    """Load all that the runs will need, so that whatever is wrong is told of before the first."""
-    if not missing:
-        return
-    from wfn.subject import prepare
-
-    model = prepare(missing[0], say).model
-    for settings in missing:
-        settings.make_method().put_into(model)
+def _key(params: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(str(params.get(name, getattr(Settings, name, None))) for name in (*SETTINGS, *HASHES))
 
 
 def _measure(settings: Settings, say: Callable[[str], object]) -> Run:
     from wfn.tracked import run_tracked
 
-    tags = {TAG + name: _content(getattr(settings, name)) for name in FILES}
-    record, _ = run_tracked(settings, say, began=lambda record: _tag(record, tags))
+    record, _ = run_tracked(settings, say)
     return read_folder(record.folder)[0]
-
-
-def _tag(record: Record, tags: Mapping[str, str]) -> None:
-    record.set(tags=tags)

@@ -7,9 +7,8 @@ from reports.claims import claims
 from reports.document import Column, Group, Section, Table
 from reports.evidence import Evidence
 from reports.methods import departures, named, presentation
-from reports.rows import NOT_MEASURED, Row, Subject, is_tabled, run_ids
+from reports.rows import NOT_MEASURED, Row, Subject, run_ids, runs_of
 from reports.runs import Run
-from reports.saves import SAVE_HASH
 
 NOT_PRINTED = "–"  # as the paper has it
 MEASURED = "Measured here"
@@ -134,12 +133,13 @@ def claims_table(evidence: Evidence) -> Table:
 def provenance_table(evidence: Evidence) -> Table:
     """Every run: what it ran, and where its numbers come from."""
     environments = _environments(evidence.runs)
+    tabled = runs_of(evidence.rows)
     rows = [
         [
             run.id,
             f"{_label(run)}; {_text(run, 'model')} on {_text(run, 'dataset')}",
             _text(run, "seed"),
-            run.status.lower() + ("" if is_tabled(run) else ", not tabled"),
+            run.status.lower() + ("" if run in tabled else ", not tabled"),
             f"{_text(run, 'commit')[:8]}, {_text(run, 'tree')}",
             _text(run, "weights_sha256")[:8],
             _text(run, "data_sha256")[:8],
@@ -152,7 +152,8 @@ def provenance_table(evidence: Evidence) -> Table:
         "provenance",
         "Table A1. Every run that this report was made from. A number's runs are named by the first eight letters of "
         "their ids; commit and SHA-256 of saves, weights and data are cut to eight here and whole in runs.csv. Tables "
-        "1 and 2 show no run that is not finished, and of a study's runs only those under the paper's settings.",
+        "1 and 2 show no run that is not finished, of a study's runs only those under the paper's settings, and of a "
+        "measurement that was repeated the newest. Of a run that was gone on with, the last machine is named.",
         [
             Column("Run", code=True), Column("What", 1), Column("Seed", numeric=True), Column("Status", 0.7),
             *(Column(title, code=True) for title in titles), Column("On"),
@@ -218,17 +219,18 @@ def _label(run: Run) -> str:
     if "method" not in run.tags:
         return f"study {run.tags['study']}" if "study" in run.tags else "no method"
     method = run.tags["method"]
-    save = [f"save {run.tags[SAVE_HASH][:8]}"] if SAVE_HASH in run.tags else []
+    save = [f"save {run.params['save_sha256'][:8]}"] if "save_sha256" in run.params else []
     study = [f"study {run.tags['study']}"] if "study" in run.tags else []
     return ", ".join([presentation(method).name(run.params), *named(departures(method, run.params)), *save, *study])
 
 
 def _text(run: Run, name: str) -> str:
-    return run.params.get(name, "unknown")
+    """A param; a tag of the same name goes before it, which tells of the process that went on with the run last."""
+    return run.tags.get(name) or run.params.get(name, "unknown")
 
 
 def _environment(run: Run) -> tuple[str, ...]:
-    versions = {key.removeprefix("version_"): value for key, value in run.params.items() if key.startswith("version_")}
+    versions = {key.removeprefix("version_"): _text(run, key) for key in run.params if key.startswith("version_")}
     versions = {"python": _text(run, "python"), **dict(sorted(versions.items()))}
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     return _text(run, "device_name"), _text(run, "platform"), _text(run, "threads"), listed

@@ -7,6 +7,7 @@ Fixed: the network and its data; nothing is trained or fixed. Nuisance: ``noise_
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,8 @@ class NoiseSettings(Settings):
         super().__post_init__()
         if self.noise not in NOISES:
             raise unknown_name("noise", self.noise, NOISES)
-        if not self.beta >= 0:
-            raise UserError(f"beta must be 0 or more, but got beta={self.beta}")
+        if not 0 <= self.beta < inf:
+            raise UserError(f"beta must be a finite number, 0 or more, but got beta={self.beta}")
 
 
 def measure(settings: NoiseSettings, record: "Record", written: Callable[[], None]) -> None:
@@ -42,6 +43,9 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
 
     Layers are the weights with two axes or more, in the order in which the network uses them. The same ``noise_seed``
     gives both kinds of noise the same epsilon.
+
+    Raises:
+        UserError: the network has no such layer; as :func:`wfn.subject.prepare` and :func:`wfn.run.describe`.
     """
     import torch
 
@@ -53,6 +57,8 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
     describe(settings, subject, record)
     parameters = dict(subject.model.named_parameters())
     layers = [parameters[name] for name in subject.forward_pass.order if parameters[name].dim() > 1]
+    if not layers:
+        raise UserError(f"network {settings.model!r} has no weight of two axes or more to give noise to: name another")
     known = {line["key"]: line["value"] for line in record.metrics_from(0)}
 
     def top1() -> float:

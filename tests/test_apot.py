@@ -1,8 +1,10 @@
 """The APoT authors' saves: their quantiser, their two layouts, and the figures that their release comes to."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import made_up_saves
 import networks
@@ -209,8 +211,11 @@ def test_the_released_three_bit_save_comes_back_from_its_files(apot_saves, tmp_p
 def test_files_that_do_not_fit_are_refused_in_one_line(imagenet_save, tmp_path):
     quantised = ApotSave(imagenet_save(), 3).compress(made_up_saves.network(), networks.data())
     state = left_by(quantised, tmp_path)[0]
-    many_bits = state | {"layer1.0.conv1.input_quantiser.bits": torch.tensor(60)}
-    for model, left in ((nn.Linear(2, 2), state), (made_up_saves.network(), many_bits), (cifar_network(), {})):
+    odd_bits = [
+        (made_up_saves.network(), state | {"layer1.0.conv1.input_quantiser.bits": torch.tensor(bits)})
+        for bits in (60, 3.5, float("nan"), float("inf"), [3, 3])
+    ]
+    for model, left in ((nn.Linear(2, 2), state), (cifar_network(), {}), *odd_bits):
         with pytest.raises(UserError, match="does not fit this model") as caught:
             load_quantised(model, left)
         assert "\n" not in str(caught.value)
@@ -226,6 +231,9 @@ def test_accuracy_with_float_activations_is_told_and_is_that_of_the_network_with
     assert both.scores["loss_float_activations"] == score.loss != evaluate(both.model, test, CPU).loss
     assert floating.scores == {}
     assert all(torch.equal(both.weights[name], weight) for name, weight in floating.weights.items())
+
+
+NOT_PLAIN = "holds no plain tensors under state_dict or model"
 
 
 @pytest.mark.parametrize(
@@ -245,13 +253,45 @@ def test_accuracy_with_float_activations_is_told_and_is_that_of_the_network_with
         (lambda state: [state.pop(n) for n in list(state) if n.endswith("alpha")], "holds no clipping thresholds"),
         (lambda state: state.pop("module.fc.bias"), r"fc.bias is missing and should be \(3,\) \(1 tensors differ\)"),
         (lambda state: state.update(odd=torch.ones(2)), r"odd is \(2,\) and should be absent"),
-        (lambda state: state.update(odd="text"), "holds no tensors under state_dict or model"),
+        (lambda state: state.update(odd="text"), NOT_PLAIN),
+        (lambda state: state.update({1: torch.ones(2)}), NOT_PLAIN),
+        (lambda state: state.update({"two\nlines": torch.ones(2)}), NOT_PLAIN),
+        (lambda state: state.update(odd=torch.eye(3).to_sparse()), NOT_PLAIN),
+        (lambda state: state.update(odd=torch.ones(2, device="meta")), NOT_PLAIN),
+        (lambda state: state.update(odd=torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)), NOT_PLAIN),
+        (lambda state: state.update(odd=torch.ones(2, dtype=torch.complex64)), NOT_PLAIN),
+        (lambda state: state.update(odd=torch.ones(1).expand(2**50)), NOT_PLAIN),
+        (
+            lambda state: state.update({"module.bn1.num_batches_tracked": torch.ones(3, dtype=torch.int64)}),
+            r"bn1.num_batches_tracked is \(3,\) and should be \(\)",
+        ),
     ],
 )
 def test_a_save_that_cannot_be_right_is_refused_in_one_line(imagenet_save, change, message):
     with pytest.raises(UserError, match=message) as caught:
         ApotSave(imagenet_save(change), 2).compress(made_up_saves.network(), networks.data())
     assert "\n" not in str(caught.value)
+
+
+def test_counters_that_a_save_lacks_are_not_missed(imagenet_save):
+    def without(state):
+        for name in [name for name in state if name.endswith("num_batches_tracked")]:
+            del state[name]
+
+    assert ApotSave(imagenet_save(without), 2).put_into(made_up_saves.network())
+
+
+def test_a_saves_hash_is_that_of_its_content(imagenet_save, tmp_path):
+    path = imagenet_save()
+    known = ApotSave(path, 2).hashes()
+    shutil.copy(path, tmp_path / "copy")
+    assert ApotSave(str(tmp_path / "copy"), 2).hashes() == known
+    imagenet_save(fill("conv1.weight", [0.5, -1.0]))
+    assert ApotSave(path, 2).hashes() != known
+    vanished = ApotSave(path, 2)
+    Path(path).unlink()
+    with pytest.raises(UserError, match="could not be read"):
+        vanished.hashes()
 
 
 def test_what_is_no_save_at_all_is_refused(tmp_path):
@@ -261,7 +301,7 @@ def test_what_is_no_save_at_all_is_refused(tmp_path):
     with pytest.raises(UserError, match="could not be read"):
         ApotSave(str(tmp_path / "text"), 2).compress(made_up_saves.network(), networks.data())
     torch.save([1], tmp_path / "list")
-    with pytest.raises(UserError, match="holds no tensors"):
+    with pytest.raises(UserError, match="holds no plain tensors"):
         ApotSave(str(tmp_path / "list"), 2).compress(made_up_saves.network(), networks.data())
 
 

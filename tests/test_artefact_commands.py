@@ -121,21 +121,26 @@ def test_a_run_without_a_fixed_network_and_one_of_an_older_version(run, tmp_path
     assert "when it is finished" in capsys.readouterr().err
 
 
-def test_a_compressed_file_that_cannot_be_written_does_not_end_the_run(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("file", [results.FIXED, "fixed.wfn"])
+def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_path, monkeypatch, capsys, file):
     def full(path, content):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if path.name == file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_atomically(path, content)
 
-    monkeypatch.setattr("wfn.artefact.writing.write_atomically", full)
+    write_atomically = results.write_atomically
+    monkeypatch.setattr(results, "write_atomically", full)
     arguments = ["--model", "networks:convolutional", "--dataset", f"{__name__}:pictures", "--folder", str(tmp_path)]
-    assert main([*arguments, "--method", "rounding", "--tracking", "folder", "--device", "cpu"]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no compressed file" in line]
-    assert "No space left" in line
+    assert main([*arguments, "--method", "rounding", "--tracking", "folder", "--device", "cpu"]) == 2
+    output, error = capsys.readouterr()
+    assert "No space left" in error and "make room, resume" in error and "no compressed file" not in output
     (folder,) = tmp_path.iterdir()
+    assert Record(folder).header["status"] == "FAILED"
+    monkeypatch.undo()
+    assert main(["--resume", str(folder), "--tracking", "folder"]) == 0
     record = Record(folder)
-    logged = {line["key"] for line in record.metrics_from(0)}
-    assert record.header["status"] == "FINISHED"
-    assert "lzw_bytes" in logged and "artefact_bytes" not in logged
-    assert (record.files / results.FIXED).exists() and (record.files / "codebook.csv").exists()
+    assert record.header["status"] == "FINISHED" and (record.files / "fixed.wfn").exists()
+    assert "artefact_bytes" in {line["key"] for line in record.metrics_from(0)}
 
 
 def test_a_float_network_leaves_no_compressed_file_and_says_why(tmp_path, monkeypatch):

@@ -121,9 +121,66 @@ def test_runs_from_other_weights_are_no_repeats(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 2, weights="somewhere/trained.pth")
     rows = measured(compose(read_folder(tmp_path)), "table-1")
     assert {label: row["n"] for label, row in rows.items() if "WFN" in label} == {
-        "WFN δ = 0.0075, weights = trained here": "1",
-        "WFN δ = 0.0075, weights = trained.pth": "1",
+        "WFN δ = 0.0075, weights = trained here (aaaaaaaa)": "1",
+        "WFN δ = 0.0075, weights = trained.pth (aaaaaaaa)": "1",
     }
+
+
+def counted(folder, method):
+    """Label -> (n, runs) of the rows of a method, or of the baselines."""
+    rows = measured(compose(read_folder(folder)), "table-1")
+    return {label: (row["n"], row["Runs"]) for label, row in rows.items() if method in label}
+
+
+def test_files_of_one_name_are_told_apart_by_what_is_in_them(tmp_path):
+    for number, digit in enumerate("112", 1):
+        made_up_runs.apot(tmp_path, number).set(params={"save_sha256": digit * 64, "seed": number})
+        made_up_runs.weight_fixing(tmp_path, 3 + number, seed=number, weights=f"{number}/trained.pth").set(
+            params={"weights_sha256": digit * 64}
+        )
+    assert counted(tmp_path, "APoT") == {
+        "APoT (3bit), save = res20_3bit.pth.tar (11111111)": ("2", "10000000, 20000000"),
+        "APoT (3bit), save = res20_3bit.pth.tar (22222222)": ("1", "30000000"),
+    }
+    assert counted(tmp_path, "WFN") == {
+        "WFN δ = 0.0075, weights = trained.pth (11111111)": ("2", "40000000, 50000000"),
+        "WFN δ = 0.0075, weights = trained.pth (22222222)": ("1", "60000000"),
+    }
+    given = {label: n for label, (n, _) in counted(tmp_path, "Baseline").items() if "trained.pth" in label}
+    assert given == {f"Baseline, weights = trained.pth ({digit * 8})": "1" for digit in "12"}
+
+
+def test_saves_of_runs_too_old_to_know_their_hash_are_told_apart_by_their_paths(tmp_path):
+    for number, save in enumerate(("a/x.tar", "b/y.tar", "a/x.tar"), 1):
+        made_up_runs.apot(tmp_path, number).set(params={"save": save})
+    assert counted(tmp_path, "APoT") == {
+        "APoT (3bit), save = x.tar (unknown)": ("1", "30000000"),
+        "APoT (3bit), save = y.tar (unknown)": ("1", "20000000"),
+    }
+
+
+def test_of_a_measurement_that_was_repeated_the_newest_counts(tmp_path):
+    for number, seed in enumerate((0, 1, 0), 1):
+        made_up_runs.weight_fixing(tmp_path, number, seed=seed)
+    assert counted(tmp_path, "WFN") == {"WFN δ = 0.0075": ("2", "20000000, 30000000")}
+    (group,) = table(compose(read_folder(tmp_path)), "provenance").sections[0].groups
+    assert {row[0][:8]: row[3] for row in group.rows} == {
+        "10000000": "finished, not tabled", "20000000": "finished", "30000000": "finished",
+    }  # fmt: skip
+
+
+def test_runs_of_one_seed_but_other_hashes_are_not_averaged(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1)
+    made_up_runs.weight_fixing(tmp_path, 2).set(params={"weights_sha256": "dd" * 32})
+    made_up_runs.weight_fixing(tmp_path, 3, seed=1, baseline_epochs=2).set(params={"weights_sha256": "ee" * 32})
+    for method in ("WFN", "Baseline"):
+        assert sorted(counted(tmp_path, method).values()) == [("1", f"{number}0000000") for number in (1, 2, 3)]
+
+
+def test_a_run_that_was_gone_on_with_is_of_the_last_machine(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, tag_device_name="A better one", tag_version_torch="2.16.0")
+    (row,) = table(compose(read_folder(tmp_path)), "environments").sections[0].groups[0].rows
+    assert row[1] == "A better one" and "torch 2.16.0" in row[4]
 
 
 def test_measured_and_printed_rows_are_apart(document):

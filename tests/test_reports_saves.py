@@ -44,8 +44,8 @@ def test_saves_are_measured_by_tracked_runs_and_taken_into_the_report():
     assert {record["settings"]["bits"] for record in records()} == {2, 3}
     for record in records():
         assert (record["status"], record["settings"]["tracking"]) == ("FINISHED", "folder")
-        assert len(record["tags"]["sha256_of_save"]) == 64
-        assert record["id"][:8] in text and f"save {record['tags']['sha256_of_save'][:8]}" in text
+        assert len(record["params"]["save_sha256"]) == 64
+        assert record["id"][:8] in text and f"save {record['params']['save_sha256'][:8]}" in text
 
 
 def test_a_save_that_was_measured_is_not_measured_again(request):
@@ -59,12 +59,38 @@ def test_a_save_that_was_measured_is_not_measured_again(request):
     assert not Path("runs").exists()
 
 
-def test_a_run_that_was_started_by_hand_counts_where_its_save_still_lies_there(request):
+def test_a_run_that_was_started_by_hand_counts_for_what_it_read_then(request):
     from wfn.__main__ import main as wfn
 
     assert wfn([*NETWORK, "--method", "apot", "--save", "save.tar", "--bits", "3", "--tracking", "folder"]) == 0
-    request.getfixturevalue("no_runs")
+    shutil.move("save.tar", "moved.tar")
+    made_up_saves.write("save.tar", made_up_saves.fill("conv1.weight", [0.5, -1.0, 0.25]))
     assert report("--save", "3=save.tar") == 0
+    assert len(records()) == 2
+    request.getfixturevalue("no_runs")
+    assert report("--save", "3=moved.tar") == 0
+
+
+def test_a_run_too_old_to_know_its_saves_hash_does_not_count():
+    assert report("--save", "3=save.tar") == 0
+    (path,) = Path("runs").glob("*/record.json")
+    record = json.loads(path.read_text())
+    del record["params"]["save_sha256"]
+    path.write_text(json.dumps(record))
+    assert report("--save", "3=save.tar") == 0
+    assert len(records()) == 2
+
+
+def test_going_on_with_another_save_is_refused(capsys):
+    from wfn.__main__ import main as wfn
+
+    assert report("--save", "3=save.tar") == 0
+    (record,) = records()
+    folder = Path("runs", record["id"])
+    (folder / "record.json").write_text(json.dumps(record | {"status": "KILLED"}))
+    made_up_saves.write("save.tar", made_up_saves.fill("conv1.weight", [0.5, -1.0, 0.25]))
+    assert wfn(["--resume", str(folder), "--tracking", "folder"]) == 2
+    assert "began with other save (save_sha256" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("other", [["--save", "2=save.tar"], ["--save", "3=other.tar"]])

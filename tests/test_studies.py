@@ -381,6 +381,7 @@ def test_the_setting_that_matters_is_found():
 
 
 def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
+    from wfn.provenance import provenance
     from wfn.record import Record
 
     settings = noise.NoiseSettings(model="tiny:network", dataset="tiny:data", beta=2.0)
@@ -398,7 +399,10 @@ def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
         noise.measure(settings, cut, die)
     again = Record(cut.folder)
     assert len(again.metrics_from(0)) == 2
+    elsewhere = {"device_name": "another machine", "version_torch": "9.9"}
+    monkeypatch.setattr("wfn.run.provenance", lambda device: provenance(device) | elsewhere)
     noise.measure(settings, again, lambda: None)
+    assert elsewhere | {"ranks": "1"} == {name: again.header["tags"][name] for name in (*elsewhere, "ranks")}
     values = [[(line["key"], line["value"]) for line in record.metrics_from(0)] for record in (whole, again)]
     assert values[0] == values[1]
     assert any(value != 0 for key, value in values[0] if key.startswith("top1_change_layer"))
@@ -408,6 +412,20 @@ def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
     assert "method" not in whole.header["tags"]  # by which reports tell the runs that compress a network
     with pytest.raises(UserError, match="began with other data"):
         noise.measure(replace(settings, validation_share=0.5), again, lambda: None)
+
+
+@pytest.mark.parametrize("beta", [-1.0, math.inf, math.nan])
+def test_noise_without_a_finite_scale_is_refused(beta):
+    with pytest.raises(UserError, match=f"beta must be a finite number, 0 or more, but got beta={beta}"):
+        noise.NoiseSettings(beta=beta)
+
+
+def test_noise_needs_a_weight_of_two_axes(tmp_path):
+    from wfn.record import Record
+
+    settings = noise.NoiseSettings(model="tiny:flat_network", dataset="tiny:data")
+    with pytest.raises(UserError, match="'tiny:flat_network' has no weight of two axes or more"):
+        noise.measure(settings, Record.create(tmp_path, asdict(settings)), lambda: None)
 
 
 def test_studies_load_without_the_heavy_libraries():

@@ -18,6 +18,10 @@ def network(classes, input_shape):
     return nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, classes))
 
 
+def flat_network(classes, input_shape):
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), nn.AdaptiveAvgPool1d(classes))
+
+
 def broken(classes, input_shape):
     if not MENDED.exists():
         raise RuntimeError("this network cannot be built")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import file_digest
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ BIT_WIDTHS = (2, 3, 4, 5)
 ENTRIES = ("state_dict", "model")  # where a save keeps the network's tensors
 WEIGHT_CLIPS = ("weight_quant.wgt_alpha", "weight_alpha")  # in the CIFAR-10 saves, in the ImageNet saves
 ACTIVATION_CLIP = "act_alpha"
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # the last one of counters
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,18 @@ class ApotSave:
             raise UserError(f"bits must be one of {widths}, as the save was trained for, but got bits={self.bits}")
         if not Path(self.save).expanduser().is_file():
             raise UserError(f"save must be a file that the APoT authors released, but there is no file {self.save!r}")
+
+    def hashes(self) -> dict[str, str]:
+        """``save_sha256``, which identifies the save whatever its file is called.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        try:
+            with Path(self.save).expanduser().open("rb") as file:
+                return {"save_sha256": file_digest(file, "sha256").hexdigest()}
+        except OSError as error:
+            raise UserError(f"save {self.save!r} could not be read ({error.strerror}): give one that can") from error
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
@@ -92,7 +106,7 @@ class ApotSave:
         tensors = _read(Path(self.save).expanduser())
         clips = {name: tensors.pop(name) for name in list(tensors) if name.endswith((*WEIGHT_CLIPS, ACTIVATION_CLIP))}
         self._check_fit(model, tensors)
-        model.load_state_dict(tensors, strict=False)  # strict but for num_batches_tracked, which may be missing
+        model.load_state_dict(tensors, strict=False)  # counters may be missing
         layers = self._quantised_layers(model, clips)
         with torch.no_grad():
             for name, layer in _weighted(model).items():
@@ -100,7 +114,9 @@ class ApotSave:
         return {name: clip for name, (_, clip) in layers.items()}
 
     def _check_fit(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-        expected, given = _shapes(model.state_dict()), _shapes(tensors)
+        expected = _shapes(model.state_dict())
+        counters = {name: shape for name, shape in expected.items() if name.endswith("num_batches_tracked")}
+        given = counters | _shapes(tensors)
         if odd := sorted(expected.items() ^ given.items()):
             name = odd[0][0]
             raise self._unfit(
@@ -157,9 +173,9 @@ def load_quantised(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     suffix = ".input_quantiser.bits"
     try:
         for layer in [name.removesuffix(suffix) for name in state if name.endswith(suffix)]:
-            if (bits := int(state[layer + suffix])) not in BIT_WIDTHS:
+            if (bits := state[layer + suffix].item()) not in BIT_WIDTHS:
                 raise RuntimeError(f"{layer} has activations of {bits} bits")
-            quantise_input(model.get_submodule(layer), 1.0, bits)  # the threshold follows with all else
+            quantise_input(model.get_submodule(layer), 1.0, int(bits))  # the threshold follows with all else
         model.load_state_dict(state)
     except (AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -174,15 +190,28 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise UserError(f"save {str(path)!r} could not be read: it must be a file of tensors by torch.save") from error
     entries = [content.get(entry) for entry in ENTRIES] if isinstance(content, Mapping) else []
     for tensors in entries:
-        if isinstance(tensors, Mapping) and tensors and all(isinstance(value, Tensor) for value in tensors.values()):
+        if isinstance(tensors, Mapping) and tensors and all(map(_is_plain, tensors.keys(), tensors.values())):
             break
     else:
         entries = " or ".join(ENTRIES)
-        raise UserError(f"save {str(path)!r} holds no tensors under {entries}: use a save as it was released")
+        raise UserError(f"save {str(path)!r} holds no plain tensors under {entries}: use a save as it was released")
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise UserError(f"save {str(path)!r} holds NaN or infinity in {name}: use a sound save")
     return {name.removeprefix("module."): value for name, value in tensors.items()}
+
+
+def _is_plain(name: object, value: object) -> bool:
+    """Whether this is a dense tensor of numbers that the file holds in full, under a name fit for a message."""
+    return (
+        isinstance(name, str)
+        and name.isprintable()
+        and type(value) in (Tensor, nn.Parameter)
+        and value.layout == torch.strided
+        and value.dtype in DTYPES
+        and not (value.is_meta or value.is_nested)
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
 
 
 def _weighted(model: nn.Module) -> dict[str, nn.Module]:
@@ -191,4 +220,4 @@ def _weighted(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in tensors.items() if not name.endswith("num_batches_tracked")}
+    return {name: tuple(value.shape) for name, value in tensors.items()}

@@ -79,7 +79,11 @@ class Quantised:
 
 
 class Method(Protocol):
-    """A way to compress a trained network; implementations are frozen dataclasses, their fields the hyperparameters."""
+    """A way to compress a trained network; implementations are frozen dataclasses, their fields the hyperparameters.
+
+    One that reads files of its own may also have ``hashes()``, which gives name -> SHA-256 of each, the names ending in
+    ``_sha256``: a run has them among its params, and goes on with the same files only.
+    """
 
     @property
     def iterations(self) -> int:

@@ -39,8 +39,11 @@ def write_files(
         say: takes a line of text: why there is no compressed file.
 
     Returns:
-        ``artefact_bytes``, the size of ``fixed.wfn``; None where it cannot be written, most often because the weights
-        have too many distinct values: the rest of a run is not to be lost for it.
+        ``artefact_bytes``, the size of ``fixed.wfn``; None where this network cannot be coded, most often because the
+        weights have too many distinct values: the rest of a run is not to be lost for it.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     codebook = _codebook(quantised.weights)
     state = {name: value.cpu() for name, value in quantised.model.state_dict().items()}
@@ -54,10 +57,12 @@ def write_files(
         _write_csv(folder / "iterations.csv", iterations)
         draw_iterations(iterations, quantised.weights, folder / "iterations.png")
     try:
-        return artefact.save(folder / "fixed.wfn", quantised.weights, state, about)
+        compressed = artefact.pack(quantised.weights, state, about)
     except UserError as error:
         say(f"no compressed file: {error}")
         return None
+    write_atomically(folder / "fixed.wfn", compressed)
+    return len(compressed)
 
 
 def _codebook(weights: Mapping[str, Tensor]) -> list[dict[str, float]]:

@@ -122,21 +122,23 @@ def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]
 
 
 def describe(settings: Settings, subject: Subject, record: Record) -> dict[str, object]:
-    """Write down what a run is about and where its numbers come from; return the subject's description.
+    """Write down what a run is about and where its numbers come from; return what identifies and describes it.
 
     Raises:
-        UserError: the run began with other weights or data.
+        UserError: the run began with other weights or data, or its method with another file.
     """
-    description = subject.description()
-    for name in ("weights_sha256", "data_sha256"):
+    description = subject.description() | getattr(settings.make_method(), "hashes", dict)()
+    for name in filter(lambda name: name.endswith("_sha256"), description):
         then = record.header["params"].get(name, description[name])
         if then != description[name]:
-            raise UserError(f"run {record.id} began with other {name.split('_')[0]} ({name} {then}): give those again")
+            raise UserError(
+                f"run {record.id} began with other {name.split('_')[0]} ({name} {then}): give what it began with"
+            )
     origin = provenance(subject.device) | {"ranks": str(distributed.ranks())}
     record.set(
         # What the run began with stays: a tracking store takes no second value. The tags tell who went on last.
         params=asdict(settings) | description | origin | record.header["params"],
-        tags={"commit": origin["commit"], "tree": origin["tree"]},
+        tags={name: origin[name] for name in ("commit", "tree", "device_name", "version_torch", "ranks")},
     )
     return description
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from wfn import data, distributed, models
 from wfn.baseline import trained_baseline
 from wfn.data import Data
+from wfn.data.division import check_divisible
 from wfn.data.fingerprint import fingerprint
 from wfn.entry_points import is_entry_point
 from wfn.errors import UserError
@@ -62,11 +63,6 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
     Raises:
         UserError: one of them cannot be had, or they do not fit each other.
     """
-    if settings.batch_size < distributed.ranks():
-        raise UserError(
-            f"batch_size must be at least {distributed.ranks()}, an image for each process, "
-            f"but got batch_size={settings.batch_size}: give a larger one, or start fewer processes"
-        )
     device = _device(settings.device)
     loaded = distributed.in_turn(
         lambda: data.load(
@@ -79,6 +75,7 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
             workers=settings.workers,
         )
     )
+    check_divisible(loaded.train)
     torch.manual_seed(settings.seed)
     model = models.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.

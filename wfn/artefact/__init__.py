@@ -14,6 +14,6 @@ nothing in a file is ever executed.
 from wfn.artefact.codebook import MOST_VALUES
 from wfn.artefact.contents import Contents, describe, inspect
 from wfn.artefact.reading import load
-from wfn.artefact.writing import save
+from wfn.artefact.writing import pack, save
 
-__all__ = ["MOST_VALUES", "Contents", "describe", "inspect", "load", "save"]
+__all__ = ["MOST_VALUES", "Contents", "describe", "inspect", "load", "pack", "save"]

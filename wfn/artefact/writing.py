@@ -19,21 +19,34 @@ from wfn.errors import UserError
 
 
 def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapping[str, str]) -> int:
-    """Write a fixed network to ``path``, whole or not at all.
-
-    Args:
-        path: where to; what stood there is replaced.
-        weights: the counted weights by name, float32 of any shape, as in :attr:`wfn.method.Quantised.weights`.
-        state: the network's whole ``state_dict``. A counted weight is written as ``weights`` has it. A tensor here that
-            has the very bits of a counted one (a shared parameter) is written once.
-        about: anything that people should know of the file.
+    """Write a fixed network to ``path``, whole or not at all; what stood there is replaced.
 
     Returns:
         the size of the file on disk, bytes: ``artefact_bytes``.
 
     Raises:
+        UserError: as :func:`pack`; the file cannot be written.
+    """
+    content = pack(weights, state, about)
+    try:
+        write_atomically(Path(path), content)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror or error}): name another place, or make room") from error
+    return len(content)
+
+
+def pack(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
+    """Return the content of the file.
+
+    Args:
+        weights: the counted weights by name, float32 of any shape, as in :attr:`wfn.method.Quantised.weights`.
+        state: the network's whole ``state_dict``. A counted weight is written as ``weights`` has it. A tensor here that
+            has the very bits of a counted one (a shared parameter) is written once.
+        about: anything that people should know of the file.
+
+    Raises:
         UserError: the weights have more than :data:`wfn.artefact.MOST_VALUES` distinct values; they do not fit
-            ``state``, or are not finite float32; the file cannot be written.
+            ``state``, or are not finite float32.
     """
     arrays = {name: _counted(name, tensor, state) for name, tensor in weights.items()}
     shared = _shared(weights, state)
@@ -50,12 +63,7 @@ def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Te
         coded=encode(symbols.astype(np.int32), counts.tolist()),
         others=deflate(packed),
     )
-    content = wrap(sections, unfolded=max(header.tensor_bytes, len(packed)))
-    try:
-        write_atomically(Path(path), content)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror or error}): name another place, or make room") from error
-    return len(content)
+    return wrap(sections, unfolded=max(header.tensor_bytes, len(packed)))
 
 
 def _counted(name: str, tensor: Tensor, state: Mapping[str, Tensor]) -> np.ndarray:
