@@ -1,17 +1,29 @@
-"""What test_distributed.py lets one process and two ranks do alike; as a script under torchrun it saves the results.
+"""What test_distributed.py lets one process and two ranks do alike; as a script it starts the two and saves results.
 
-A case is a function of a folder that all ranks share; what it gives are tensors, numbers and texts.
+A case is a function of a folder that all ranks share; what it gives are tensors, numbers and texts. The script starts
+its ranks by ``elastic_launch``, as torchrun does, but forks them, so that torch and what it imports late are imported
+once.
 """
 
+import os
+import signal
 import sys
+import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import networks
+import tiny
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch import nn
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from wfn import distributed
+from wfn.__main__ import main
 from wfn.counted_weights import counted_weights
 from wfn.data import as_data
 from wfn.data.division import parts, share
@@ -36,17 +48,22 @@ def data():
 
 
 def gradients(folder):
-    """Of batches of 7, 2 and 1 inputs, and the running statistics that these leave."""
+    """Of batches of 7, 3 and 2 inputs, the scores of the epoch, and the running statistics that it leaves."""
     model = networks.build("convolutional")
     weights = counted_weights(model, data())
-    inputs, labels = networks.images(count=10)
-    batches = list(zip(inputs.split([7, 2, 1]), labels.split([7, 2, 1]), strict=True))
+    inputs, labels = networks.images(count=12)
+    batches = list(zip(inputs.split([7, 3, 2]), labels.split([7, 3, 2]), strict=True))
     seen = []
     with synchronised_batch_norm(model):
-        train_epoch(
+        scores = train_epoch(
             model, weights, batches, lambda loss: seen.append((loss, weights.values.grad.clone())), "float32", print_not
         )
-    return {"seen": seen, "buffers": list(model.buffers()), "types": [type(module).__name__ for module in model]}
+    return {
+        "seen": seen,
+        "scores": [scores["train_loss"], scores["train_top1"]],
+        "buffers": list(model.buffers()),
+        "types": [type(module).__name__ for module in model],
+    }
 
 
 def print_not(step):
@@ -111,24 +128,36 @@ def resumed(folder):
     raise AssertionError("it was not cut off")
 
 
+class Stream(IterableDataset):
+    """61 numbers that can only be gone through, but are counted."""
+
+    def __len__(self):
+        return 61
+
+    def __iter__(self):
+        return ((torch.tensor([number]), number) for number in range(61))
+
+
 def order(folder):
-    """The inputs that this rank trains on and evaluates, of a loader and of a list of batches."""
+    """The inputs that this rank trains on and evaluates, of a loader, of a list of batches, and of a stream."""
     numbers = TensorDataset(torch.arange(61)[:, None], torch.arange(61))
     loader = DataLoader(numbers, BATCH, shuffle=True)
     torch.manual_seed(7 + distributed.rank())  # as if one had drawn more than the other
     of_loader = [labels for _, labels in parts(loader)]
     evaluated = [labels for _, labels in share(loader)]
     of_list = [labels for _, labels in parts(list(DataLoader(numbers, BATCH)))]
-    return {"loader": of_loader, "evaluated": evaluated, "list": of_list}
+    of_stream = [labels for _, labels in parts(DataLoader(Stream(), BATCH))]
+    return {"loader": of_loader, "evaluated": evaluated, "list": of_list, "stream": of_stream}
 
 
 def refusals(folder):
-    """What is said where ranks differ, or where the first one fails."""
+    """What is said where ranks differ, where the first one fails, or where a batch is too small for all."""
     other = networks.images(count=61, seed=distributed.rank())
     messages = []
     for attempt in (
         lambda: replace(FIXING, epochs=0).compress(networks.build("shared"), (other, other)),
         lambda: distributed.from_first(lambda: 1 / 0),
+        lambda: list(parts([(torch.zeros(1, 2), torch.zeros(1))])),
     ):
         try:
             attempt()
@@ -137,11 +166,71 @@ def refusals(folder):
     return messages
 
 
+class Failing(nn.Module):
+    """Fails on rank 1 in the first step."""
+
+    def forward(self, inputs):
+        if self.training and distributed.rank() == 1:
+            raise OSError("the cable is out")
+        return inputs
+
+
+class Stopping(nn.Module):
+    """Stops the run from outside, in the first step: rank 0 sends SIGTERM to torchrun, rank 1 waits for rank 0."""
+
+    def forward(self, inputs):
+        if self.training and distributed.rank() == 0:
+            os.kill(os.getppid(), signal.SIGTERM)
+            while True:
+                time.sleep(0.02)
+        return inputs
+
+
+def failing(classes, input_shape):
+    return nn.Sequential(Failing(), *tiny.network(classes, input_shape))
+
+
+def stopping(classes, input_shape):
+    return nn.Sequential(Stopping(), *tiny.network(classes, input_shape))
+
+
+def options(network, folder):
+    """What the program is given to train a small network and keep the run in a folder."""
+    return ["--model", network, "--dataset", "tiny:data", "--batch_size", "16", "--shares", "0.5 1", "--epochs", "1",
+            "--tracking", "folder", "--folder", str(folder)]  # fmt: skip
+
+
+def all_cases(folder):
+    with distributed.started():
+        results = {case.__name__: case(folder) for case in CASES}
+        torch.save(results, folder / f"rank{distributed.rank()}.pt")
+
+
+def program(*arguments):
+    if status := main(list(arguments)):
+        sys.exit(status)
+
+
+def on_two_ranks(name, folder, work, *arguments):
+    """Write to the file NAME.failure what torchrun would say at the end: nothing, where all went well."""
+    logs = DefaultLogsSpecs(str(folder / f"{name}.logs"), redirects=Std.ALL)
+    config = LaunchConfig(1, 1, 2, logs, name, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0,
+                          start_method="fork")  # fmt: skip
+    failure = ""
+    try:
+        elastic_launch(config, work)(*arguments)
+    except ChildFailedError as error:
+        failure = str(error)
+    (folder / f"{name}.failure").write_text(failure)
+
+
 CASES = (gradients, accuracy, fixing, sharing, resumed, order, refusals)
 
 if __name__ == "__main__":
+    for late in ("torch._dynamo", "matplotlib.pyplot", "wfn.figures", "wfn.summary", "wfn.tracked"):
+        import_module(late)
     torch.set_num_threads(1)
     shared = Path(sys.argv[1])
-    with distributed.started():
-        results = {case.__name__: case(shared) for case in CASES}
-        torch.save(results, shared / f"rank{distributed.rank()}.pt")
+    on_two_ranks("cases", shared, all_cases, shared)
+    on_two_ranks("program", shared, program, *options("tiny:network", shared / "finished"))
+    on_two_ranks("failing", shared, program, *options("cases_on_ranks:failing", shared / "failed"))

@@ -1,4 +1,4 @@
-"""Two ranks do what one process does: real runs under torchrun, between CPUs, by gloo."""
+"""Two ranks do what one process does: real runs, as torchrun starts them, between CPUs, by gloo."""
 
 import os
 import subprocess
@@ -8,8 +8,11 @@ from pathlib import Path
 import cases_on_ranks as cases
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from wfn import distributed
+from wfn.data.division import check_divisible
+from wfn.data.in_memory import InMemoryBatches
 from wfn.errors import UserError
 from wfn.record import Record
 from wfn.settings import Settings
@@ -19,12 +22,11 @@ ROOT = Path(__file__).parents[1]
 TIME_LIMIT = 400  # seconds; not waited for, unless ranks wait for each other for ever
 
 
-def torchrun(folder, *program):
-    """Two ranks, to their end: (exit status, standard output, standard error)."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{folder}", "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+def run(folder, *program):
+    """A program of Python's, to its end: (exit status, standard error)."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launch, *map(str, program)],
+        [sys.executable, *map(str, program)],
         cwd=folder,
         env=environment | {"WFN_CACHE": str(folder / "cache")},
         capture_output=True,
@@ -32,16 +34,28 @@ def torchrun(folder, *program):
         timeout=TIME_LIMIT,
         check=False,
     )
-    return done.returncode, done.stdout, done.stderr
+    return done.returncode, done.stderr
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """The results of all cases on rank 0 and on rank 1."""
+def script(tmp_path_factory):
+    """The folder that cases_on_ranks.py has filled."""
     folder = tmp_path_factory.mktemp("ranks")
-    status, _, error = torchrun(folder, ROOT / "tests" / "cases_on_ranks.py", folder)
+    status, error = run(folder, ROOT / "tests" / "cases_on_ranks.py", folder)
     assert status == 0, error
-    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(script):
+    """The results of all cases on rank 0 and on rank 1."""
+    assert not (script / "cases.failure").read_text()
+    return [torch.load(script / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def the_record(folder):
+    (path,) = folder.glob("*/record.json")
+    return Record(path.parent)
 
 
 def assert_same_bits(first, second):
@@ -55,6 +69,7 @@ def test_gradients_are_those_of_the_whole_batch_however_uneven_the_parts(two, tm
         for (loss, gradient), (expected_loss, expected) in zip(result["seen"], one["seen"], strict=True):
             assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
             assert (gradient - expected).norm() <= 1e-6 * expected.norm()
+        assert result["scores"] == pytest.approx(one["scores"], rel=1e-6)
         assert result["types"] == one["types"]
 
 
@@ -63,7 +78,7 @@ def test_batch_norm_keeps_the_statistics_of_the_whole_batch(two, tmp_path):
     assert_same_bits(*(rank["gradients"]["buffers"] for rank in two))
     of_ranks = two[0]["gradients"]["buffers"]
     assert torch.allclose(of_ranks[0], mean, rtol=1e-6, atol=1e-7)
-    assert torch.allclose(of_ranks[1], variance, rtol=2e-3)  # a batch of one input counts as two in n / (n - 1)
+    assert torch.allclose(of_ranks[1], variance, rtol=1e-6, atol=1e-7)
     assert of_ranks[2] == batches == 3
 
 
@@ -99,7 +114,7 @@ def test_a_run_cut_off_goes_on_from_the_first_ranks_checkpoint(two):
 
 def test_the_ranks_parts_make_up_every_batch(two):
     first, second = (rank["order"] for rank in two)
-    for kind in ("loader", "list"):
+    for kind in ("loader", "list", "stream"):
         batches = [torch.cat(pair) for pair in zip(first[kind], second[kind], strict=True)]
         assert [len(batch) for batch in batches] == [16, 16, 16, 13]
         assert torch.cat(batches).sort().values.tolist() == list(range(61))
@@ -111,50 +126,56 @@ def test_the_ranks_parts_make_up_every_batch(two):
 
 def test_ranks_that_differ_are_refused_by_number(two):
     for number, rank in enumerate(two):
-        different, failed = rank["refusals"]
+        different, failed, too_small = rank["refusals"]
         assert different.startswith("UserError: the data of rank 1 are not those of rank 0")
         assert failed.startswith("RankLostError: rank 0 has failed" if number else "ZeroDivisionError")
+        assert too_small.startswith("UserError: a batch of 1 inputs cannot be divided between 2 processes: ")
 
 
-WFN = ["-m", "wfn", "--model", "tiny:network", "--dataset", "tiny:data", "--batch_size", "17", "--shares", "0.5 1",
-       "--epochs", "1", "--tracking", "folder"]  # fmt: skip
-
-
-def test_the_program_keeps_one_record_and_says_everything_once(tmp_path):
-    status, output, error = torchrun(tmp_path, *WFN)
-    assert status == 0, error
-    (path,) = (tmp_path / "runs").glob("*/record.json")
-    record = Record(path.parent)
+def test_the_program_keeps_one_record_and_says_everything_once(script):
+    assert not (script / "program.failure").read_text()
+    record = the_record(script / "finished")
     assert record.header["status"] == "FINISHED"
     assert record.header["params"]["ranks"] == "2"
     logged = {line["key"]: line["value"] for line in record.metrics_from(0)}
     assert logged["share_fixed"] == 1
     assert (record.files / "fixed.safetensors").exists()
+    output = "".join(path.read_text() for path in (script / "program.logs").rglob("stdout.log"))
     assert output.count("unique values    ") == output.count("iteration 2/2 epoch 1/1") == 1
 
 
-def test_a_rank_that_fails_ends_the_run(tmp_path):
-    (tmp_path / "failing.py").write_text(
-        "import os, tiny, torch\n"
-        "class Failing(torch.nn.Module):\n"
-        "    def forward(self, inputs):\n"
-        "        if self.training and os.environ['RANK'] == '1':\n"
-        "            raise OSError('the cable is out')\n"
-        "        return inputs\n"
-        "def network(classes, input_shape):\n"
-        "    return torch.nn.Sequential(Failing(), *tiny.network(classes, input_shape))\n"
-    )
-    status, _, error = torchrun(tmp_path, *WFN, "--model", "failing:network")
+def test_a_rank_that_fails_ends_the_run(script):
+    assert "the cable is out" in (script / "failing.failure").read_text()
+    assert the_record(script / "failed").header["status"] in ("FAILED", "KILLED")  # as it hears of it first
+
+
+def test_torchrun_told_to_stop_ends_the_run_as_killed(tmp_path):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    status, error = run(tmp_path, *launch, "-m", "wfn", *cases.options("cases_on_ranks:stopping", tmp_path))
     assert status != 0
-    assert "the cable is out" in error
-    (path,) = (tmp_path / "runs").glob("*/record.json")
-    assert Record(path.parent).header["status"] in ("FAILED", "KILLED")  # as it hears of it first
+    assert error.count("stopped; go on with --resume") == 1
+    assert the_record(tmp_path).header["status"] == "KILLED"
 
 
-def test_more_processes_than_images_a_step_or_gpus_are_refused(monkeypatch):
-    monkeypatch.setattr(distributed, "ranks", lambda: 4)
-    with pytest.raises(UserError, match=r"batch_size must be at least 4, .* but got batch_size=3: "):
-        prepare(Settings(batch_size=3), print)
+@pytest.mark.parametrize(
+    ("batches", "smallest"),
+    [
+        (InMemoryBatches(torch.zeros(61, 1), torch.zeros(61), 29), 3),
+        (DataLoader(torch.zeros(61, 1), 29), 3),
+        (DataLoader(torch.zeros(61, 1), 29, drop_last=True), 29),
+        (DataLoader(torch.zeros(58, 1), 29), 29),
+        (DataLoader(torch.zeros(61, 1), 80), 61),
+    ],
+)
+def test_a_last_batch_of_fewer_inputs_than_processes_is_refused_at_once(monkeypatch, batches, smallest):
+    monkeypatch.setattr(distributed, "ranks", lambda: smallest)
+    check_divisible(batches)
+    monkeypatch.setattr(distributed, "ranks", lambda: smallest + 1)
+    with pytest.raises(UserError, match=f"batch of {smallest} inputs cannot be divided between {smallest + 1} proc"):
+        check_divisible(batches)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(distributed, "ranks_here", lambda: (4, 0))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match="device=cuda, but 4 processes share this machine's 2 GPUs"):

@@ -15,6 +15,7 @@ from wfn import state as states
 from wfn.checkpoint import Checkpoint
 from wfn.counted_weights import counted_weights
 from wfn.data import Data, as_data
+from wfn.data.division import check_divisible
 from wfn.method import Epoch, Iteration, Observe, Quantised, Step
 from wfn.state import State
 from wfn.synchronised_batch_norm import synchronised_batch_norm
@@ -59,6 +60,7 @@ class StagedRun(ABC):
     ) -> None:
         self.method, self.model, self.data, self.observe, self.checkpoint = method, model, data, observe, checkpoint
         distributed.check_alike("data", data.fingerprint)
+        check_divisible(data.train)
         self.weights = counted_weights(model, data, fix_batch_norm)
         distributed.spread([self.weights.values, *model.buffers()])
         self.untouched, self.values = self.weights.named(), self.weights.values
@@ -75,8 +77,8 @@ class StagedRun(ABC):
         """Do what ``method.compress`` promises; torch's random state is afterwards what it was.
 
         Where several ranks train together (:mod:`wfn.distributed`), all call it, with the same data: its batches are
-        those of the whole, of which each takes its part. The network's weights and the checkpoint are those of rank 0.
-        A rank tells its own ``observe`` of everything.
+        those of the whole, of which each takes its part, an input at least. The network's weights and the checkpoint
+        are those of rank 0. A rank tells its own ``observe`` of everything.
         """
         checkpoint = distributed.from_first(lambda: checkpoint)
         devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]

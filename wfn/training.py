@@ -1,6 +1,6 @@
 """One epoch of training, and evaluation: what every method has in common."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 from time import perf_counter
@@ -35,8 +35,7 @@ def evaluate(model: nn.Module, batches: Iterable, device: torch.device, precisio
     model.eval()
     sums = torch.zeros(4, dtype=torch.float64, device=device)
     with torch.no_grad():
-        for batch in share(batches):
-            inputs, labels = to_device(batch[0], device), batch[1].to(device)
+        for inputs, labels in _on_device(share(batches), device):
             with autocast(device, precision):
                 outputs = model(inputs).float()
             ranked = outputs.topk(min(5, outputs.shape[1])).indices == labels[:, None]
@@ -87,14 +86,13 @@ def train_epoch(
         ``train_loss`` (nats a sample), ``train_top1`` (percent) and ``training_seconds``.
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: the loss is no longer finite, or a batch holds fewer inputs than there are ranks.
     """
     begin = perf_counter()
     device = weights.values.device
     sums = torch.zeros(3, device=device, dtype=torch.float64)
     model.train()
-    for step, batch in enumerate(parts(batches), 1):
-        inputs, labels = to_device(batch[0], device), batch[1].to(device)
+    for step, (inputs, labels) in enumerate(_on_device(parts(batches), device), 1):
         weights.values.grad.zero_()
         with autocast(device, precision):
             outputs = model(inputs)
@@ -116,3 +114,7 @@ def to_device(inputs: Tensor, device: torch.device) -> Tensor:
     """Inputs on the device, images in channels-last order."""
     layout = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
     return inputs.to(device, memory_format=layout)
+
+
+def _on_device(batches: Iterable, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    return ((to_device(inputs, device), labels.to(device)) for inputs, labels in batches)

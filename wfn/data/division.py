@@ -6,10 +6,12 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from wfn import distributed
 from wfn.data import Batches
+from wfn.data.in_memory import InMemoryBatches
+from wfn.errors import UserError
 
 Stretch = TypeVar("Stretch", Tensor, list[int])
 
@@ -18,11 +20,13 @@ def parts(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
     """A pass over this rank's part of every batch, for training.
 
     All ranks go through the same batches in the same order, and each keeps a stretch of every one. The sizes of the
-    stretches differ by at most one input; a batch of fewer inputs than ranks is kept whole by all of them, since the
-    mean over them is the same then.
+    stretches differ by at most one input.
 
     Where a ``DataLoader`` reads single inputs, a rank reads its own alone, and what their transforms draw at random is
     not what one process would draw. Any other batches are made whole on every rank, augmented as in one process.
+
+    Raises:
+        UserError: as a batch of fewer inputs than ranks comes: a rank without any would have nothing to compute on.
     """
     if distributed.ranks() == 1:
         return batches
@@ -30,6 +34,17 @@ def parts(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
     if _reads_inputs(batches):
         return _reading(batches, map(_stretch, batches.batch_sampler))
     return ((_stretch(inputs), _stretch(labels)) for inputs, labels in batches)
+
+
+def check_divisible(batches: Batches) -> None:
+    """Raise the error of :func:`parts` before anything is computed, where the batches tell their sizes."""
+    if isinstance(batches, InMemoryBatches):
+        count = len(batches.labels)
+    elif _reads_inputs(batches) and batches.batch_size:
+        count = 0 if batches.drop_last else len(batches.sampler)
+    else:
+        return
+    _check_size(count % batches.batch_size or batches.batch_size)
 
 
 def share(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
@@ -45,7 +60,16 @@ def share(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
 
 def _stretch(batch: Stretch) -> Stretch:
     number, ranks, count = distributed.rank(), distributed.ranks(), len(batch)
-    return batch[number * count // ranks : (number + 1) * count // ranks] if count >= ranks else batch
+    _check_size(count)
+    return batch[number * count // ranks : (number + 1) * count // ranks]
+
+
+def _check_size(count: int) -> None:
+    if count < distributed.ranks():
+        raise UserError(
+            f"a batch of {count} inputs cannot be divided between {distributed.ranks()} processes: start fewer, or "
+            "change batch_size, or drop the last batch"
+        )
 
 
 def _draw_alike() -> None:
@@ -54,7 +78,8 @@ def _draw_alike() -> None:
 
 
 def _reads_inputs(batches: Batches) -> bool:
-    return isinstance(batches, DataLoader) and batches.batch_sampler is not None and hasattr(batches.dataset, "__len__")
+    by_index = isinstance(batches, DataLoader) and not isinstance(batches.dataset, IterableDataset)
+    return by_index and batches.batch_sampler is not None
 
 
 def _reading(loader: DataLoader, batches: Iterable[list[int]]) -> DataLoader:
