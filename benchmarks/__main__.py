@@ -30,11 +30,12 @@ def main(out: Path, weights: Path | None, quick: bool) -> None:
     for row in _comparisons(weights, device, quick):
         rows.append(row)
         print(_line(row), flush=True)
-    machine = provenance(device)
+    machine, parts = provenance(device), step.parts(device, 1 if quick else 10)
+    print(*parts, sep="\n", flush=True)
     table = ["| what | s | against | s | ratio | limit | met |", "|---|---|---|---|---|---|---|", *map(_line, rows)]
     names = ("device_name", "version_torch", "commit", "tree")
     about = f"{machine['threads']} threads; " + "; ".join(f"{name} {machine[name]}" for name in names)
-    (out / "table.md").write_text("\n".join([*table, "", about, ""]))
+    (out / "table.md").write_text("\n".join([*table, "", *parts, "", about, ""]))
     sizes = [int(size) for size in np.geomspace(1e3, 1e5 if quick else 2.56e7, 5 if quick else 9)]
     _plot(
         clustering.growth(sizes, literal_up_to=3_000 if quick else 300_000),

@@ -1,6 +1,8 @@
 """A training step of weight fixing against the same step of plain fine-tuning, in turns."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -42,32 +44,88 @@ def plain_step(network: str, batch: tuple, device: torch.device, precision: str)
 def fixing_step(network: str, batch: tuple, device: torch.device, precision: str, share: float) -> Callable[[], None]:
     """A step of :func:`wfn.training.train_epoch` with regulariser, mask, clipping and update of the free weights."""
     model = _model(network, device)
-    weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
-    free = torch.from_numpy(np.random.default_rng(0).random(weights.values.numel()) < share).to(device)
-    penalty = Penalty(centres_like_a_codebook(60).numpy(), THRESHOLD, TEMPERATURE, device)
-    update = FreeUpdate(weights, free, learning_rate=LEARNING_RATE, penalty=penalty, alpha=0.4, clip_norm=0.5)
+    weights, update = _update_of(model, batch, share)
     return lambda: train_epoch(model, weights, [batch], update, precision, lambda step: None)
 
 
 def against_plain_fine_tuning(device: torch.device, repeats: int = 8) -> Iterator[Comparison]:
-    """Both networks at both precisions; each step is built anew ``ROUNDS`` times, for where memory lies has its say."""
+    """Both networks at both precisions. Steps are built anew ``ROUNDS`` times: where memory lies has its say."""
     for network, batch_size in NETWORKS:
-        generator = torch.Generator().manual_seed(0)
-        inputs = to_device(torch.randn(batch_size, 3, 32, 32, generator=generator), device)
-        batch = inputs, torch.randint(10, (batch_size,), generator=generator).to(device)
+        batch = _batch(batch_size, device)
         for precision in ("float32", "bfloat16"):
+            what = f"training step, {network}, batch {batch_size}, {precision}, {device}"
+            plain = partial(plain_step, network, batch, device, precision)
             for share in FREE:
-                rounds = [
-                    side_by_side(
-                        fixing_step(network, batch, device, precision, share),
-                        plain_step(network, batch, device, precision),
-                        repeats,
-                    )
-                    for _ in range(ROUNDS)
-                ]
-                fixing, plain = map(min, zip(*rounds, strict=True))
-                what = f"training step, {network}, batch {batch_size}, {precision}, {device}, {share:.0%} free"
-                yield Comparison(what, fixing, "plain fine-tuning", plain, "1.05 times it", fixing <= 1.05 * plain)
+                fixing = partial(fixing_step, network, batch, device, precision, share)
+                ours, theirs = _fastest(fixing, plain, repeats)
+                name = f"{what}, {share:.0%} free"
+                yield Comparison(name, ours, "plain fine-tuning", theirs, "1.05 times it", ours <= 1.05 * theirs)
+            once, again = _fastest(plain, plain, repeats)
+            yield Comparison(f"{what}: plain fine-tuning", once, "the same again", again, "none: it is noise", True)
+
+
+def parts(device: torch.device, repeats: int) -> list[str]:
+    """Rows of Markdown: where the time of the dearest steps goes, in milliseconds, beside plain fine-tuning."""
+    network, batch_size = NETWORKS[-1]
+    batch = _batch(batch_size, device)
+    steps = []
+    for flat in (True, False):
+        model = _model(network, device)
+        if flat:
+            weights, update = _update_of(model, batch, FREE[0])
+            steps.append((model, weights.values.grad.zero_, update))
+        else:
+            optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+            steps.append((model, optimiser.zero_grad, lambda loss, optimiser=optimiser: optimiser.step()))
+    timed = [[_timed_parts(*step, batch, device) for step in steps] for _ in range(repeats + 1)][1:]
+    names = ("gradients to zero", "forward", "backward", "regulariser and update")
+    best = np.array(timed).min(axis=0) * 1e3
+    title = f"parts of a step, {network}, batch {batch_size}, bfloat16, {device}, {FREE[0]:.0%} free (ms)"
+    rows = [f"| {name} | {ours:.1f} | {plain:.1f} |" for name, ours, plain in zip(names, *best, strict=True)]
+    return [f"| {title} | weight fixing | plain fine-tuning |", "|---|---|---|", *rows]
+
+
+def _timed_parts(model, zero: Callable, update: Callable, batch: tuple, device: torch.device) -> list[float]:
+    marks = [perf_counter()]
+
+    def mark() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        marks.append(perf_counter())
+
+    zero()
+    mark()
+    with autocast(device, "bfloat16"):
+        loss = functional.cross_entropy(model(batch[0]), batch[1])
+    mark()
+    loss.backward()
+    mark()
+    update(loss.detach())
+    mark()
+    return np.diff(marks).tolist()
+
+
+def _fastest(first: Callable, second: Callable, repeats: int) -> tuple[float, float]:
+    """The least seconds of each of two steps; both are built anew each round."""
+    rounds = [side_by_side(first(), second(), repeats) for _ in range(ROUNDS)]
+    ours, theirs = map(min, zip(*rounds, strict=True))
+    return ours, theirs
+
+
+def _batch(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    inputs = to_device(torch.randn(size, 3, 32, 32, generator=generator), device)
+    return inputs, torch.randint(10, (size,), generator=generator).to(device)
+
+
+def _update_of(model: torch.nn.Module, batch: tuple, share: float) -> tuple[FlatWeights, FreeUpdate]:
+    """The flat weights of ``model``, and a step's update of the ``share`` of them that is free."""
+    weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
+    device = weights.values.device
+    free = torch.from_numpy(np.random.default_rng(0).random(weights.values.numel()) < share).to(device)
+    penalty = Penalty(centres_like_a_codebook(60).numpy(), THRESHOLD, TEMPERATURE, device)
+    update = FreeUpdate(weights, free, learning_rate=LEARNING_RATE, penalty=penalty, alpha=0.4, clip_norm=0.5)
+    return weights, update
 
 
 def _model(network: str, device: torch.device) -> torch.nn.Module:

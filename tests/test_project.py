@@ -1,5 +1,6 @@
 """What must say the same in several places does: settings, command line, MLproject, conda.yaml, pyproject."""
 
+import csv
 import subprocess
 import sys
 import tomllib
@@ -55,6 +56,23 @@ def test_conda_yaml_lists_the_dependencies_of_pyproject():
     minimum = project["requires-python"].removeprefix(">=")
     version = [int(part) for part in python.removeprefix("python=").split(".")]
     assert version >= [int(part) for part in minimum.split(".")]
+
+
+def test_readme_shows_the_benchmarks_last_table():
+    assert (ROOT / "benchmarks" / "results" / "table.md").read_text().strip() in (ROOT / "README.md").read_text()
+
+
+def test_readme_shows_rows_of_the_example_report():
+    with (ROOT / "reports" / "examples" / "tables" / "table-2.csv").open() as file:
+        measured = {row["Runs"]: row for row in csv.DictReader(file) if row["origin"] == "Measured here"}
+    readme = (ROOT / "README.md").read_text()
+    table = readme[readme.index("| method | top-1") :].partition("\n\n")[0].splitlines()[2:]
+    columns = ["Method", "Top-1", "Params", "No BN-FL", "Entropy, all", "Entropy, no 0"]
+    columns += ["Rep_Mixed, Eq. 5", "File size"]
+    assert len(table) > 1
+    for line in table:
+        *cells, run = line.strip("| ").split(" | ")
+        assert cells == [measured[run][column] for column in columns]
 
 
 def test_constraints_pin_every_dependency():
