@@ -15,7 +15,8 @@ from wfn.forward_pass import trace
 from wfn.free_update import FreeUpdate
 from wfn.parameters import FlatWeights
 from wfn.penalty import Penalty
-from wfn.training import autocast, to_device, train_epoch
+from wfn.precision import autocast
+from wfn.training import to_device, train_epoch
 
 NETWORKS = (("resnet20_conv", 128), ("resnet18_cifar", 32))
 FREE = (0.7, 0.2)  # shares of free weights: in the first stage with a regulariser, the dearest, and two later

@@ -16,9 +16,12 @@ from wfn.errors import UserError, unknown_name
 from wfn.settings import Settings
 
 if TYPE_CHECKING:  # it would import torch
+    from torch import Tensor
+
     from wfn.record import Record
 
 NOISES = ("relative", "absolute")
+LAYERS_AT_ONCE = 8  # that share the pass without noise; what is measured is written down as often
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,9 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
     Raises:
         UserError: the network has no such layer; as :func:`wfn.subject.prepare` and :func:`wfn.run.describe`.
     """
-    import torch
-
+    from wfn.replay import top1_of_each
     from wfn.run import describe
     from wfn.subject import prepare
-    from wfn.training import evaluate
 
     subject = prepare(settings, print)
     describe(settings, subject, record)
@@ -60,33 +61,33 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
     if not layers:
         raise UserError(f"network {settings.model!r} has no weight of two axes or more to give noise to: name another")
     known = {line["key"]: line["value"] for line in record.metrics_from(0)}
-
-    def top1() -> float:
-        return evaluate(subject.model, subject.data.test, subject.device).top1
-
-    before = known.get("baseline_top1")
-    if before is None:
-        before = top1()
+    missing = [number for number in range(1, len(layers) + 1) if _key(number) not in known]
+    for numbers in (missing[i : i + LAYERS_AT_ONCE] for i in range(0, len(missing), LAYERS_AT_ONCE)):
+        changes = [(layers[number - 1], _noisy(layers[number - 1], number, settings)) for number in numbers]
+        before, after = top1_of_each(subject.model, subject.data.test, subject.device, changes)
         record.log({"baseline_top1": before}, step=0)
-    changes = []
-    for number, weight in enumerate(layers, 1):
-        key = f"top1_change_layer_{number:02}"
-        if key not in known:
-            generator = torch.Generator().manual_seed(1000 * settings.noise_seed + number)
-            clean = weight.detach().clone()
-            epsilon = torch.randn(weight.shape, generator=generator).to(weight.device)
-            with torch.no_grad():
-                weight.add_(noise(clean, epsilon, settings.beta, settings.noise))
-            known[key] = top1() - before
-            with torch.no_grad():
-                weight.copy_(clean)
-            record.log({key: known[key]}, step=number)
-            written()
-        changes.append(known[key])
+        for number, top1 in zip(numbers, after, strict=True):
+            known[_key(number)] = top1 - before
+            record.log({_key(number): top1 - before}, step=number)
+        written()
+    changes = [known[_key(number)] for number in range(1, len(layers) + 1)]
     record.log({"mean_top1_change": sum(changes) / len(changes)}, step=len(layers))
 
 
-def noise(weight, epsilon, beta: float, kind: str):
+def _key(number: int) -> str:
+    return f"top1_change_layer_{number:02}"
+
+
+def _noisy(weight: "Tensor", number: int, settings: NoiseSettings) -> "Tensor":
+    """The layer's weight with noise; its number and the seed settle the noise, whatever its kind and scale."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1000 * settings.noise_seed + number)
+    epsilon = torch.randn(weight.shape, generator=generator).to(weight.device)
+    return weight.detach() + noise(weight.detach(), epsilon, settings.beta, settings.noise)
+
+
+def noise(weight: "Tensor", epsilon: "Tensor", beta: float, kind: str) -> "Tensor":
     """``beta |w_i| epsilon_i`` or ``beta mean|w| epsilon_i`` (section 1), for a layer's ``weight``, of its shape."""
     scale = weight.abs() if kind == "relative" else weight.abs().mean()
     return beta * scale * epsilon

@@ -384,6 +384,7 @@ def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
     from wfn.provenance import provenance
     from wfn.record import Record
 
+    monkeypatch.setattr(noise, "LAYERS_AT_ONCE", 1)
     settings = noise.NoiseSettings(model="tiny:network", dataset="tiny:data", beta=2.0)
     whole = Record.create(tmp_path, asdict(settings))
     noise.measure(settings, whole, lambda: None)

@@ -35,7 +35,7 @@ def evaluate(model: nn.Module, batches: Iterable, device: torch.device, precisio
     model.eval()
     sums = torch.zeros(4, dtype=torch.float64, device=device)
     with torch.no_grad():
-        for inputs, labels in _on_device(share(batches), device):
+        for inputs, labels in on_device(share(batches), device):
             with autocast(device, precision):
                 outputs = model(inputs).float()
             ranked = outputs.topk(min(5, outputs.shape[1])).indices == labels[:, None]
@@ -92,7 +92,7 @@ def train_epoch(
     device = weights.values.device
     sums = torch.zeros(3, device=device, dtype=torch.float64)
     model.train()
-    for step, (inputs, labels) in enumerate(_on_device(parts(batches), device), 1):
+    for step, (inputs, labels) in enumerate(on_device(parts(batches), device), 1):
         weights.values.grad.zero_()
         with autocast(device, precision):
             outputs = model(inputs)
@@ -116,5 +116,6 @@ def to_device(inputs: Tensor, device: torch.device) -> Tensor:
     return inputs.to(device, memory_format=layout)
 
 
-def _on_device(batches: Iterable, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def on_device(batches: Iterable, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of (inputs, labels) as :func:`to_device` and ``Tensor.to`` bring them there."""
     return ((to_device(inputs, device), labels.to(device)) for inputs, labels in batches)
