@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # it would import torch
     from wfn.record import Record
 
 NOISES = ("relative", "absolute")
-LAYERS_AT_ONCE = 8  # that share the pass without noise; what is measured is written down as often
+LAYERS_AT_ONCE = 12  # that share the pass without noise; what is measured is written down as often
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Accuracy with one weight of a network changed at a time, at about half the cost of as many evaluations.
+"""Accuracy with one weight of a network changed at a time, for well under the cost of as many evaluations.
 
 What a forward pass computes before it first uses the changed weight is what it computed without the change, so that is
 remembered and not computed again. Operators are watched, not modules: a network needs no cooperation.
