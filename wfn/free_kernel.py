@@ -18,7 +18,8 @@ class KernelFree:
     """
 
     def __init__(self, positions: Tensor, drawn: int, penalty: Penalty | None) -> None:
-        self._positions = positions.numpy().astype(np.uint32 if len(positions) < 2**32 else np.uint64)
+        fits = not len(positions) or int(positions[-1]) < 2**32  # they rise
+        self._positions = positions.numpy().astype(np.uint32 if fits else np.uint64)
         self._drawn = drawn if penalty else 0
         self._table = penalty.table if penalty else NO_TABLE
         self._slope = np.zeros(self._drawn, np.float32)
