@@ -48,7 +48,7 @@ def main(out: Path, weights: Path | None, quick: bool) -> None:
 def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Iterator[Comparison]:
     size = 20_000 if quick else 272_474
     yield from measuring.help_of_the_command_line()
-    yield from step.against_plain_fine_tuning(device, 1 if quick else 8)
+    yield from step.against_plain_fine_tuning(device, 1 if quick else 12)
     yield from penalty.against_the_literal()
     yield from measuring.against_unique(100_000 if quick else clustering.RESNET50)
     yield from clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
@@ -66,8 +66,7 @@ def _trained(path: Path) -> np.ndarray:
 
 def _line(row: Comparison) -> str:
     seconds, against = (f"{value:.3g}" if value else "" for value in (row.seconds, row.against_seconds))
-    ratio = row.seconds / row.against_seconds if row.against_seconds else None
-    shown = "" if ratio is None else f"{ratio:.3g}" if ratio > 0.1 else f"1 / {1 / ratio:,.0f}"
+    shown = "" if row.ratio is None else f"{row.ratio:.3g}" if row.ratio > 0.1 else f"1 / {1 / row.ratio:,.0f}"
     met = "yes" if row.met else "no"
     return f"| {row.what} | {seconds} | {row.against} | {against} | {shown} | {row.limit} | {met} |"
 
@@ -77,13 +76,14 @@ def _plot(by_size: dict, by_centres: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, curves, label in zip(figure.subplots(1, 2), (by_size, by_centres), ("weights", "centres"), strict=True):
+    panels = ((by_size, "clustering", "weights"), (by_centres, "regulariser", "centres"))
+    for axes, (curves, title, label) in zip(figure.subplots(1, 2), panels, strict=True):
         for (name, points), style in zip(curves.items(), ("ko-", "k^--", "ks:"), strict=True):
             n, seconds = np.array(points).T
             upper = slice(len(n) // 2, None)
             slope = np.polyfit(np.log(n[upper]), np.log(seconds[upper]), 1)[0] if len(n[upper]) > 1 else np.nan
             axes.loglog(n, seconds, style, label=f"{name}: slope {slope:.2f}", markersize=4)
-        axes.set(xlabel=f"number of {label}", ylabel="seconds")
+        axes.set(title=title, xlabel=f"number of {label}", ylabel="seconds")
         axes.legend(fontsize=8)
     figure.savefig(path)
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.penalty import TEMPERATURE, THRESHOLD, centres_like_a_codebook
-from benchmarks.timing import Comparison, side_by_side
+from benchmarks.timing import Comparison, in_turns, of_pairs
 from wfn import models
 from wfn.forward_pass import trace
 from wfn.free_update import FreeUpdate
@@ -49,7 +49,7 @@ def fixing_step(network: str, batch: tuple, device: torch.device, precision: str
     return lambda: train_epoch(model, weights, [batch], update, precision, lambda step: None)
 
 
-def against_plain_fine_tuning(device: torch.device, repeats: int = 8) -> Iterator[Comparison]:
+def against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Comparison]:
     """Both networks at both precisions. Steps are built anew ``ROUNDS`` times: where memory lies has its say."""
     for network, batch_size in NETWORKS:
         batch = _batch(batch_size, device)
@@ -58,11 +58,12 @@ def against_plain_fine_tuning(device: torch.device, repeats: int = 8) -> Iterato
             plain = partial(plain_step, network, batch, device, precision)
             for share in FREE:
                 fixing = partial(fixing_step, network, batch, device, precision, share)
-                ours, theirs = _fastest(fixing, plain, repeats)
+                ours, theirs, ratio = _compared(fixing, plain, repeats)
                 name = f"{what}, {share:.0%} free"
-                yield Comparison(name, ours, "plain fine-tuning", theirs, "1.05 times it", ours <= 1.05 * theirs)
-            once, again = _fastest(plain, plain, repeats)
-            yield Comparison(f"{what}: plain fine-tuning", once, "the same again", again, "none: it is noise", True)
+                yield Comparison(name, ours, "plain fine-tuning", theirs, "1.05 times it", ratio <= 1.05, ratio)
+            once, again, ratio = _compared(plain, plain, repeats)
+            name = f"{what}: plain fine-tuning"
+            yield Comparison(name, once, "the same again", again, "none: it is noise", True, ratio)
 
 
 def parts(device: torch.device, repeats: int) -> list[str]:
@@ -106,11 +107,9 @@ def _timed_parts(model, zero: Callable, update: Callable, batch: tuple, device: 
     return np.diff(marks).tolist()
 
 
-def _fastest(first: Callable, second: Callable, repeats: int) -> tuple[float, float]:
-    """The least seconds of each of two steps; both are built anew each round."""
-    rounds = [side_by_side(first(), second(), repeats) for _ in range(ROUNDS)]
-    ours, theirs = map(min, zip(*rounds, strict=True))
-    return ours, theirs
+def _compared(first: Callable, second: Callable, repeats: int) -> tuple[float, float, float]:
+    """Median seconds of each of two steps and their median ratio; both are built anew each round."""
+    return of_pairs([pair for _ in range(ROUNDS) for pair in in_turns(first(), second(), repeats)])
 
 
 def _batch(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,10 +1,13 @@
 """Timing of two things side by side, and what one comparison came to.
 
-The fastest of several runs counts: what else a machine does only ever adds to the time.
+The fastest of several runs counts: what else a machine does only ever adds to the time. Where a few percent matter
+that is not enough, for a shared machine's speed itself drifts by more within a minute: there, runs that follow each
+other are compared pair by pair, and the median pair counts.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from time import perf_counter
 
 
@@ -19,6 +22,7 @@ class Comparison:
         against_seconds: time of that; None where it stands alone.
         limit: in words.
         met: whether the limit holds.
+        pairs_ratio: the median ratio of two runs that followed each other; None where the ratio is that of the seconds.
     """
 
     what: str
@@ -27,6 +31,14 @@ class Comparison:
     against_seconds: float | None
     limit: str
     met: bool
+    pairs_ratio: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as long as what it is compared with."""
+        if self.pairs_ratio is None and self.against_seconds:
+            return self.seconds / self.against_seconds
+        return self.pairs_ratio
 
 
 def seconds_of(work: Callable[[], object], repeats: int = 5) -> float:
@@ -37,9 +49,20 @@ def seconds_of(work: Callable[[], object], repeats: int = 5) -> float:
 
 def side_by_side(first: Callable[[], object], second: Callable[[], object], repeats: int) -> tuple[float, float]:
     """Seconds of each, run in turns so that what else the machine does hits both alike."""
-    first(), second()
-    pairs = [(_timed(first), _timed(second)) for _ in range(repeats)]
+    pairs = in_turns(first, second, repeats)
     return min(a for a, _ in pairs), min(b for _, b in pairs)
+
+
+def in_turns(first: Callable[[], object], second: Callable[[], object], repeats: int) -> list[tuple[float, float]]:
+    """Seconds of each run of both, after one of each to warm up."""
+    first(), second()
+    return [(_timed(first), _timed(second)) for _ in range(repeats)]
+
+
+def of_pairs(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
+    """The median seconds of each, and the median ratio of a pair."""
+    firsts, seconds = zip(*pairs, strict=True)
+    return median(firsts), median(seconds), median(a / b for a, b in pairs)
 
 
 def _timed(work: Callable[[], object]) -> float:
