@@ -23,3 +23,19 @@ def apot_saves() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the APoT saves: apot-cifar10 in $WFN_SAVES or ../shared/saves")
     return folder
+
+
+@pytest.fixture
+def call_here(tmp_path, monkeypatch, capsys):
+    """A function that gives arguments to a ``main``, in this process, for it takes seconds to start one.
+
+    It runs in an empty folder, and gives (exit status, standard output, standard error).
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def call(main, *arguments):
+        capsys.readouterr()
+        status = main(list(arguments))
+        return status, *capsys.readouterr()
+
+    return call

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,19 +58,12 @@ def wfn(start):
 
 
 @pytest.fixture
-def wfn_here(cache, tmp_path, monkeypatch, capsys):
-    """As ``wfn``, but in this process, for it takes seconds to start one."""
+def wfn_here(cache, tmp_path, call_here, monkeypatch):
+    """As ``wfn``, but in this process."""
     monkeypatch.setenv("WFN_CACHE", str(cache))
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capsys.readouterr()
-        status = main(list(arguments))
-        return status, *capsys.readouterr()
-
-    return run
+    return partial(call_here, main)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT, wait_for
 
 from studies.__main__ import main
 from studies.engine import queue as queue_module
@@ -37,7 +37,6 @@ psycopg = pytest.importorskip("psycopg", reason="needs psycopg: pip install 'psy
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "studies" / "scaling.md").read_text()
 STOP = 'pg_ctl --pgdata "$KEEP/postgresql" --mode fast --wait stop'
-LIMIT = 1800  # seconds; only to end a test that hangs
 TROUBLE = re.compile(r"deadlock|locked|lock timeout|Traceback|OperationalError|IntegrityError|InternalError")
 TINY = {
     "model": "tiny:held_network", "dataset": "tiny:data", "shares": "0.5 1", "epochs": 1, "batch_size": 96,
@@ -56,14 +55,6 @@ def free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + LIMIT
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return found
 
 
 class Servers:
@@ -388,7 +379,7 @@ def test_a_server_that_cannot_be_used_is_told_in_one_line(servers, command, wher
             connection.execute("CREATE DATABASE others")
             with psycopg.connect(servers.url("others"), autocommit=True) as others:
                 others.execute("CREATE TABLE experiments (id int)")
-    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it was tried again"))
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it was tried again"))
     where = where.format(port=servers.environment["POSTGRESQL_PORT"])
     assert main([command, "ablation", "--storage", where]) == 2
     error = capsys.readouterr().err

@@ -7,18 +7,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT, wait_for
 
 from studies.__main__ import main
 from studies.engine.queue import Queue
 from studies.engine.storage import url_of
 
 ROOT = Path(__file__).parents[1]
-LIMIT = 1800  # seconds; only to end a test that hangs
 FINISHED_EPOCH = re.compile(r"^iteration 1/2 epoch 1/1:", re.MULTILINE)
 
 
@@ -74,14 +74,6 @@ def run_arguments(question="ablation", network="held_network", **options):
 
 def queue_in(folder, label="ablation"):
     return Queue(url_of("", str(folder / "runs")), label)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + LIMIT
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return found
 
 
 def held_trial(folder):
@@ -173,18 +165,11 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(start, studies, tmp_path, by):
 
 
 @pytest.fixture
-def studies_here(environment, tmp_path, monkeypatch, capsys):
-    """As ``studies``, but in this process, for it takes seconds to start one."""
+def studies_here(environment, call_here, monkeypatch):
+    """As ``studies``, but in this process."""
     for name in ("MLFLOW_TRACKING_URI", "WFN_CACHE"):
         monkeypatch.setenv(name, environment[name])
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capsys.readouterr()
-        status = main(list(arguments))
-        return status, *capsys.readouterr()
-
-    return run
+    return partial(call_here, main)
 
 
 def test_failing_trials_stop_no_other_and_all_is_tracked(studies, studies_here, tmp_path):

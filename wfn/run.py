@@ -21,6 +21,7 @@ from wfn.training import evaluate
 
 Measures = dict[str, float | None]
 UNCOMPARED = {"weights", "evaluation_seconds"}
+KNOWN_BY = ("method", "model", "dataset", "delta")  # the settings by which people tell runs apart
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     progress = Progress(method.iterations, settings.epochs)
     subject = prepare(settings, progress.say)
     description = describe(settings, subject, record)
-    record.set(tags={name: getattr(settings, name) for name in ("method", "model", "dataset", "delta")})
+    record.set(tags={name: getattr(settings, name) for name in KNOWN_BY})
     progress.say(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
@@ -67,10 +68,9 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     last = observer.rows.get(method.iterations) or _row(subject, quantised.model, quantised.weights)
     fixed = asdict(measure(quantised.weights, subject.forward_pass, float_metrics)) | last | dict(quantised.scores)
     changes = {f"{name}_from_baseline": fixed[name] - baseline[name] for name in baseline if name not in UNCOMPARED}
-    about = {name: str(getattr(settings, name)) for name in ("method", "model", "dataset", "delta", "seed")}
+    about = {name: str(getattr(settings, name)) for name in (*KNOWN_BY, "seed")} | {"run": record.id}
     rows = list(observer.rows.values())
     try:
-        about |= {"run": record.id}
         if distributed.rank() == 0:
             fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about, progress.say)
     except OSError as error:
