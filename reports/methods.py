@@ -92,9 +92,19 @@ def rank(method: str) -> int:
     return [*_PRESENTATIONS].index(method) if method in _PRESENTATIONS else len(_PRESENTATIONS)
 
 
+# What a row says where such a setting is off: by itself, "False" tells a reader little.
+_SWITCHED_OFF = {"quantise_activations": "float activations", "fix_batch_norm": "batch-norm not fixed"}
+
+
 def named(settings: Params) -> list[str]:
     """Settings as a row names them."""
-    return [value if name == "precision" else f"{name} = {value}" for name, value in settings.items()]
+    return [_in_words(name, value) for name, value in settings.items()]
+
+
+def _in_words(name: str, value: str) -> str:
+    if value == "False" and name in _SWITCHED_OFF:
+        return _SWITCHED_OFF[name]
+    return value if name == "precision" else f"{name} = {value}"
 
 
 def departures(method: str, params: Params) -> dict[str, str]:

@@ -97,8 +97,10 @@ def test_treatment_of_layers_and_activations_is_stated_in_every_row(document):
 
 def test_a_setting_that_is_not_the_papers_is_named_in_its_row(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 1, fix_batch_norm=False, precision="bfloat16")
-    row = measured(compose(read_folder(tmp_path)), "table-1")["WFN δ = 0.0075, fix_batch_norm = False, bfloat16"]
+    row = measured(compose(read_folder(tmp_path)), "table-1")["WFN δ = 0.0075, batch-norm not fixed, bfloat16"]
     assert row["Batch-norm"] == "float"
+    made_up_runs.apot(tmp_path, 2).set(params={"quantise_activations": False})
+    assert "APoT (3bit), float activations" in measured(compose(read_folder(tmp_path)), "table-1")
 
 
 def test_other_methods_have_rows_of_their_own(tmp_path):
