@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from reports.rows import Row, Subject, rows, subjects
+from reports.rows import Row, Subject, over_delta, rows, subjects
 from reports.runs import Run
 
 DELTAS = (0.01, 0.0075, 0.015)  # those of the paper's tables; the headline is at the first
@@ -36,6 +36,18 @@ class Evidence:
         found = [row for row in self.rows if row.subject == subject and row.method == "wfn"]
         found.sort(key=lambda row: (row.delta, len(row.departures), row.label))
         return list({row.delta: row for row in reversed(found)}.values())[::-1]
+
+    @cached_property
+    def _over_delta(self) -> list[list[Row]]:
+        return over_delta(self.runs)
+
+    def over_delta(self, subject: Subject) -> list[Row]:
+        """Rows of weight fixing that differ in nothing but delta, ascending, those of studies among them.
+
+        Of the settings that were run at the most deltas, and of several such those that are nearest to the paper's.
+        """
+        found = [rows for rows in self._over_delta if rows[0].subject == subject]
+        return max(found, key=lambda rows: (len(rows), -len(rows[0].departures)), default=[])
 
     def at(self, subject: Subject, delta: float) -> Row | None:
         """The row of weight fixing at that delta."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reports import printed
 from reports.evidence import Evidence
-from reports.rows import Row, Subject, runs_of
+from reports.rows import Row, Subject, conditions, runs_of
 from reports.runs import Run
 
 REPRODUCED, PARTLY, NOT, NOT_TESTED = "reproduced", "partly", "not", "not tested"
@@ -39,12 +39,13 @@ def largest_printed_loss(delta: str) -> float:
 
 def lossless(evidence: Evidence, subject: Subject, delta: str) -> Judgement | None:
     """Top-1 does not fall: reproduced; it falls by no more than the paper's own: partly."""
-    row = evidence.at(subject, float(delta))
+    swept = (row for row in evidence.over_delta(subject) if row.delta == float(delta))
+    row = evidence.at(subject, float(delta)) or next(swept, None)
     change = row.change("top1") if row else None
     if change is None:
         return None
     before = row.mean("top1") - change
-    ours = f"{before:.2f} → {row.text('top1')} ({signed(change)} points; {subject})"
+    ours = f"{before:.2f} → {row.text('top1')} ({signed(change)} points; {conditions(row)})"
     return Judgement(ours, graded(round(change, 9), 0, -largest_printed_loss(delta)), row.runs)
 
 
@@ -93,16 +94,17 @@ def mostly_of_order(evidence: Evidence, subject: Subject, order: int, percent: f
 
 def late_centres(evidence: Evidence, subject: Subject) -> Judgement | None:
     """The least delta ends with more centres than the largest, and had as many before the last few iterations."""
-    found = [row for row in evidence.weight_fixing(subject) if row.runs[0].iterations]
+    found = [row for row in evidence.over_delta(subject) if row.runs[0].iterations]
     if len(found) < 2:
         return None
     small, large = (mean_by_iteration(row, "centres") for row in (found[0], found[-1]))
     common = sorted(small.keys() & large.keys())
     last = common[-1]
     early = [small[t] / large[t] for t in common[:-LAST_FEW]]
+    deltas = f"δ = {found[0].delta:g} against {found[-1].delta:g}"
     text = (
         f"{small[last]:.0f} against {large[last]:.0f} centres at the end, at most {max(early, default=1):.2f} times as "
-        f"many before the last {LAST_FEW} iterations (δ = {found[0].delta:g} against {found[-1].delta:g}; {subject})"
+        f"many before the last {LAST_FEW} iterations ({deltas}; {conditions(found[0])})"
     )
     more, alike = small[last] > large[last], all(ratio <= ALIKE for ratio in early)
     return Judgement(text, REPRODUCED if more and alike else PARTLY if more else NOT, runs_of([found[0], found[-1]]))

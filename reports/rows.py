@@ -106,12 +106,27 @@ def rows(runs: Iterable[Run]) -> list[Row]:
     Of a study's runs only those are rows whose settings, ``delta`` apart, are the paper's: others belong in its figure.
     """
     tabled = [run for run in runs if is_tabled(run)]
+    compressed = _grouped(run for run in tabled if run.tags["method"] != "float")
+    return sorted(_told_apart(compressed + _baselines(tabled)), key=_order)
+
+
+def over_delta(runs: Iterable[Run]) -> list[list[Row]]:
+    """Rows of weight fixing that differ in nothing but ``delta``, ascending; a list for each of the other settings.
+
+    Trials of studies are among them, whatever their settings.
+    """
+    lists: dict[tuple, dict[float, Row]] = {}
+    for row in _grouped(run for run in runs if run.compresses and run.tags["method"] == "wfn"):
+        key = row.subject, tuple(row.departures.items()), _weights(row.runs[0])
+        lists.setdefault(key, {})[row.delta] = row
+    return [[found[delta] for delta in sorted(found)] for found in lists.values()]
+
+
+def _grouped(runs: Iterable[Run]) -> list[Row]:
     groups: dict[tuple, list[Run]] = {}
-    for run in tabled:
-        if run.tags["method"] != "float":
-            groups.setdefault(_key(run), []).append(run)
-    found = [_row(some) for group in groups.values() for some in _of_different_seeds(group)]
-    return sorted(_told_apart(found + _baselines(tabled)), key=_order)
+    for run in runs:
+        groups.setdefault(_key(run), []).append(run)
+    return [_row(some) for group in groups.values() for some in _of_different_seeds(group)]
 
 
 def is_tabled(run: Run) -> bool:
@@ -127,6 +142,11 @@ def subjects(some: Iterable[Row]) -> list[Subject]:
 def run_ids(runs: Iterable[Run]) -> str:
     """The short ids of the runs, each once."""
     return ", ".join(dict.fromkeys(run.short_id for run in runs))
+
+
+def conditions(row: Row) -> str:
+    """What a row was measured on, and its settings that are neither the paper's nor ``delta``."""
+    return ", ".join([str(row.subject), *named(row.departures)])
 
 
 def runs_of(some: Iterable[Row]) -> tuple[Run, ...]:

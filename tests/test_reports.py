@@ -225,6 +225,16 @@ def test_figures_without_runs_are_said_to_be_missing(tmp_path):
     assert "Not among the runs: WFN" in next(b.caption for b in document.blocks if isinstance(b, Figure))
 
 
+def test_figure_4_draws_trials_of_one_network_under_one_set_of_settings_and_says_which(tmp_path):
+    for number, alpha in enumerate((0.0, 0.4, 0.8), 1):
+        made_up_runs.weight_fixing(tmp_path, number, alpha=alpha, epochs=1, tag_study="ablation")
+    made_up_runs.weight_fixing(tmp_path, 4, tag_study="ablation")
+    blocks = compose(read_folder(tmp_path)).blocks
+    (caption,) = [block.caption for block in blocks if isinstance(block, Figure) and block.name == "figure-4"]
+    assert "; resnet20 on cifar10, epochs = 1. Not drawn, for other networks or settings: 1." in caption
+    assert caption.endswith("Runs: 10000000, 20000000, 30000000.")
+
+
 def test_a_run_that_goes_on_gives_no_number_and_is_named(tmp_path):
     made_up_runs.going_on(tmp_path, 12)
     write(read_folder(tmp_path), tmp_path / "out")

@@ -7,6 +7,7 @@ from reports import judging
 from reports.claims import claims
 from reports.evidence import Evidence
 from reports.report import distinct
+from reports.rows import run_ids
 from reports.runs import read_folder
 
 
@@ -109,6 +110,30 @@ def test_centres_of_a_small_delta_come_late(tmp_path, evidence, of_small, expect
     assert verdict(evidence(), "smaller δ").verdict == "not tested"
     made_up_runs.weight_fixing(tmp_path, 2, delta=0.015)
     assert verdict(evidence(), "smaller δ").verdict == expected
+
+
+def trial(folder, number, **settings):
+    return made_up_runs.weight_fixing(folder, number, epochs=1, tag_study="ablation", **settings)
+
+
+def test_trials_of_a_study_stand_in_for_runs_at_other_deltas(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.0075)
+    for number, delta in enumerate((0.0075, 0.01, 0.03), 2):
+        trial(tmp_path, number, delta=delta, centres=lambda t, delta=delta: t if t < 8 else t / delta)
+    trial(tmp_path, 6, delta=0.02, alpha=0.2)
+    found = evidence()
+    late, lossless = verdict(found, "smaller δ"), verdict(found, "δ = 0.01")
+    assert (late.verdict, run_ids(late.runs)) == ("reproduced", "20000000, 40000000")
+    assert "(δ = 0.0075 against 0.03; resnet20 on cifar10, epochs = 1)" in late.ours
+    assert lossless.ours == "92.50 → 92.25 (−0.25 points; resnet20 on cifar10, epochs = 1)"
+    assert verdict(found, "δ = 0.0075").ours == "92.50 → 92.25 (−0.25 points; resnet20 on cifar10)"
+
+
+def test_of_settings_run_at_as_many_deltas_the_papers_count(tmp_path, evidence):
+    for number, delta in enumerate((0.0075, 0.015), 1):
+        trial(tmp_path, number, delta=delta, centres=lambda t: t)
+        made_up_runs.weight_fixing(tmp_path, 2 + number, delta=delta)
+    assert run_ids(verdict(evidence(), "smaller δ").runs) == "30000000, 40000000"
 
 
 @pytest.mark.parametrize(("at_half", "expected"), [(-7.0, "reproduced"), (-1.0, "partly")])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from reports.document import WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS
+from reports.methods import departures, named
 from reports.rows import run_ids
 from reports.runs import Run
 
@@ -16,16 +17,28 @@ OUTCOMES = {"top1": "top-1 (%)", "unique_params": "unique values", "entropy_bits
 
 def figure(evidence: Evidence) -> Figure:
     """A column for each setting, a row for each outcome."""
-    runs = [run for run in evidence.runs if run.compresses and run.tags.get("study") == STUDY]
-    if not runs:
+    trials = [run for run in evidence.runs if run.compresses and run.tags.get("study") == STUDY]
+    if not trials:
         missing = f"Not drawn: no finished trials of the study “{STUDY}” are among the runs."
         return Figure("figure-4", TITLE, missing=missing)
+    alike: dict[str, list[Run]] = {}
+    for run in trials:
+        alike.setdefault(_conditions(run), []).append(run)
+    told, runs = max(alike.items(), key=lambda item: len(item[1]))
+    left_out = f" Not drawn, for other networks or settings: {len(trials) - len(runs)}." if len(alike) > 1 else ""
     return Figure(
         "figure-4",
-        f"{TITLE} Points are runs, lines their means. Runs: {run_ids(runs)}.",
+        f"{TITLE} Points are runs, lines their means; {told}.{left_out} Runs: {run_ids(runs)}.",
         lambda canvas: _draw(canvas, runs),
         (WIDTH, 4.2),
     )
+
+
+def _conditions(run: Run) -> str:
+    """What a trial was run on, and its settings that are neither the paper's nor varied."""
+    settings = departures(run.tags["method"], run.params)
+    fixed = {name: value for name, value in settings.items() if name not in VARIED}
+    return ", ".join([f"{run.params['model']} on {run.params['dataset']}", *named(fixed)])
 
 
 def _draw(canvas, runs: Sequence[Run]) -> None:

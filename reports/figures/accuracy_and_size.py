@@ -4,7 +4,7 @@ from reports import printed
 from reports.document import TALLEST, WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS, LINES, MARKERS, cycle
-from reports.rows import Row, run_ids, runs_of
+from reports.rows import Row, conditions, run_ids, runs_of
 
 ACROSS = 4  # panels in a row
 TITLE = "Figure 3. Top-1 against size under LZW as δ varies."
@@ -14,19 +14,20 @@ def figure(evidence: Evidence) -> Figure:
     """A panel for each measured subject and one for what the paper prints."""
     lines = {}
     for subject in evidence.subjects:
-        found = [row for row in evidence.weight_fixing(subject) if row.mean("lzw_bytes") is not None]
+        found = [row for row in evidence.over_delta(subject) if row.mean("lzw_bytes") is not None]
         if found:
             lines[subject] = found
     if not lines:
         return Figure("figure-3", TITLE, missing="Not drawn: no finished run of WFN is among the runs.")
     single = [str(subject) for subject, found in lines.items() if len(found) == 1]
     said = f" Only one δ was run for {', '.join(single)}: no trade-off can be seen there." if single else ""
+    measured = "; ".join(conditions(found[0]) for found in lines.values())
     runs = run_ids(runs_of(row for found in lines.values() for row in found))
     rows = -(-(len(lines) + 1) // ACROSS)
     return Figure(
         "figure-3",
         f"{TITLE} A number at a point is its δ; dashed: the float network; bars: deviation over the seeds. Last: as "
-        f"printed in Table 2.{said} Runs: {runs}.",
+        f"printed in Table 2.{said} Measured: {measured}. Runs: {runs}.",
         lambda canvas: _draw(canvas, evidence, lines),
         (WIDTH, min(2.1 * rows, TALLEST)),
     )

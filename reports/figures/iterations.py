@@ -4,7 +4,7 @@ from reports.document import TALLEST, WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS, LINES, MARKERS, cycle
 from reports.judging import mean_by_iteration
-from reports.rows import Row, run_ids, runs_of
+from reports.rows import Row, conditions, run_ids, runs_of
 
 TITLE = "Figure 5. Share of weights fixed, centres and orders an iteration, and the most used values."
 MOST_USED = 15
@@ -15,14 +15,14 @@ def figure(evidence: Evidence) -> Figure:
     """Four panels for each subject: a line for each delta, then orders and values of the least one."""
     found = {}
     for subject in evidence.subjects:
-        rows = [row for row in evidence.weight_fixing(subject) if row.runs[0].iterations]
+        rows = [row for row in evidence.over_delta(subject) if row.runs[0].iterations]
         if rows:
             found[subject] = rows
     if not found:
         return Figure("figure-5", TITLE, missing="Not drawn: no finished run of WFN is among the runs.")
     without = [str(subject) for subject, rows in found.items() if not rows[0].runs[0].codebook]
     said = f" No codebook was found for {', '.join(without)}." if without else ""
-    order = "; ".join(f"{subject} (δ = {rows[0].delta:g})" for subject, rows in found.items())
+    order = "; ".join(f"{conditions(rows[0])} (δ = {rows[0].delta:g})" for rows in found.values())
     runs = run_ids(runs_of(row for rows in found.values() for row in rows))
     return Figure(
         "figure-5",
