@@ -23,7 +23,7 @@ def draw(results: Results, path: Path) -> None:
     """A column for each setting, a row for each outcome; means and 95 % intervals over the seeds."""
     from studies.engine.drawing import draw_means, figure
 
-    with figure(len(results.objectives), len(results.varied), path, sharey="row") as axes:
+    with figure(results, len(results.objectives), len(results.varied), path, sharey="row") as axes:
         for column, name in enumerate(results.varied):
             others = {other: results.base[other] for other in results.varied if other != name}
             trials = [t for t in results.complete if others.items() <= t.settings.items()]

@@ -13,7 +13,7 @@ def draw(results: Results, path: Path) -> None:
     """Top-1 against the size under LZW, a line for each network and its baseline across."""
     from studies.engine.drawing import GREYS, LINES, MARKERS, figure, mean_and_half_interval
 
-    with figure(1, 1, path, width=5.5, height=4) as axes:
+    with figure(results, 1, 1, path, width=5.5, height=4) as axes:
         ax = axes[0][0]
         networks = dict.fromkeys(trial.settings.get("model", results.base["model"]) for trial in results.complete)
         for network, marker, line, grey in zip(networks, MARKERS, LINES, GREYS, strict=False):

@@ -77,7 +77,7 @@ def draw(results: Results, path: Path) -> None:
     trials = results.complete
     losses = [losses_of(trial.metrics, results.objectives) for trial in trials]
     on_front = [not dominated(loss, losses) for loss in losses]
-    with figure(2, 2, path, width=4.5) as axes:
+    with figure(results, 2, 2, path, width=4.5) as axes:
         for ax, across in ((axes[0][0], entropy), (axes[0][1], unique)):
             for chosen, style in ((False, {"marker": "x", "color": "0.6"}), (True, {"marker": "o", "color": "0"})):
                 points = [t.metrics for t, front in zip(trials, on_front, strict=True) if front is chosen]

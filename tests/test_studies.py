@@ -17,7 +17,7 @@ import yaml
 from studies import MAXIMISE, Columns, Grid, Interval, Results, Trial, delta, noise, pareto
 from studies.__main__ import main, studies
 from studies.engine import catalogue
-from studies.engine.drawing import mean_and_half_interval
+from studies.engine.drawing import conditions, mean_and_half_interval
 from studies.engine.importance import importances
 from studies.engine.launch import launch
 from studies.engine.pareto_front import dominated, hypervolumes
@@ -303,6 +303,14 @@ def test_an_objective_that_was_not_measured_is_an_error(url):
     queue = Queue.open_for(url, "ablation", plan_of())
     with pytest.raises(UserError, match="logged no unique_params and no entropy_bits"):
         queue.take().finish({"top1": 90.0})
+
+
+def test_a_figure_says_of_what_it_is():
+    base = {"model": "resnet20", "dataset": "cifar10", "alpha": 0.4, "delta": 0.01, "epochs": 1, "folder": "elsewhere"}
+    done = [Trial(number, state, {}) for number, state in enumerate(("COMPLETE", "FAIL"))]
+    assert conditions(Results(base, {"delta": (0.01, 0.02)}, {}, done)) == "resnet20 on cifar10, epochs = 1, 1 trial"
+    of_models = Results(base, {"model": ("a", "b")}, {}, [])
+    assert conditions(of_models) == "cifar10, delta = 0.01, epochs = 1, 0 trials"
 
 
 def test_the_interval_is_students():

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
-from studies import Trial
+from studies import Results, Trial
+from wfn.settings import WHERE, Settings
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
@@ -13,17 +15,36 @@ HATCHES = ("", "//", "..", "xx")
 
 
 @contextmanager
-def figure(rows: int, columns: int, path: Path, *, width: float = 3.6, height: float = 3, **options) -> Iterator:
-    """Rows of axes, written whole to ``path`` when done; opens no window and leaves pyplot's state alone."""
+def figure(
+    results: Results, rows: int, columns: int, path: Path, *, width: float = 3.6, height: float = 3, **options
+) -> Iterator:
+    """Rows of axes under a line that says of what, written whole to ``path`` when done.
+
+    It opens no window and leaves pyplot's state alone.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=150)
     FigureCanvasAgg(drawing)
+    drawing.suptitle(conditions(results), fontsize="small")
     yield drawing.subplots(rows, columns, squeeze=False, **options)
     partial = path.with_name(f".{path.name}")
     drawing.savefig(partial, format=path.suffix.removeprefix("."))
     partial.replace(path)
+
+
+def conditions(results: Results) -> str:
+    """The network, the data, settings that are neither the paper's nor varied, and how many trials are finished."""
+    silent = {*WHERE, "model", "dataset", *results.varied}
+    told = [
+        f"{field.name} = {results.base[field.name]}"
+        for field in fields(Settings)
+        if field.name not in silent and results.base.get(field.name, field.default) != field.default
+    ]
+    subject = [f"{results.base[name]}" for name in ("model", "dataset") if name not in results.varied]
+    trials = len(results.complete)
+    return ", ".join([*([" on ".join(subject)] if subject else []), *told, f"{trials} trial{'s' * (trials != 1)}"])
 
 
 def mean_and_half_interval(values: Sequence[float]) -> tuple[float, float]:
