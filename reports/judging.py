@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reports import printed
 from reports.evidence import Evidence
-from reports.rows import Row, Subject, conditions, runs_of
+from reports.rows import Row, Subject, conditions, runs_of, subject_of
 from reports.runs import Run
 
 REPRODUCED, PARTLY, NOT, NOT_TESTED = "reproduced", "partly", "not", "not tested"
@@ -122,8 +122,12 @@ def mean_by_iteration(row: Row, metric: str) -> dict[int, float]:
 
 def relative_noise(evidence: Evidence) -> list[Judgement]:
     """At every beta less top-1 is lost to relative than to absolute noise: reproduced; at some: partly."""
+    found = [_relative_noise(subject, runs) for subject, runs in noise_runs(evidence.runs).items()]
+    return [judgement for judgement in found if judgement]
+
+
+def _relative_noise(subject: Subject, runs: Sequence[Run]) -> Judgement | None:
     losses: dict[float, dict[str, list[float]]] = {}
-    runs = noise_runs(evidence.runs)
     for run in runs:
         kinds = losses.setdefault(float(run.params["beta"]), {})
         kinds.setdefault(run.params["noise"], []).append(run.metrics["mean_top1_change"])
@@ -133,19 +137,20 @@ def relative_noise(evidence: Evidence) -> list[Judgement]:
         if len(kinds) == 2
     }
     if not means:
-        return []
+        return None
     better = [kinds["relative"] > kinds["absolute"] for kinds in means.values()]
     text = "; ".join(
         f"β = {beta:g}: {signed(kinds['relative'])} against {signed(kinds['absolute'])} points"
         for beta, kinds in means.items()
     )
-    return [Judgement(text, REPRODUCED if all(better) else PARTLY if any(better) else NOT, tuple(runs))]
+    verdict = REPRODUCED if all(better) else PARTLY if any(better) else NOT
+    return Judgement(f"{text} ({subject})", verdict, tuple(runs))
 
 
-def noise_runs(runs: Sequence[Run]) -> list[Run]:
-    """The finished trials of the study of noise whose settings are known."""
-    return [
-        run
-        for run in runs
-        if run.status == "FINISHED" and "mean_top1_change" in run.metrics and {"noise", "beta"} <= run.params.keys()
-    ]
+def noise_runs(runs: Sequence[Run]) -> dict[Subject, list[Run]]:
+    """The finished trials of the study of noise whose settings are known, by what they were run on."""
+    found: dict[Subject, list[Run]] = {}
+    for run in runs:
+        if run.status == "FINISHED" and "mean_top1_change" in run.metrics and {"noise", "beta"} <= run.params.keys():
+            found.setdefault(subject_of(run), []).append(run)
+    return found

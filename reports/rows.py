@@ -154,7 +154,8 @@ def runs_of(some: Iterable[Row]) -> tuple[Run, ...]:
     return tuple({run.id: run for row in some for run in row.runs}.values())
 
 
-def _subject(run: Run) -> Subject:
+def subject_of(run: Run) -> Subject:
+    """What a run was on."""
     return Subject(run.params.get("model", "unknown network"), run.params.get("dataset", "unknown data"))
 
 
@@ -162,7 +163,7 @@ def _key(run: Run) -> tuple:
     method = run.tags["method"]
     shown = presentation(method)
     in_name = tuple(run.params.get(name) for name in shown.named)
-    return _subject(run), method, in_name, tuple(departures(method, run.params).items()), _weights(run), _save(run)
+    return subject_of(run), method, in_name, tuple(departures(method, run.params).items()), _weights(run), _save(run)
 
 
 def _weights(run: Run) -> tuple:
@@ -222,7 +223,12 @@ def _row(runs: Sequence[Run]) -> Row:
     method, params = runs[0].tags["method"], runs[0].params
     shown = presentation(method)
     return Row(
-        _subject(runs[0]), method, shown.name(params), departures(method, params), shown.treatment(params), tuple(runs)
+        subject_of(runs[0]),
+        method,
+        shown.name(params),
+        departures(method, params),
+        shown.treatment(params),
+        tuple(runs),
     )
 
 
@@ -232,7 +238,7 @@ def _baselines(runs: Sequence[Run]) -> list[Row]:
     measured: dict[tuple, Run] = {}
     for run in own_runs_first:
         if "baseline_top1" in run.metrics:
-            measured.setdefault((_subject(run), _weights(run), run.params.get("weights_sha256")), run)
+            measured.setdefault((subject_of(run), _weights(run), run.params.get("weights_sha256")), run)
     groups: dict[tuple, list[Run]] = {}
     for (subject, weights, _), run in measured.items():
         groups.setdefault((subject, weights), []).append(run)

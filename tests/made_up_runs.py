@@ -68,9 +68,9 @@ def apot(parent: Path, number: int, **changes) -> Record:
     return finish(record, chosen, number)
 
 
-def noise(parent: Path, number: int, kind: str, beta: float, change: float) -> Record:
+def noise(parent: Path, number: int, kind: str, beta: float, change: float, **changes) -> Record:
     """A trial of the study of noise: it has no method, and its settings only in the record's header."""
-    record = Record.create(parent, settings(noise=kind, beta=beta, noise_seed=0), f"{number:032x}"[::-1])
+    record = Record.create(parent, settings(noise=kind, beta=beta, noise_seed=0, **changes), f"{number:032x}"[::-1])
     layers = {f"top1_change_layer_{layer:02}": change * layer for layer in (1, 2, 3)}
     record.log({"baseline_top1": 92.5, **layers, "mean_top1_change": 2 * change}, step=3)
     record.set(tags={"study": "noise", "trial": number}, status="FINISHED", started=number)

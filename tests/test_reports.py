@@ -225,6 +225,15 @@ def test_figures_without_runs_are_said_to_be_missing(tmp_path):
     assert "Not among the runs: WFN" in next(b.caption for b in document.blocks if isinstance(b, Figure))
 
 
+def test_figure_2_draws_one_network_and_names_the_others(tmp_path):
+    for number, (model, kind) in enumerate([("a", "relative"), ("b", "relative"), ("b", "absolute")], 1):
+        made_up_runs.noise(tmp_path, number, kind, 0.5, -0.1, model=model)
+    blocks = compose(read_folder(tmp_path)).blocks
+    (caption,) = [block.caption for block in blocks if isinstance(block, Figure) and block.name == "figure-2"]
+    assert "b on cifar10; means over the repeats (n = 1)" in caption
+    assert caption.endswith("Not drawn: a on cifar10. Runs: 20000000, 30000000.")
+
+
 def test_figure_4_draws_trials_of_one_network_under_one_set_of_settings_and_says_which(tmp_path):
     for number, alpha in enumerate((0.0, 0.4, 0.8), 1):
         made_up_runs.weight_fixing(tmp_path, number, alpha=alpha, epochs=1, tag_study="ablation")

@@ -144,6 +144,16 @@ def test_relative_noise_is_better_at_every_beta_or_at_some(tmp_path, evidence, a
     assert verdict(evidence(), "Relative noise").verdict == expected
 
 
+def test_relative_noise_is_judged_on_each_network_by_itself(tmp_path, evidence):
+    for number, (model, kind, change) in enumerate(
+        [("a", "relative", -0.1), ("a", "absolute", -0.2), ("b", "relative", -0.4), ("b", "absolute", -0.3)], 1
+    ):
+        made_up_runs.noise(tmp_path, number, kind, 0.5, change, model=model)
+    found = judging.relative_noise(evidence())
+    assert [judgement.verdict for judgement in found] == ["reproduced", "not"]
+    assert [judgement.ours.rpartition(" (")[2] for judgement in found] == ["a on cifar10)", "b on cifar10)"]
+
+
 def test_relative_noise_needs_both_kinds(tmp_path, evidence):
     made_up_runs.noise(tmp_path, 1, "relative", 0.1, -0.1)
     assert verdict(evidence(), "Relative noise").verdict == "not tested"

@@ -6,7 +6,7 @@ from reports.document import WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS
 from reports.methods import departures, named
-from reports.rows import run_ids
+from reports.rows import run_ids, subject_of
 from reports.runs import Run
 
 STUDY = "ablation"
@@ -38,7 +38,7 @@ def _conditions(run: Run) -> str:
     """What a trial was run on, and its settings that are neither the paper's nor varied."""
     settings = departures(run.tags["method"], run.params)
     fixed = {name: value for name, value in settings.items() if name not in VARIED}
-    return ", ".join([f"{run.params['model']} on {run.params['dataset']}", *named(fixed)])
+    return ", ".join([str(subject_of(run)), *named(fixed)])
 
 
 def _draw(canvas, runs: Sequence[Run]) -> None:

@@ -8,21 +8,27 @@ from reports.figures.drawing import COLOURS, LINES, MARKERS
 from reports.judging import noise_runs
 from reports.rows import run_ids
 from reports.runs import Run
+from studies.engine.drawing import mean_and_half_interval
 
 TITLE = "Figure 2. Change of top-1 when one layer at a time gets relative or absolute noise."
 LAYER = "top1_change_layer_"
 
 
 def figure(evidence: Evidence) -> Figure:
-    """A panel for each beta; the spread of the repeats shaded."""
-    runs = noise_runs(evidence.runs)
-    if not runs:
+    """A panel for each beta; the 95 % interval over the repeats shaded."""
+    found = noise_runs(evidence.runs)
+    if not found:
         missing = "Not drawn: no finished trials of the study “noise” are among the runs."
         return Figure("figure-2", TITLE, missing=missing)
+    subject, runs = max(found.items(), key=lambda item: len(item[1]))
     betas = sorted({float(run.params["beta"]) for run in runs})
+    repeats = len({run.params["noise_seed"] for run in runs})
+    others = [str(other) for other in found if other != subject]
+    not_drawn = f" Not drawn: {', '.join(others)}." if others else ""
     return Figure(
         "figure-2",
-        f"{TITLE} Means over the repeats; shaded from the least to the largest. Runs: {run_ids(runs)}.",
+        f"{TITLE} {subject}; means over the repeats (n = {repeats}), their 95 % intervals shaded.{not_drawn} Runs: "
+        f"{run_ids(runs)}.",
         lambda canvas: _draw(canvas, runs, betas),
         (WIDTH, 2.1),
     )
@@ -36,9 +42,10 @@ def _draw(canvas, runs: Sequence[Run], betas: Sequence[float]) -> None:
             keys = {key for run in some for key in run.metrics if key.startswith(LAYER)}
             layers = sorted(int(key.removeprefix(LAYER)) for key in keys)
             found = [[run.metrics[f"{LAYER}{layer:02}"] for run in some] for layer in layers]
-            means = [sum(changes) / len(changes) for changes in found]
+            means, halves = zip(*map(mean_and_half_interval, found), strict=True) if found else ((), ())
             axes.plot(layers, means, marker=marker, linestyle=line, color=colour, label=kind)
-            lowest, highest = [min(changes) for changes in found], [max(changes) for changes in found]
+            lowest = [mean - half for mean, half in zip(means, halves, strict=True)]
+            highest = [mean + half for mean, half in zip(means, halves, strict=True)]
             axes.fill_between(layers, lowest, highest, color=colour, alpha=0.2, linewidth=0)
         axes.set(title=f"β = {beta:g}", xlabel="layer")
         axes.locator_params(axis="x", integer=True)
