@@ -1,10 +1,11 @@
 """Accuracy with one weight of a network changed at a time, for well under the cost of as many evaluations.
 
 What a forward pass computes before it first uses the changed weight is what it computed without the change, so that is
-remembered and not computed again. Operators are watched, not modules: a network needs no cooperation.
+remembered and not computed again. Operators are watched, not modules: a network needs no cooperation, but it has to
+apply the same operators to the same values each time, and not to change a tensor behind torch's back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from wfn import distributed
 from wfn.data.division import share
 from wfn.training import on_device
 
-INPUTS = 64  # that go through the network at once: what is remembered of them has to fit the memory
+INPUTS = 64  # that go through the network at once, at most
+BYTES = 2**30  # that are remembered of them, at most, unless one input alone takes more
+NOWHERE = 0
 
 
 @torch.no_grad()
@@ -34,12 +37,9 @@ def top1_of_each(
     was_training = model.training
     model.eval()
     correct = torch.zeros(2 + len(changes), dtype=torch.float64, device=device)
-    parts = (part for batch in share(batches) for part in zip(*(half.split(INPUTS) for half in batch), strict=True))
-    for inputs, labels in on_device(parts, device):
-        memory = Memory()
-        with memory.recording():
-            outputs = [model(inputs)]
-        outputs += [_with(values, weight, memory, model, inputs) for weight, values in changes]
+    for inputs, labels in _parts(on_device(share(batches), device), model):
+        memory, scores = _recorded(model, inputs)
+        outputs = [scores, *(_with(values, weight, memory, model, inputs) for weight, values in changes)]
         for number, scores in enumerate(outputs, 1):
             correct[number] += (scores.argmax(1) == labels).sum()
         correct[0] += len(labels)
@@ -49,12 +49,26 @@ def top1_of_each(
     return unchanged, changed
 
 
+def _parts(batches: Iterable, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches in parts as large as memory allows."""
+    size = 0
+    for inputs, labels in batches:
+        size = size or max(1, min(INPUTS, BYTES // _recorded(model, inputs[:1])[0].bytes()))
+        yield from zip(inputs.split(size), labels.split(size), strict=True)
+
+
+def _recorded(model: nn.Module, inputs: Tensor) -> tuple["Memory", Tensor]:
+    memory = Memory()
+    with memory.recording():
+        return memory, model(inputs.clone())  # a network may work in place, and the next pass takes them again
+
+
 def _with(values: Tensor, weight: Tensor, memory: "Memory", model: nn.Module, inputs: Tensor) -> Tensor:
     before = weight.clone()
     weight.copy_(values)
     try:
         with memory.replaying(until=weight):
-            return model(inputs)
+            return model(inputs.clone())
     finally:
         weight.copy_(before)
 
@@ -79,12 +93,17 @@ class Memory:
     def add(self, func, operands: list[Tensor], result) -> None:
         """Remember the result of the next operator."""
         addresses = {_address(tensor) for tensor in _tensors(result)}
-        if not addresses or addresses & {_address(tensor) for tensor in operands}:
+        touched = addresses & {NOWHERE, *map(_address, operands)}
+        if not addresses or touched or func._schema.is_mutable:
             result = None
         else:
             self._number_of |= dict.fromkeys(addresses, len(self._results))
         self._operators.append(func)
         self._results.append(result)
+
+    def bytes(self) -> int:
+        """How much memory the results take."""
+        return 1 + sum(tensor.nbytes for tensor in _tensors(self._results))
 
     def is_of(self, number: int, func) -> bool:
         """Whether ``func`` was the operator of that number."""
@@ -127,7 +146,7 @@ class _Replaying(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self._number += 1
         self._changed |= any(_address(tensor) == self._until for tensor in _tensors((args, kwargs)))
-        # Other operators than before: a network that does not always do the same is computed from there on.
+        # A network that caches something in its first pass, say, goes another way in its second.
         self._changed |= not self._memory.is_of(self._number, func)
         if not self._changed and (remembered := self._memory.result(self._number)) is not None:
             return remembered
@@ -140,4 +159,7 @@ def _tensors(tree) -> list[Tensor]:
 
 
 def _address(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except NotImplementedError:  # a sparse tensor's parts lie in several places
+        return NOWHERE
