@@ -58,17 +58,17 @@ def _parts(batches: Iterable, model: nn.Module) -> Iterator[tuple[Tensor, Tensor
 
 
 def _recorded(model: nn.Module, inputs: Tensor) -> tuple["Memory", Tensor]:
-    memory = Memory()
+    memory, inputs = Memory(), inputs.clone()  # a network may work in place, and the next pass takes them again
     with memory.recording():
-        return memory, model(inputs.clone())  # a network may work in place, and the next pass takes them again
+        return memory, model(inputs)
 
 
 def _with(values: Tensor, weight: Tensor, memory: "Memory", model: nn.Module, inputs: Tensor) -> Tensor:
-    before = weight.clone()
+    before, inputs = weight.clone(), inputs.clone()
     weight.copy_(values)
     try:
         with memory.replaying(until=weight):
-            return model(inputs.clone())
+            return model(inputs)
     finally:
         weight.copy_(before)
 
