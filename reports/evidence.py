@@ -24,8 +24,8 @@ class Evidence:
 
     @cached_property
     def subjects(self) -> list[Subject]:
-        """What was measured."""
-        return subjects(self.rows)
+        """What was measured, in the tables or by trials of a study alone."""
+        return subjects([*self.rows, *(rows[0] for rows in self._over_delta)])
 
     def baseline(self, subject: Subject) -> Row | None:
         """The float network."""
@@ -44,10 +44,10 @@ class Evidence:
     def over_delta(self, subject: Subject) -> list[Row]:
         """Rows of weight fixing that differ in nothing but delta, ascending, those of studies among them.
 
-        Of the settings that were run at the most deltas, and of several such those that are nearest to the paper's.
+        Of the settings nearest to the paper's that were run at two deltas or more, else of those nearest of all.
         """
         found = [rows for rows in self._over_delta if rows[0].subject == subject]
-        return max(found, key=lambda rows: (len(rows), -len(rows[0].departures)), default=[])
+        return max(found, key=lambda rows: (len(rows) > 1, -len(rows[0].departures), len(rows)), default=[])
 
     def at(self, subject: Subject, delta: float) -> Row | None:
         """The row of weight fixing at that delta."""

@@ -115,11 +115,20 @@ def over_delta(runs: Iterable[Run]) -> list[list[Row]]:
 
     Trials of studies are among them, whatever their settings.
     """
-    lists: dict[tuple, dict[float, Row]] = {}
+    lists: dict[tuple, list[Row]] = {}
     for row in _grouped(run for run in runs if run.compresses and run.tags["method"] == "wfn"):
-        key = row.subject, tuple(row.departures.items()), _weights(row.runs[0])
-        lists.setdefault(key, {})[row.delta] = row
-    return [[found[delta] for delta in sorted(found)] for found in lists.values()]
+        first = min(row.runs, key=lambda run: int(run.params.get("seed", 0)))
+        key = row.subject, tuple(row.departures.items()), float_network(first), _hashes(first)
+        lists.setdefault(key, []).append(row)
+    networks: dict[Subject, set[tuple]] = {}
+    for subject, _, *network in lists:
+        networks.setdefault(subject, set()).add(tuple(network))
+    found = []
+    for (subject, *_), some in lists.items():
+        telling = _files(some[0]) if len(networks[subject]) > 1 else {}
+        some.sort(key=lambda row: row.delta)
+        found.append([replace(row, departures=row.departures | telling) for row in some])
+    return found
 
 
 def _grouped(runs: Iterable[Run]) -> list[Row]:
@@ -163,10 +172,17 @@ def _key(run: Run) -> tuple:
     method = run.tags["method"]
     shown = presentation(method)
     in_name = tuple(run.params.get(name) for name in shown.named)
-    return subject_of(run), method, in_name, tuple(departures(method, run.params).items()), _weights(run), _save(run)
+    return (
+        subject_of(run),
+        method,
+        in_name,
+        tuple(departures(method, run.params).items()),
+        float_network(run),
+        _save(run),
+    )
 
 
-def _weights(run: Run) -> tuple:
+def float_network(run: Run) -> tuple:
     """What identifies the float network: its hash, or the settings but for the seed that it was trained by here."""
     given = run.params.get("weights") or is_entry_point(run.params.get("model", ""))
     return tuple(run.params.get(name) for name in (("weights_sha256",) if given else TRAINED_BY))
@@ -238,7 +254,7 @@ def _baselines(runs: Sequence[Run]) -> list[Row]:
     measured: dict[tuple, Run] = {}
     for run in own_runs_first:
         if "baseline_top1" in run.metrics:
-            measured.setdefault((subject_of(run), _weights(run), run.params.get("weights_sha256")), run)
+            measured.setdefault((subject_of(run), float_network(run), run.params.get("weights_sha256")), run)
     groups: dict[tuple, list[Run]] = {}
     for (subject, weights, _), run in measured.items():
         groups.setdefault((subject, weights), []).append(run)

@@ -7,7 +7,7 @@ from reports.claims import claims
 from reports.document import Column, Group, Section, Table
 from reports.evidence import Evidence
 from reports.methods import departures, named, presentation
-from reports.rows import NOT_MEASURED, Row, Subject, run_ids, runs_of
+from reports.rows import NOT_MEASURED, Row, Subject, run_ids, runs_of, subjects
 from reports.runs import Run
 
 NOT_PRINTED = "–"  # as the paper has it
@@ -179,7 +179,7 @@ def environments_table(evidence: Evidence) -> Table:
 def _measured(evidence: Evidence, cells: Callable[[Row], list[str]]) -> Section:
     groups = [
         Group(_title(subject), [cells(row) for row in evidence.rows if row.subject == subject])
-        for subject in evidence.subjects
+        for subject in subjects(evidence.rows)
     ]
     if not groups:
         groups = [Group("Nothing: no run of a method is finished", [])]

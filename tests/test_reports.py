@@ -234,13 +234,25 @@ def test_figure_2_draws_one_network_and_names_the_others(tmp_path):
     assert caption.endswith("Not drawn: a on cifar10. Runs: 20000000, 30000000.")
 
 
+def test_trials_of_a_study_alone_are_drawn(tmp_path):
+    for number, delta in enumerate((0.0075, 0.01), 1):
+        made_up_runs.weight_fixing(tmp_path, number, delta=delta, epochs=1, tag_study="ablation")
+    document = compose(read_folder(tmp_path))
+    captions = {block.name: block.caption for block in document.blocks if isinstance(block, Figure) and block.draw}
+    assert {"figure-3", "figure-4", "figure-5"} <= captions.keys()
+    assert "Measured: resnet20 on cifar10, epochs = 1." in captions["figure-3"]
+    assert measured(document, "table-1") == {}
+
+
 def test_figure_4_draws_trials_of_one_network_under_one_set_of_settings_and_says_which(tmp_path):
     for number, alpha in enumerate((0.0, 0.4, 0.8), 1):
         made_up_runs.weight_fixing(tmp_path, number, alpha=alpha, epochs=1, tag_study="ablation")
     made_up_runs.weight_fixing(tmp_path, 4, tag_study="ablation")
+    other = made_up_runs.weight_fixing(tmp_path, 5, epochs=1, tag_study="ablation", weights="other.pth")
+    other.set(params={"weights_sha256": "ff" * 32})
     blocks = compose(read_folder(tmp_path)).blocks
     (caption,) = [block.caption for block in blocks if isinstance(block, Figure) and block.name == "figure-4"]
-    assert "; resnet20 on cifar10, epochs = 1. Not drawn, for other networks or settings: 1." in caption
+    assert "; resnet20 on cifar10, epochs = 1. Not drawn, for other networks or settings: 2." in caption
     assert caption.endswith("Runs: 10000000, 20000000, 30000000.")
 
 

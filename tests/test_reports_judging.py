@@ -7,7 +7,7 @@ from reports import judging
 from reports.claims import claims
 from reports.evidence import Evidence
 from reports.report import distinct
-from reports.rows import run_ids
+from reports.rows import conditions, run_ids
 from reports.runs import read_folder
 
 
@@ -129,11 +129,39 @@ def test_trials_of_a_study_stand_in_for_runs_at_other_deltas(tmp_path, evidence)
     assert verdict(found, "δ = 0.0075").ours == "92.50 → 92.25 (−0.25 points; resnet20 on cifar10)"
 
 
-def test_of_settings_run_at_as_many_deltas_the_papers_count(tmp_path, evidence):
+def test_trials_alone_are_judged_too(tmp_path, evidence):
+    for number, delta in enumerate((0.0075, 0.01), 1):
+        trial(tmp_path, number, delta=delta)
+    found = evidence()
+    assert found.rows == []
+    assert verdict(found, "smaller δ").verdict == "not"
+    assert verdict(found, "δ = 0.01").ours.endswith("(−0.25 points; resnet20 on cifar10, epochs = 1)")
+
+
+def test_of_settings_run_at_two_deltas_or_more_those_nearest_to_the_papers_count(tmp_path, evidence):
     for number, delta in enumerate((0.0075, 0.015), 1):
         trial(tmp_path, number, delta=delta, centres=lambda t: t)
         made_up_runs.weight_fixing(tmp_path, 2 + number, delta=delta)
+    trial(tmp_path, 5, delta=0.03)
     assert run_ids(verdict(evidence(), "smaller δ").runs) == "30000000, 40000000"
+
+
+def test_deltas_of_different_float_networks_are_not_joined(tmp_path, evidence):
+    for number, (delta, digit) in enumerate([(0.0075, "1"), (0.01, "1"), (0.0075, "2"), (0.01, "2"), (0.03, "2")], 1):
+        trial(tmp_path, number, delta=delta, weights=f"{digit}.pth").set(params={"weights_sha256": digit * 64})
+    found = evidence()
+    (rows,) = [found.over_delta(subject) for subject in found.subjects]
+    assert [(row.delta, row.runs[0].short_id) for row in rows] == [
+        (0.0075, "30000000"), (0.01, "40000000"), (0.03, "50000000")
+    ]  # fmt: skip
+    assert conditions(rows[0]) == "resnet20 on cifar10, epochs = 1, weights = 2.pth (22222222)"
+
+
+def test_deltas_of_a_network_that_was_trained_anew_for_each_seed_are_joined(tmp_path, evidence):
+    for number, (delta, seed) in enumerate([(0.0075, 0), (0.0075, 1), (0.01, 1), (0.01, 0)], 1):
+        trial(tmp_path, number, delta=delta, seed=seed).set(params={"weights_sha256": str(seed) * 64})
+    found = evidence()
+    assert [len(row.runs) for row in found.over_delta(found.subjects[0])] == [2, 2]
 
 
 @pytest.mark.parametrize(("at_half", "expected"), [(-7.0, "reproduced"), (-1.0, "partly")])

@@ -17,7 +17,7 @@ import yaml
 from studies import MAXIMISE, Columns, Grid, Interval, Results, Trial, delta, noise, pareto
 from studies.__main__ import main, studies
 from studies.engine import catalogue
-from studies.engine.drawing import conditions, mean_and_half_interval
+from studies.engine.drawing import conditions, figure, mean_and_half_interval
 from studies.engine.importance import importances
 from studies.engine.launch import launch
 from studies.engine.pareto_front import dominated, hypervolumes
@@ -311,6 +311,15 @@ def test_a_figure_says_of_what_it_is():
     assert conditions(Results(base, {"delta": (0.01, 0.02)}, {}, done)) == "resnet20 on cifar10, epochs = 1, 1 trial"
     of_models = Results(base, {"model": ("a", "b")}, {}, [])
     assert conditions(of_models) == "cifar10, delta = 0.01, epochs = 1, 0 trials"
+
+
+def test_what_a_figure_says_is_not_cut(tmp_path, monkeypatch):
+    base = {"model": "mypackage.mymodule:network", "dataset": "mypackage.mymodule:data", "shares": "0.5 0.75 1"}
+    base |= {"epochs": 1, "learning_rate": 0.001, "validation_share": 0.0, "precision": "bfloat16"}
+    with figure(Results(base, {}, {}, []), 1, 1, tmp_path / "figure.png", width=5.5) as axes:
+        drawing = axes[0][0].figure
+    line = drawing._suptitle.get_window_extent()
+    assert line.x0 >= 0 and line.x1 <= drawing.bbox.width
 
 
 def test_the_interval_is_students():

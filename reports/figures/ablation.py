@@ -6,7 +6,7 @@ from reports.document import WIDTH, Figure
 from reports.evidence import Evidence
 from reports.figures.drawing import COLOURS
 from reports.methods import departures, named
-from reports.rows import run_ids, subject_of
+from reports.rows import float_network, run_ids, subject_of
 from reports.runs import Run
 
 STUDY = "ablation"
@@ -21,10 +21,10 @@ def figure(evidence: Evidence) -> Figure:
     if not trials:
         missing = f"Not drawn: no finished trials of the study “{STUDY}” are among the runs."
         return Figure("figure-4", TITLE, missing=missing)
-    alike: dict[str, list[Run]] = {}
+    alike: dict[tuple, list[Run]] = {}
     for run in trials:
-        alike.setdefault(_conditions(run), []).append(run)
-    told, runs = max(alike.items(), key=lambda item: len(item[1]))
+        alike.setdefault((_conditions(run), float_network(run)), []).append(run)
+    (told, _), runs = max(alike.items(), key=lambda item: len(item[1]))
     left_out = f" Not drawn, for other networks or settings: {len(trials) - len(runs)}." if len(alike) > 1 else ""
     return Figure(
         "figure-4",

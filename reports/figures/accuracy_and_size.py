@@ -20,7 +20,7 @@ def figure(evidence: Evidence) -> Figure:
     if not lines:
         return Figure("figure-3", TITLE, missing="Not drawn: no finished run of WFN is among the runs.")
     single = [str(subject) for subject, found in lines.items() if len(found) == 1]
-    said = f" Only one δ was run for {', '.join(single)}: no trade-off can be seen there." if single else ""
+    said = f" No two δ were run under the same settings for {', '.join(single)}." if single else ""
     measured = "; ".join(conditions(found[0]) for found in lines.values())
     runs = run_ids(runs_of(row for found in lines.values() for row in found))
     rows = -(-(len(lines) + 1) // ACROSS)
@@ -28,21 +28,21 @@ def figure(evidence: Evidence) -> Figure:
         "figure-3",
         f"{TITLE} A number at a point is its δ; dashed: the float network; bars: deviation over the seeds. Last: as "
         f"printed in Table 2.{said} Measured: {measured}. Runs: {runs}.",
-        lambda canvas: _draw(canvas, evidence, lines),
+        lambda canvas: _draw(canvas, lines),
         (WIDTH, min(2.1 * rows, TALLEST)),
     )
 
 
-def _draw(canvas, evidence: Evidence, lines: dict) -> None:
+def _draw(canvas, lines: dict) -> None:
     rows = -(-(len(lines) + 1) // ACROSS)
     panels = canvas.subplots(rows, min(ACROSS, len(lines) + 1), squeeze=False).ravel()
     for axes, (subject, found) in zip(panels, lines.items(), strict=False):
         _measured(axes, found)
         scores = [row.mean("top1") + sign * (row.deviation("top1") or 0) for row in found for sign in (-1, 1)]
-        baseline = evidence.baseline(subject)
-        if baseline and baseline.mean("top1") is not None:
-            axes.axhline(baseline.mean("top1"), linestyle="--", color="0.5", linewidth=0.8)
-            scores.append(baseline.mean("top1"))
+        before = found[0].mean("baseline_top1")
+        if before is not None:
+            axes.axhline(before, linestyle="--", color="0.5", linewidth=0.8)
+            scores.append(before)
         room = max(0.2 * (max(scores) - min(scores)), 0.5)  # less than a point should not look like a cliff
         axes.set(title=str(subject), xlabel="size (kB)", ylabel="top-1 (%)")
         axes.set_ylim(min(scores) - room, max(scores) + room)

@@ -1,5 +1,6 @@
 """Figures of studies: readable in grey and without telling colours apart, by markers, lines and hatches."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -11,6 +12,7 @@ from wfn.settings import WHERE, Settings
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 GREYS = ("0", "0.35", "0.6", "0.2", "0.5", "0.75")
+LETTERS = 14  # of small print that go into an inch
 HATCHES = ("", "//", "..", "xx")
 
 
@@ -27,7 +29,8 @@ def figure(
 
     drawing = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=150)
     FigureCanvasAgg(drawing)
-    drawing.suptitle(conditions(results), fontsize="small")
+    told = textwrap.fill(conditions(results), int(LETTERS * width * columns), break_long_words=False)
+    drawing.suptitle(told, fontsize="small")
     yield drawing.subplots(rows, columns, squeeze=False, **options)
     partial = path.with_name(f".{path.name}")
     drawing.savefig(partial, format=path.suffix.removeprefix("."))
@@ -36,7 +39,7 @@ def figure(
 
 def conditions(results: Results) -> str:
     """The network, the data, settings that are neither the paper's nor varied, and how many trials are finished."""
-    silent = {*WHERE, "model", "dataset", *results.varied}
+    silent = {*WHERE, "device", "model", "dataset", *results.varied}
     told = [
         f"{field.name} = {results.base[field.name]}"
         for field in fields(Settings)
