@@ -224,8 +224,12 @@ def test_waiting_can_be_interrupted(digits, cache):
         assert "waiting" in line
         Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
 
-    with path.with_suffix(".lock").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # as another process would
-        with pytest.raises(KeyboardInterrupt):
-            trained_baseline(initial(), "small_resnet", digits, seed=0, device="cpu", epochs=1, report=interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with path.with_suffix(".lock").open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # as another process would
+            with pytest.raises(KeyboardInterrupt):
+                trained_baseline(initial(), "small_resnet", digits, seed=0, device="cpu", epochs=1, report=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert train(digits)[1].exists()
