@@ -21,7 +21,7 @@ LABELS = {
 
 def draw(results: Results, path: Path) -> None:
     """A column for each setting, a row for each outcome; means and 95 % intervals over the seeds."""
-    from studies.engine.drawing import draw_means, figure
+    from studies.engine.drawing import draw_means, figure, logarithmic
 
     with figure(results, len(results.objectives), len(results.varied), path, sharey="row") as axes:
         for column, name in enumerate(results.varied):
@@ -30,6 +30,8 @@ def draw(results: Results, path: Path) -> None:
             for row, outcome in enumerate(results.objectives):
                 ax = axes[row][column]
                 draw_means(ax, trials, name, outcome, join=name != "fix_batch_norm")
+                if outcome == "unique_params":  # a batch-norm that is left alone has ten times as many
+                    logarithmic(ax)
                 ax.set(xlabel=LABELS.get(name, name), ylabel=LABELS.get(outcome, outcome))
 
 

@@ -8,6 +8,7 @@ from reports.figures.drawing import COLOURS
 from reports.methods import departures, named
 from reports.rows import float_network, run_ids, subject_of
 from reports.runs import Run
+from studies.engine.drawing import logarithmic
 
 STUDY = "ablation"
 TITLE = "Figure 4. The regularisation ratio α, the distance δ, and whether batch-norm is fixed."
@@ -52,10 +53,12 @@ def _draw(canvas, runs: Sequence[Run]) -> None:
             axes = panels[row][column]
             found = [[run.metrics[outcome] for run in some if run.params[setting] == value] for value in values]
             means = [sum(scores) / len(scores) for scores in found]
-            axes.plot(values, means, "-" if setting != "fix_batch_norm" else "", color=COLOURS[0])
+            axes.plot(values, means, linestyle="-" if setting != "fix_batch_norm" else "none", color=COLOURS[0])
             for value, scores in zip(values, found, strict=True):
                 axes.plot([value] * len(scores), scores, "o", color=COLOURS[1])
             axes.margins(x=0.2)
+            if outcome == "unique_params":  # a batch-norm that is left alone has ten times as many
+                logarithmic(axes)
             if column == 0:
                 axes.set_ylabel(label)
         panels[-1][column].set_xlabel(title)

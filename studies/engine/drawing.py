@@ -77,3 +77,13 @@ def draw_means(ax, trials: Sequence[Trial], setting: str, outcome: str, *, join:
         ax.set_xticks(values, [f"{value:g}" for value in values], rotation=45)
     if not join:
         ax.margins(x=0.5)
+
+
+def logarithmic(ax) -> None:
+    """Make the second axis logarithmic, with ticks that are plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
