@@ -95,3 +95,24 @@ def test_imports_stay_light(statement, forbidden):
     code = f"{statement}; import sys; print(*({forbidden} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert printed.split() == []
+
+
+def test_readme_shows_the_trials_of_the_example_study():
+    with (ROOT / "reports" / "examples" / "studies" / "ablation.csv").open() as file:
+        trials = {row["run"][:8]: row for row in csv.DictReader(file)}
+    readme = (ROOT / "README.md").read_text()
+    table = readme[readme.index("| α | δ |") :].partition("\n\n")[0].splitlines()[2:]
+    assert len(table) == len(trials)
+    for line in table:
+        alpha, delta, fixed, top1, unique, inner, entropy, run = line.strip("| ").split(" | ")
+        trial = trials[run]
+        assert trial["state"] == "COMPLETE"
+        varied = [trial[f"setting_{name}"] for name in ("alpha", "delta", "fix_batch_norm")]
+        assert [float(alpha), float(delta), fixed] == [
+            *map(float, varied[:2]),
+            {"True": "yes", "False": "no"}[varied[2]],
+        ]
+        measured = [float(trial[name]) for name in ("top1", "unique_params", "unique_params_no_bn_fl", "entropy_bits")]
+        assert [top1, unique, inner, entropy] == [
+            f"{value:{form}}" for value, form in zip(measured, (".2f", ".0f", ".0f", ".2f"), strict=True)
+        ]
