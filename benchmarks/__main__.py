@@ -48,7 +48,7 @@ def main(out: Path, weights: Path | None, quick: bool) -> None:
 def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Iterator[Comparison]:
     size = 20_000 if quick else 272_474
     yield from measuring.help_of_the_command_line()
-    yield from step.against_plain_fine_tuning(device, 1 if quick else 12)
+    yield from step.against_plain_fine_tuning(device, 1 if quick else 9)
     yield from penalty.against_the_literal()
     yield from measuring.against_unique(100_000 if quick else clustering.RESNET50)
     yield from clustering.against_a_sort(100_000 if quick else clustering.RESNET50)

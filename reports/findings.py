@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from reports import printed
 from reports.evidence import Evidence
+from reports.judging import relative_noise
 from reports.rows import Row, run_ids, runs_of
 from reports.runs import Run
 
@@ -40,6 +41,7 @@ def findings(evidence: Evidence) -> list[Finding]:
         _inner_entropy(evidence),
         _captions(),
         _compression_ratios(),
+        _noise(evidence),
         _left_out(evidence),
     ]
 
@@ -232,6 +234,21 @@ def _compression_ratios() -> Finding:
         f"{baseline['ResNet-50']} MB, is its {mega:.1f} MB in units of 2²⁰ bytes, while the other two networks are in "
         "units of 10⁶.",
         "Here 1 MB is 10⁶ bytes, 1 kB is 10³, and the ratio is float32 bytes of the counted weights over LZW bytes.",
+    )
+
+
+def _noise(evidence: Evidence) -> Finding:
+    judged = relative_noise(evidence)
+    ours = "; ".join(judgement.ours for judgement in judged)
+    return Finding(
+        "Figure 2's two noises are alike in mean size, not in power.",
+        "“The mean variation of noise added is the same” holds for its mean size, β E|ε| times mean|w| in both. "
+        "The mean square of the relative noise is larger, by mean(w²) / (mean|w|)²: never below 1, π/2 for normally "
+        "distributed weights, more where a few are large.",
+        f"Ours, top-1 lost to relative against absolute noise: {ours}."
+        if judged
+        else f"{UNTESTED} no finished trials of the study “noise”.",
+        tuple(run for judgement in judged for run in judgement.runs),
     )
 
 

@@ -10,6 +10,7 @@ from reports.runs import Run
 from wfn.entry_points import is_entry_point
 
 NOT_MEASURED = "not meas."
+ALL_NAMED = 8  # runs behind one cell of which each is named
 HASHES = ("weights_sha256", "data_sha256", "save_sha256")
 TRAINED_BY = ("baseline_epochs", "batch_size", "validation_share")  # what shapes a baseline, but for its seed
 OF_IMAGENET = ("resnet18", "resnet34", "resnet50", "googlenet")
@@ -149,8 +150,9 @@ def subjects(some: Iterable[Row]) -> list[Subject]:
 
 
 def run_ids(runs: Iterable[Run]) -> str:
-    """The short ids of the runs, each once."""
-    return ", ".join(dict.fromkeys(run.short_id for run in runs))
+    """The short ids of the runs, each once; of many the first and the last, for the appendix lists them all."""
+    ids = list(dict.fromkeys(run.short_id for run in runs))
+    return ", ".join(ids) if len(ids) <= ALL_NAMED else f"{ids[0]} … {ids[-1]} ({len(ids)} runs)"
 
 
 def conditions(row: Row) -> str:

@@ -98,7 +98,7 @@ def draw(results: Results, path: Path) -> None:
     from studies.engine.drawing import GREYS, LINES, MARKERS, figure, mean_and_half_interval
 
     betas = sorted({trial.settings["beta"] for trial in results.complete})
-    with figure(results, 1, len(betas), path, sharey=True) as axes:
+    with figure(results, 1, len(betas), path) as axes:
         for ax, beta in zip(axes[0], betas, strict=True):
             for kind, marker, line, grey in zip(NOISES, MARKERS, LINES, GREYS, strict=False):
                 wanted = {"beta": beta, "noise": kind}

@@ -27,15 +27,15 @@ def figure(evidence: Evidence) -> Figure:
     not_drawn = f" Not drawn: {', '.join(others)}." if others else ""
     return Figure(
         "figure-2",
-        f"{TITLE} {subject}; means over the repeats (n = {repeats}), their 95 % intervals shaded.{not_drawn} Runs: "
-        f"{run_ids(runs)}.",
+        f"{TITLE} {subject}; means over the repeats (n = {repeats}), their 95 % intervals shaded; each panel has a "
+        f"scale of its own.{not_drawn} Runs: {run_ids(runs)}.",
         lambda canvas: _draw(canvas, runs, betas),
         (WIDTH, 2.1),
     )
 
 
 def _draw(canvas, runs: Sequence[Run], betas: Sequence[float]) -> None:
-    panels = canvas.subplots(1, len(betas), sharey=True, squeeze=False)[0]
+    panels = canvas.subplots(1, len(betas), squeeze=False)[0]
     for axes, beta in zip(panels, betas, strict=True):
         for kind, marker, line, colour in zip(("relative", "absolute"), MARKERS, LINES, COLOURS, strict=False):
             some = [run for run in runs if float(run.params["beta"]) == beta and run.params["noise"] == kind]
