@@ -313,7 +313,7 @@ def test_a_figure_says_of_what_it_is():
     assert conditions(of_models) == "cifar10, delta = 0.01, epochs = 1, 0 trials"
 
 
-def test_what_a_figure_says_is_not_cut(tmp_path, monkeypatch):
+def test_what_a_figure_says_is_not_cut(tmp_path):
     base = {"model": "mypackage.mymodule:network", "dataset": "mypackage.mymodule:data", "shares": "0.5 0.75 1"}
     base |= {"epochs": 1, "learning_rate": 0.001, "validation_share": 0.0, "precision": "bfloat16"}
     with figure(Results(base, {}, {}, []), 1, 1, tmp_path / "figure.png", width=5.5) as axes:
