@@ -137,13 +137,21 @@ def in_turn(work: Callable[[], T]) -> T:
     return done[0] if done else work()
 
 
+def from_each(value: T) -> list[T]:
+    """The ``value`` of every rank, by rank, on all of them; it can be pickled."""
+    if ranks() == 1:
+        return [value]
+    values: list = [None] * ranks()
+    with _between_cpus(IN_STEP) as group:
+        dist.all_gather_object(values, value, group=group)
+    return values
+
+
 def check_alike(what: str, *parts: Tensor | str) -> None:
     """Raise :class:`UserError`, on every rank, unless all ranks give the same bits; ``what`` is plural."""
     if ranks() == 1:
         return
-    digests = [""] * ranks()
-    with _between_cpus(IN_STEP) as group:
-        dist.all_gather_object(digests, fingerprint(parts), group=group)
+    digests = from_each(fingerprint(parts))
     others = [str(number) for number, digest in enumerate(digests) if digest != digests[0]]
     if others:
         raise UserError(

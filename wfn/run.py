@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from wfn import distributed
+from wfn import outcomes as outcomes_of_images
 from wfn.errors import UserError
 from wfn.method import Epoch, Event, Iteration, Step
 from wfn.metrics import measure, measure_diversity
+from wfn.outcomes import TestOutputs
 from wfn.progress import Progress
 from wfn.provenance import provenance
 from wfn.record import Record
@@ -56,7 +58,9 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     before = subject.weights()
     float_metrics = measure(before, subject.forward_pass)
     baseline = asdict(float_metrics) | {"rep_mixed": 1.0, "rep_mixed_as_printed": 1.0}
-    baseline |= _row(subject, subject.model, before)
+    outputs_before = TestOutputs()
+    baseline |= _row(subject, subject.model, before, outputs_before)
+    outputs_before.gather()
     record.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
     progress.iteration(0, baseline)
     written()
@@ -65,14 +69,23 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
         quantised = method.compress(subject.model, subject.data, observer, record.checkpoint)
     finally:
         progress.close()
-    last = observer.rows.get(method.iterations) or _row(subject, quantised.model, quantised.weights)
+    outputs_after = TestOutputs()
+    if last := observer.rows.get(method.iterations):
+        evaluate(quantised.model, subject.data.test, subject.device, observe=outputs_after)
+    else:
+        last = _row(subject, quantised.model, quantised.weights, outputs_after)
+    outcomes = outcomes_of_images.paired(outputs_before, outputs_after.gather())
     fixed = asdict(measure(quantised.weights, subject.forward_pass, float_metrics)) | last | dict(quantised.scores)
     changes = {f"{name}_from_baseline": fixed[name] - baseline[name] for name in baseline if name not in UNCOMPARED}
+    if outcomes:
+        fixed |= {"images_lost": outcomes.lost, "images_gained": outcomes.gained}
     about = {name: str(getattr(settings, name)) for name in (*KNOWN_BY, "seed")} | {"run": record.id}
     rows = list(observer.rows.values())
     try:
         if distributed.rank() == 0:
             fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about, progress.say)
+            if outcomes:
+                outcomes_of_images.write(record.files, outcomes, outputs_before, outputs_after)
     except OSError as error:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
     record.log(fixed | changes | _seconds(record), step=method.iterations)
@@ -111,10 +124,12 @@ class Observer:
                 self._written()
 
 
-def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]) -> Measures:
+def _row(
+    subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor], outputs: TestOutputs | None = None
+) -> Measures:
     """What is measured of every iteration: accuracy on the test images, and how diverse the weights are."""
     begin = perf_counter()
-    score = evaluate(model, subject.data.test, subject.device)
+    score = evaluate(model, subject.data.test, subject.device, observe=outputs)
     row = asdict(score) | asdict(measure_diversity(weights, subject.forward_pass))
     if subject.data.validation:  # what a search may look at; the test images are for reporting
         row["held_back_top1"] = evaluate(model, subject.data.validation, subject.device).top1

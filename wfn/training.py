@@ -25,11 +25,24 @@ class Score:
     loss: float
 
 
-def evaluate(model: nn.Module, batches: Iterable, device: torch.device, precision: str = "float32") -> Score:
+def evaluate(
+    model: nn.Module,
+    batches: Iterable,
+    device: torch.device,
+    precision: str = "float32",
+    observe: Callable[[Tensor, Tensor], object] | None = None,
+) -> Score:
     """Score ``model`` in eval mode on ``batches`` of (inputs, labels); with under five classes top5 counts them all.
 
     Where several ranks train together (:mod:`wfn.distributed`), each takes its share of the batches, and every one gets
     the score of all.
+
+    Args:
+        model: the network.
+        batches: of (inputs, labels).
+        device: where to compute.
+        precision: of the forward passes, one of ``PRECISIONS``.
+        observe: told of each batch of this rank: outputs, float32 [b, classes], and labels [b].
     """
     was_training = model.training
     model.eval()
@@ -43,6 +56,8 @@ def evaluate(model: nn.Module, batches: Iterable, device: torch.device, precisio
             sums[1] += ranked.sum()
             sums[2] += functional.cross_entropy(outputs, labels, reduction="sum")
             sums[3] += len(labels)
+            if observe:
+                observe(outputs, labels)
     model.train(was_training)
     sums = distributed.total(sums)
     top1, top5, loss = (sums[:3] / sums[3]).tolist()
