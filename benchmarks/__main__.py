@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the literal versions are the tests' o
 
 from benchmarks import clustering, measuring, penalty, step  # noqa: E402
 from benchmarks.timing import Comparison  # noqa: E402
-from wfn.provenance import provenance  # noqa: E402
+from wfn.system.provenance import provenance
 
 
 @click.command()

@@ -15,7 +15,7 @@ from wfn.forward_pass import trace
 from wfn.free_update import FreeUpdate
 from wfn.parameters import FlatWeights
 from wfn.penalty import Penalty
-from wfn.precision import autocast
+from wfn.system.precision import autocast
 from wfn.training import to_device, train_epoch
 
 NETWORKS = (("resnet20_conv", 128), ("resnet18_cifar", 32))

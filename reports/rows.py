@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 from reports.methods import Treatment, departures, named, presentation, rank
 from reports.runs import Run
-from wfn.entry_points import is_entry_point
+from wfn.system.entry_points import is_entry_point
 
 NOT_MEASURED = "not meas."
 ALL_NAMED = 8  # runs behind one cell of which each is named

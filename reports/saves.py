@@ -7,9 +7,9 @@ from pathlib import Path
 
 from reports.rows import HASHES
 from reports.runs import Run, read_folder
-from wfn.entry_points import is_entry_point
 from wfn.errors import UserError
 from wfn.settings import Settings
+from wfn.system.entry_points import is_entry_point
 
 SETTINGS = ("method", "model", "dataset", "bits", "quantise_activations")  # those that the figures depend on
 

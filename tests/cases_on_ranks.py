@@ -22,7 +22,6 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from wfn import distributed
 from wfn.__main__ import main
 from wfn.counted_weights import counted_weights
 from wfn.data import as_data
@@ -30,6 +29,7 @@ from wfn.data.division import parts, share
 from wfn.errors import UserError
 from wfn.method import Epoch, Iteration, Step
 from wfn.synchronised_batch_norm import synchronised_batch_norm
+from wfn.system import ranks
 from wfn.training import evaluate, train_epoch
 from wfn.weight_fixing import WeightFixing
 from wfn.weight_sharing import KMeansSharing
@@ -87,7 +87,7 @@ def sharing(folder):
 def _compress(method, observe=lambda event: None, **options):
     """The weights after every epoch and iteration, the scores of the epochs, and the buffers at the end."""
     model = networks.build("convolutional")
-    if distributed.rank():
+    if ranks.this():
         torch.nn.init.zeros_(model[-1].weight)  # the others take the first one's
     snapshots, scores = [], []
 
@@ -120,7 +120,7 @@ def resumed(folder):
         if epochs == 2 and isinstance(event, Step):
             raise CutError
 
-    path = None if distributed.rank() else folder / "checkpoint"
+    path = None if ranks.this() else folder / "checkpoint"
     try:
         _compress(FIXING, cut, checkpoint=path)
     except CutError:
@@ -142,7 +142,7 @@ def order(folder):
     """The inputs that this rank trains on and evaluates, of a loader, of a list of batches, and of a stream."""
     numbers = TensorDataset(torch.arange(61)[:, None], torch.arange(61))
     loader = DataLoader(numbers, BATCH, shuffle=True)
-    torch.manual_seed(7 + distributed.rank())  # as if one had drawn more than the other
+    torch.manual_seed(7 + ranks.this())  # as if one had drawn more than the other
     of_loader = [labels for _, labels in parts(loader)]
     evaluated = [labels for _, labels in share(loader)]
     of_list = [labels for _, labels in parts(list(DataLoader(numbers, BATCH)))]
@@ -152,11 +152,11 @@ def order(folder):
 
 def refusals(folder):
     """What is said where ranks differ, where the first one fails, or where a batch is too small for all."""
-    other = networks.images(count=61, seed=distributed.rank())
+    other = networks.images(count=61, seed=ranks.this())
     messages = []
     for attempt in (
         lambda: replace(FIXING, epochs=0).compress(networks.build("shared"), (other, other)),
-        lambda: distributed.from_first(lambda: 1 / 0),
+        lambda: ranks.from_first(lambda: 1 / 0),
         lambda: list(parts([(torch.zeros(1, 2), torch.zeros(1))])),
     ):
         try:
@@ -170,7 +170,7 @@ class Failing(nn.Module):
     """Fails on rank 1 in the first step."""
 
     def forward(self, inputs):
-        if self.training and distributed.rank() == 1:
+        if self.training and ranks.this() == 1:
             raise OSError("the cable is out")
         return inputs
 
@@ -179,7 +179,7 @@ class Stopping(nn.Module):
     """Stops the run from outside, in the first step: rank 0 sends SIGTERM to torchrun, rank 1 waits for rank 0."""
 
     def forward(self, inputs):
-        if self.training and distributed.rank() == 0:
+        if self.training and ranks.this() == 0:
             os.kill(os.getppid(), signal.SIGTERM)
             while True:
                 time.sleep(0.02)
@@ -201,9 +201,9 @@ def options(network, folder):
 
 
 def all_cases(folder):
-    with distributed.started():
+    with ranks.started():
         results = {case.__name__: case(folder) for case in CASES}
-        torch.save(results, folder / f"rank{distributed.rank()}.pt")
+        torch.save(results, folder / f"rank{ranks.this()}.pt")
 
 
 def program(*arguments):

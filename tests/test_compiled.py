@@ -1,7 +1,7 @@
 import numba
 import pytest
 
-from wfn.compiled import compiled
+from wfn.system.compiled import compiled
 
 
 def test_what_cannot_be_kept_is_compiled_all_the_same():

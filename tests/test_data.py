@@ -13,10 +13,10 @@ from wfn import data
 from wfn.data import as_data
 from wfn.data.augmentation import CropAndFlip
 from wfn.data.cifar10 import IMAGES_A_FILE, PIXELS
-from wfn.data.fingerprint import fingerprint
 from wfn.data.in_memory import InMemoryBatches
 from wfn.data.validation import validation_split
 from wfn.errors import UserError
+from wfn.system.fingerprint import fingerprint
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
 

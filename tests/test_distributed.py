@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from wfn import distributed
 from wfn.data.division import check_divisible
 from wfn.data.in_memory import InMemoryBatches
 from wfn.errors import UserError
 from wfn.record import Record
 from wfn.settings import Settings
 from wfn.subject import prepare
+from wfn.system import ranks
 
 ROOT = Path(__file__).parents[1]
 TIME_LIMIT = 400  # seconds; not waited for, unless ranks wait for each other for ever
@@ -169,15 +169,15 @@ def test_torchrun_told_to_stop_ends_the_run_as_killed(tmp_path):
     ],
 )
 def test_a_last_batch_of_fewer_inputs_than_processes_is_refused_at_once(monkeypatch, batches, smallest):
-    monkeypatch.setattr(distributed, "ranks", lambda: smallest)
+    monkeypatch.setattr(ranks, "count", lambda: smallest)
     check_divisible(batches)
-    monkeypatch.setattr(distributed, "ranks", lambda: smallest + 1)
+    monkeypatch.setattr(ranks, "count", lambda: smallest + 1)
     with pytest.raises(UserError, match=f"batch of {smallest} inputs cannot be divided between {smallest + 1} proc"):
         check_divisible(batches)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):
-    monkeypatch.setattr(distributed, "ranks_here", lambda: (4, 0))
+    monkeypatch.setattr(ranks, "ranks_here", lambda: (4, 0))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match="device=cuda, but 4 processes share this machine's 2 GPUs"):
         prepare(Settings(device="cuda"), print)
@@ -185,8 +185,8 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
 
 def test_one_process_needs_no_group(tmp_path):
     loss = torch.ones((), requires_grad=True)
-    assert distributed.ranks() == 1
-    assert distributed.from_first(lambda: 5) == distributed.in_turn(lambda: 5) == 5
-    distributed.check_alike("weights", "any")
-    assert distributed.total(loss) is loss
+    assert ranks.count() == 1
+    assert ranks.from_first(lambda: 5) == ranks.in_turn(lambda: 5) == 5
+    ranks.check_alike("weights", "any")
+    assert ranks.total(loss) is loss
     assert not torch.distributed.is_initialized()

@@ -45,7 +45,7 @@ def url(tmp_path):
 @pytest.fixture
 def dead_process():
     """The name of a process that is no more."""
-    from wfn.processes import this_process
+    from wfn.system.processes import this_process
 
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
@@ -398,8 +398,8 @@ def test_the_setting_that_matters_is_found():
 
 
 def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
-    from wfn.provenance import provenance
     from wfn.record import Record
+    from wfn.system.provenance import provenance
 
     monkeypatch.setattr(noise, "LAYERS_AT_ONCE", 1)
     settings = noise.NoiseSettings(model="tiny:network", dataset="tiny:data", beta=2.0)

@@ -29,8 +29,8 @@ from studies.engine import queue as queue_module
 from studies.engine import storage
 from studies.engine.plan import Plan
 from studies.engine.queue import Queue
-from wfn.processes import this_process
 from wfn.settings import Settings
+from wfn.system.processes import this_process
 
 psycopg = pytest.importorskip("psycopg", reason="needs psycopg: pip install 'psycopg[binary]'")
 

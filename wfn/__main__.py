@@ -21,13 +21,13 @@ def wfn(context: click.Context, **settings) -> None:
     if context.invoked_subcommand:
         return
     chosen = Settings(**settings)
-    from wfn import distributed
     from wfn.summary import summarise
+    from wfn.system import ranks
     from wfn.tracked import run_tracked
 
-    with distributed.started():
+    with ranks.started():
         record, result = run_tracked(chosen, lambda line: print(line, flush=True))
-        if distributed.rank() == 0:
+        if ranks.this() == 0:
             print(summarise(record, result))
 
 

@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from wfn.checkpoint import write_atomically
 from wfn.data import Data
-from wfn.data.fingerprint import fingerprint
 from wfn.errors import UserError
 from wfn.models.weights import load_weights
+from wfn.system.files import write_atomically
+from wfn.system.fingerprint import fingerprint
 
 EPOCHS = 30
 

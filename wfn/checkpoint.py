@@ -1,7 +1,6 @@
 """The state of a run between two epochs, on disk: written whole or not at all, and read without trust."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,19 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wfn.errors import UserError
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds either all of it or what it held before, whenever the process dies."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+from wfn.system.files import write_atomically
 
 
 class Checkpoint:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wfn.compiled import compiled
+from wfn.system.compiled import compiled
 
 ROUNDING = 1 + 1e-9  # a mean distance that equals the tolerance but for rounding counts as equal
 WIDEST = 1 - 2.0**-40  # just below 1, by more than rounding

@@ -7,10 +7,10 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
 from wfn import artefact
-from wfn.checkpoint import write_atomically
 from wfn.errors import UserError
 from wfn.record import Record
 from wfn.results import FIXED
+from wfn.system.files import write_atomically
 
 
 def export(record: Record, path: Path) -> int:

@@ -5,9 +5,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.compiled import compiled
 from wfn.penalty import Penalty
 from wfn.penalty_kernel import NO_TABLE, gather, torch_threads
+from wfn.system.compiled import compiled
 
 
 class KernelFree:

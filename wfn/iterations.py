@@ -11,7 +11,6 @@ from wfn.checkpoint import Checkpoint
 from wfn.clustering import Clustering, cluster
 from wfn.codebook import Codebook
 from wfn.data import Data
-from wfn.data.fingerprint import fingerprint
 from wfn.errors import UserError
 from wfn.free_update import FreeUpdate
 from wfn.method import Observe
@@ -19,6 +18,7 @@ from wfn.penalty import Penalty
 from wfn.schedule import tolerance
 from wfn.stage import StagedRun
 from wfn.state import State
+from wfn.system.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from wfn.weight_fixing import WeightFixing

@@ -11,10 +11,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from wfn import distributed
-from wfn.checkpoint import write_atomically
-from wfn.data.fingerprint import fingerprint
 from wfn.errors import UserError
+from wfn.system import ranks
+from wfn.system.files import write_atomically
+from wfn.system.fingerprint import fingerprint
 
 OUTCOMES, OUTPUTS = "outcomes.safetensors", "outputs.safetensors"
 LARGEST_OUTPUTS = 64 * 2**20  # bytes; the scores of larger test sets are not kept
@@ -39,7 +39,7 @@ class TestOutputs:
 
     def gather(self) -> "TestOutputs":
         """Bring the ranks' batches into the order of one pass; every rank calls it once."""
-        in_turn = zip_longest(*distributed.from_each(self._batches))  # rank r has batches r, r + ranks, ...
+        in_turn = zip_longest(*ranks.from_each(self._batches))  # rank r has batches r, r + ranks, ...
         batches = [batch for batch in chain.from_iterable(in_turn) if batch is not None]
         self.scores = torch.cat([scores for scores, _ in batches])
         self.labels = torch.cat([labels for _, labels in batches])

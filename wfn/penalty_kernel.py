@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.compiled import compiled
 from wfn.penalty_table import Table
+from wfn.system.compiled import compiled
 
 CHUNK = 8192  # weights that one thread takes at a time
 

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 
 from tqdm import tqdm
 
-from wfn import distributed
 from wfn.method import Epoch, Step
+from wfn.system import ranks
 
 
 class Progress:
     """A bar over all steps of all iterations.
 
     Where the output is a file or a pipe, a flushed line for each epoch and each iteration takes its place. Of several
-    ranks (:mod:`wfn.distributed`) only the first shows anything.
+    ranks (:mod:`wfn.system.ranks`) only the first shows anything.
     """
 
     def __init__(self, iterations: int, epochs: int) -> None:
@@ -23,7 +23,7 @@ class Progress:
         """Move the bar."""
         if self._bar is None:
             total = self._iterations * self._epochs * step.steps
-            self._bar = tqdm(total=total, unit="step", disable=distributed.rank() > 0 or None, leave=False)
+            self._bar = tqdm(total=total, unit="step", disable=ranks.this() > 0 or None, leave=False)
         self._bar.set_description(
             f"iteration {step.iteration}/{self._iterations} epoch {step.epoch}/{self._epochs}", refresh=False
         )
@@ -59,7 +59,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        if distributed.rank():
+        if ranks.this():
             return
         with tqdm.external_write_mode():
             print(line, flush=True)

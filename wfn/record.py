@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wfn.checkpoint import write_atomically
 from wfn.errors import UserError
+from wfn.system.files import write_atomically
 
 FILES = "files"
 
@@ -140,7 +140,7 @@ class Record:
 
 @dataclass(frozen=True)
 class DistantRecord:
-    """The record of a run that another process keeps (:mod:`wfn.distributed`): as it was, to be read alone."""
+    """The record of a run that another process keeps (:mod:`wfn.system.ranks`): as it was, to be read alone."""
 
     id: str
     folder: Path

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from wfn import distributed
 from wfn.data.division import share
+from wfn.system import ranks
 from wfn.training import on_device
 
 INPUTS = 64  # that go through the network at once, at most
@@ -44,7 +44,7 @@ def top1_of_each(
             correct[number] += (scores.argmax(1) == labels).sum()
         correct[0] += len(labels)
     model.train(was_training)
-    correct = distributed.total(correct)
+    correct = ranks.total(correct)
     unchanged, *changed = (100 * (correct[1:] / correct[0])).tolist()
     return unchanged, changed
 

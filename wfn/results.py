@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from wfn import artefact
-from wfn.checkpoint import write_atomically
 from wfn.codebook import powers_of_two
 from wfn.errors import UserError
 from wfn.figures import draw_iterations, draw_weights
 from wfn.method import Quantised
+from wfn.system.files import write_atomically
 
 FIXED = "fixed.safetensors"
 

@@ -7,18 +7,18 @@ from time import perf_counter
 import torch
 from torch import nn
 
-from wfn import distributed
 from wfn import outcomes as outcomes_of_images
 from wfn.errors import UserError
 from wfn.method import Epoch, Event, Iteration, Step
 from wfn.metrics import measure, measure_diversity
 from wfn.outcomes import TestOutputs
 from wfn.progress import Progress
-from wfn.provenance import provenance
 from wfn.record import Record
 from wfn.results import write_files
 from wfn.settings import Settings
 from wfn.subject import Subject, prepare
+from wfn.system import ranks
+from wfn.system.provenance import provenance
 from wfn.training import evaluate
 
 Measures = dict[str, float | None]
@@ -82,7 +82,7 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     about = {name: str(getattr(settings, name)) for name in (*KNOWN_BY, "seed")} | {"run": record.id}
     rows = list(observer.rows.values())
     try:
-        if distributed.rank() == 0:
+        if ranks.this() == 0:
             fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about, progress.say)
             if outcomes:
                 outcomes_of_images.write(record.files, outcomes, outputs_before, outputs_after)
@@ -149,7 +149,7 @@ def describe(settings: Settings, subject: Subject, record: Record) -> dict[str, 
             raise UserError(
                 f"run {record.id} began with other {name.split('_')[0]} ({name} {then}): give what it began with"
             )
-    origin = provenance(subject.device) | {"ranks": str(distributed.ranks())}
+    origin = provenance(subject.device) | {"ranks": str(ranks.count())}
     record.set(
         # What the run began with stays: a tracking store takes no second value. The tags tell who went on last.
         params=asdict(settings) | description | origin | record.header["params"],

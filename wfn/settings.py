@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wfn import data, entry_points, methods, models
+from wfn import data, methods, models
 from wfn.errors import UserError, unknown_name
-from wfn.precision import PRECISIONS
+from wfn.system import entry_points
+from wfn.system.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from wfn.method import Method

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wfn import distributed
 from wfn import state as states
 from wfn.checkpoint import Checkpoint
 from wfn.counted_weights import counted_weights
@@ -19,6 +18,7 @@ from wfn.data.division import check_divisible
 from wfn.method import Epoch, Iteration, Observe, Quantised, Step
 from wfn.state import State
 from wfn.synchronised_batch_norm import synchronised_batch_norm
+from wfn.system import ranks
 from wfn.training import evaluate, train_epoch
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ class StagedRun(ABC):
         fix_batch_norm: bool = True,
     ) -> None:
         self.method, self.model, self.data, self.observe, self.checkpoint = method, model, data, observe, checkpoint
-        distributed.check_alike("data", data.fingerprint)
+        ranks.check_alike("data", data.fingerprint)
         check_divisible(data.train)
         self.weights = counted_weights(model, data, fix_batch_norm)
-        distributed.spread([self.weights.values, *model.buffers()])
+        ranks.spread([self.weights.values, *model.buffers()])
         self.untouched, self.values = self.weights.named(), self.weights.values
 
     @classmethod
@@ -76,11 +76,11 @@ class StagedRun(ABC):
     ) -> Quantised:
         """Do what ``method.compress`` promises; torch's random state is afterwards what it was.
 
-        Where several ranks train together (:mod:`wfn.distributed`), all call it, with the same data: its batches are
+        Where several ranks train together (:mod:`wfn.system.ranks`), all call it, with the same data: its batches are
         those of the whole, of which each takes its part, an input at least. The network's weights and the checkpoint
         are those of rank 0. A rank tells its own ``observe`` of everything.
         """
-        checkpoint = distributed.from_first(lambda: checkpoint)
+        checkpoint = ranks.from_first(lambda: checkpoint)
         devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
         with torch.random.fork_rng(devices), synchronised_batch_norm(model):
             run = cls(method, model, as_data(data), observe, Checkpoint(checkpoint) if checkpoint else None)
@@ -96,7 +96,7 @@ class StagedRun(ABC):
         while self.state.iteration <= self.method.iterations:
             scores = self.iterate()
             self.state.records.append({"iteration": self.state.iteration, **scores})
-            distributed.check_alike("weights", self.weights.values)
+            ranks.check_alike("weights", self.weights.values)
             self._tell(self.state.iteration, self.weights.named(), scores)
             self.state.iteration, self.state.epoch = self.state.iteration + 1, 0
             self.save()
@@ -132,7 +132,7 @@ class StagedRun(ABC):
                 lambda step, epoch=epoch: self.observe(Step(iteration, epoch, step, steps)),
             )
             of_epoch |= scores()
-            distributed.spread(self.model.buffers())  # batch-norm's are alike, those of a user's own layer perhaps not
+            ranks.spread(self.model.buffers())  # batch-norm's are alike, those of a user's own layer perhaps not
             if self.data.validation:
                 validation = evaluate(self.model, self.data.validation, self.weights.values.device, method.precision)
                 of_epoch |= {"validation_top1": validation.top1, "validation_loss": validation.loss}
@@ -142,7 +142,7 @@ class StagedRun(ABC):
 
     def save(self) -> None:
         """Write the checkpoint, where one is wanted."""
-        if self.checkpoint and distributed.rank() == 0:
+        if self.checkpoint and ranks.this() == 0:
             optimiser = self.update.optimiser if self.update else None
             states.save(self.checkpoint, self._identity(), self.state, self.model, self.values, optimiser)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from wfn import distributed
 from wfn.checkpoint import Checkpoint
 from wfn.codebook import Codebook
 from wfn.errors import UserError
+from wfn.system import ranks
 
 BUFFER, MOMENT = "buffer.", "adam."  # what the names of these tensors begin with
 
@@ -73,7 +73,7 @@ def load(checkpoint: Checkpoint, identity: dict[str, object], model: nn.Module, 
     Raises:
         UserError: the checkpoint is of a run with another ``identity``.
     """
-    saved = distributed.from_first(checkpoint.load)
+    saved = ranks.from_first(checkpoint.load)
     if not saved:
         return None
     tensors, record = saved

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wfn import data, distributed, models
+from wfn import data, models
 from wfn.baseline import trained_baseline
 from wfn.data import Data
 from wfn.data.division import check_divisible
-from wfn.data.fingerprint import fingerprint
-from wfn.entry_points import is_entry_point
 from wfn.errors import UserError
 from wfn.forward_pass import ForwardPass, trace
 from wfn.models.weights import load_weights
 from wfn.settings import Settings
+from wfn.system import ranks
+from wfn.system.entry_points import is_entry_point
+from wfn.system.fingerprint import fingerprint
 from wfn.training import check_outputs
 
 
@@ -64,7 +65,7 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
         UserError: one of them cannot be had, or they do not fit each other.
     """
     device = _device(settings.device)
-    loaded = distributed.in_turn(
+    loaded = ranks.in_turn(
         lambda: data.load(
             settings.dataset,
             settings.data_folder or None,
@@ -79,8 +80,8 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
     torch.manual_seed(settings.seed)
     model = models.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
-    distributed.from_first(lambda: _give_weights(model, settings, loaded, device, say))
-    distributed.spread(model.state_dict().values())
+    ranks.from_first(lambda: _give_weights(model, settings, loaded, device, say))
+    ranks.spread(model.state_dict().values())
     example = next(iter(loaded.test))[0][:1].to(device)
     try:
         check_outputs(model, example, loaded.classes)
@@ -111,7 +112,7 @@ def _give_weights(
 
 def _device(name: str) -> torch.device:
     """The device of this process, a GPU of its own where there are enough."""
-    gpus, (processes, number) = torch.cuda.device_count(), distributed.ranks_here()
+    gpus, (processes, number) = torch.cuda.device_count(), ranks.ranks_here()
     if name == "cuda" and not gpus:
         raise UserError("device=cuda, but torch finds no GPU: use device=auto or device=cpu")
     if name == "cuda" and gpus < processes:
@@ -120,7 +121,7 @@ def _device(name: str) -> torch.device:
             "start one for each GPU (--nproc_per_node), or use device=cpu"
         )
     kind = "cuda" if name != "cpu" and gpus >= processes else "cpu"
-    distributed.check_alike("kinds of device", kind)
+    ranks.check_alike("kinds of device", kind)
     device = torch.device(kind)
     if kind == "cuda" and processes > 1:
         device = torch.device(kind, number)

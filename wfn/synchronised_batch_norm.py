@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from wfn import distributed
+from wfn.system import ranks
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def synchronised_batch_norm(model: nn.Module) -> Iterator[None]:
     do not change. torch's ``SyncBatchNorm`` computes the same, but is another module, and for GPUs alone. Layers with
     a forward pass of their own, that one among them, are left as they are.
     """
-    modules = model.modules() if distributed.ranks() > 1 else ()
+    modules = model.modules() if ranks.count() > 1 else ()
     layers = [m for m in modules if type(m).forward is _BatchNorm.forward and "forward" not in vars(m)]
     for layer in layers:
         layer.forward = partial(_forward, layer)
@@ -38,11 +38,11 @@ def _forward(layer: _BatchNorm, inputs: Tensor) -> Tensor:
     all_but_channels = [0, *range(2, inputs.dim())]
     shape = [1, -1, *[1] * (inputs.dim() - 2)]
     own_count = values.new_full((1,), inputs.numel() // inputs.shape[1])
-    sums = distributed.total(torch.cat([values.sum(all_but_channels), own_count]))
+    sums = ranks.total(torch.cat([values.sum(all_but_channels), own_count]))
     count = sums[-1]
     mean = sums[:-1] / count
     centred = values - mean.view(shape)  # a second exchange, but no difference of large squares
-    variance = distributed.total(centred.square().sum(all_but_channels)) / count
+    variance = ranks.total(centred.square().sum(all_but_channels)) / count
     if layer.track_running_stats:
         _track(layer, mean.detach(), variance.detach() * count / (count - 1))
     outputs = centred * (variance + layer.eps).rsqrt().view(shape)

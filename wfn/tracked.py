@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wfn import distributed
 from wfn.errors import UserError
 from wfn.record import DistantRecord, Record, now
 from wfn.run import run
 from wfn.settings import Settings
+from wfn.system import ranks
 from wfn.tracking import Store
 
 
@@ -31,7 +31,7 @@ def run_tracked(
     The status is FINISHED, FAILED (an error, which is a tag of the run) or KILLED (Ctrl-C, SIGTERM, or
     :class:`Stopped`). A store that is lost on the way does not stop the run: its record has everything.
 
-    Of several ranks (:mod:`wfn.distributed`) the first alone keeps record and store; the others do their part of
+    Of several ranks (:mod:`wfn.system.ranks`) the first alone keeps record and store; the others do their part of
     ``work`` on what it tells them.
 
     Args:
@@ -46,9 +46,9 @@ def run_tracked(
     Raises:
         UserError: bad input, or the store cannot be reached at the start.
     """
-    if distributed.rank():
+    if ranks.this():
         with terminable():
-            settings, record = distributed.from_first()
+            settings, record = ranks.from_first()
             return record, work(settings, record, lambda: None)
     parent = Path(settings.folder).expanduser()
     if settings.resume:
@@ -67,7 +67,7 @@ def run_tracked(
         with _concluded(record, store, say):
             say(f"run {record.id} in {record.folder}")
             began(record)
-            distributed.from_first(lambda: (settings, DistantRecord(record.id, record.folder, record.header)))
+            ranks.from_first(lambda: (settings, DistantRecord(record.id, record.folder, record.header)))
             return record, work(settings, record, _copier(record, store, say))
 
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wfn.checkpoint import write_atomically
 from wfn.errors import UserError
-from wfn.processes import is_dead, this_process
 from wfn.record import Record
+from wfn.system.files import write_atomically
+from wfn.system.processes import is_dead, this_process
 
 PREFIX = "wfn."  # mlflow run logs its parameters under their plain names, as literal strings
 RECORD_TAG = "wfn.record"

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wfn import distributed
 from wfn.data.division import parts, share
 from wfn.errors import UserError
 from wfn.parameters import FlatWeights
-from wfn.precision import autocast
+from wfn.system import ranks
+from wfn.system.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def evaluate(
 ) -> Score:
     """Score ``model`` in eval mode on ``batches`` of (inputs, labels); with under five classes top5 counts them all.
 
-    Where several ranks train together (:mod:`wfn.distributed`), each takes its share of the batches, and every one gets
+    Where several ranks train together (:mod:`wfn.system.ranks`), each takes its share of the batches, and every one gets
     the score of all.
 
     Args:
@@ -59,7 +59,7 @@ def evaluate(
             if observe:
                 observe(outputs, labels)
     model.train(was_training)
-    sums = distributed.total(sums)
+    sums = ranks.total(sums)
     top1, top5, loss = (sums[:3] / sums[3]).tolist()
     return Score(100 * top1, 100 * top5, loss)
 
@@ -87,7 +87,7 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train on one pass over ``batches``; what a step does with the gradients is ``update``'s to say.
 
-    Where several ranks train together (:mod:`wfn.distributed`), each computes on its part of every batch; loss and
+    Where several ranks train together (:mod:`wfn.system.ranks`), each computes on its part of every batch; loss and
     gradients are those of the whole batch on all of them, and so are the scores.
 
     Args:
@@ -112,13 +112,13 @@ def train_epoch(
         with autocast(device, precision):
             outputs = model(inputs)
             loss = functional.cross_entropy(outputs, labels)
-        loss = distributed.backward(loss, len(labels), weights.values.grad)
+        loss = ranks.backward(loss, len(labels), weights.values.grad)
         update(loss)
         sums[0] += loss * len(labels)
         sums[1] += (outputs.argmax(1) == labels).sum()
         sums[2] += len(labels)
         on_step(step)
-    sums = distributed.total(sums)
+    sums = ranks.total(sums)
     loss, correct = (sums[:2] / sums[2]).tolist()
     if not isfinite(loss):
         raise UserError(f"training diverged (loss {loss}): lower learning_rate or alpha, or use precision=float32")

@@ -9,8 +9,8 @@ from torch import nn
 from wfn.errors import UserError
 from wfn.iterations import FixingRun
 from wfn.method import Observe, Quantised, ignore
-from wfn.precision import PRECISIONS
 from wfn.schedule import RELEASED_SHARES, check_shares, tolerance
+from wfn.system.precision import PRECISIONS
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from wfn.errors import UserError
 from wfn.k_means import k_means
 from wfn.method import Observe, Quantised, ignore
 from wfn.parameters import FlatWeights
-from wfn.precision import PRECISIONS
 from wfn.shared_values import SharedValues
 from wfn.stage import StagedRun
 from wfn.state import State
+from wfn.system.precision import PRECISIONS
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from studies import Interval, Results, Trial
 from studies.engine.plan import Plan
 from studies.engine.storage import alone, file_of, open_storage, patiently, silence_means_death, without_password
 from wfn.errors import UserError, unknown_name
-from wfn.processes import is_dead, this_process
+from wfn.system.processes import is_dead, this_process
 
 CUTS = 5  # a trial whose worker died this often is not tried again: it may be what kills them
 

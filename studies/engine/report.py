@@ -6,9 +6,9 @@ from pathlib import Path
 
 from studies import Results
 from studies.engine.queue import Queue
-from wfn.checkpoint import write_atomically
 from wfn.errors import UserError
 from wfn.record import Record
+from wfn.system.files import write_atomically
 
 
 def write_report(queue: Queue, record: Record) -> None:

@@ -13,9 +13,9 @@ from wfn.artefact.codebook import pack_codebook
 from wfn.artefact.container import Sections, deflate, wrap
 from wfn.artefact.entropy_code import encode
 from wfn.artefact.header import Header, pack_header
-from wfn.checkpoint import write_atomically
-from wfn.data.fingerprint import fingerprint
 from wfn.errors import UserError
+from wfn.system.files import write_atomically
+from wfn.system.fingerprint import fingerprint
 
 
 def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapping[str, str]) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from wfn import entry_points
 from wfn.errors import UserError, unknown_name
+from wfn.system import entry_points
 
 if TYPE_CHECKING:
     import torch

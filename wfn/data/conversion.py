@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from wfn.data import Batches, Data
-from wfn.data.fingerprint import fingerprint
 from wfn.data.in_memory import InMemoryBatches
 from wfn.data.validation import hold_back
 from wfn.errors import UserError
+from wfn.system.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Batches divided between the ranks of :mod:`wfn.distributed`; in one process they stay as they are."""
+"""Batches divided between the ranks of :mod:`wfn.system.ranks`; in one process they stay as they are."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from wfn import distributed
 from wfn.data import Batches
 from wfn.data.in_memory import InMemoryBatches
 from wfn.errors import UserError
+from wfn.system import ranks
 
 Stretch = TypeVar("Stretch", Tensor, list[int])
 
@@ -28,7 +28,7 @@ def parts(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
     Raises:
         UserError: as a batch of fewer inputs than ranks comes: a rank without any would have nothing to compute on.
     """
-    if distributed.ranks() == 1:
+    if ranks.count() == 1:
         return batches
     _draw_alike()
     if _reads_inputs(batches):
@@ -49,32 +49,32 @@ def check_divisible(batches: Batches) -> None:
 
 def share(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
     """A pass over this rank's share of the batches, whole ones, for evaluation."""
-    if distributed.ranks() == 1:
+    if ranks.count() == 1:
         return batches
     _draw_alike()
-    every = slice(distributed.rank(), None, distributed.ranks())
+    every = slice(ranks.this(), None, ranks.count())
     if _reads_inputs(batches):
         return _reading(batches, islice(batches.batch_sampler, every.start, None, every.step))
     return islice(batches, every.start, None, every.step)
 
 
 def _stretch(batch: Stretch) -> Stretch:
-    number, ranks, count = distributed.rank(), distributed.ranks(), len(batch)
-    _check_size(count)
-    return batch[number * count // ranks : (number + 1) * count // ranks]
+    number, of, inputs = ranks.this(), ranks.count(), len(batch)
+    _check_size(inputs)
+    return batch[number * inputs // of : (number + 1) * inputs // of]
 
 
-def _check_size(count: int) -> None:
-    if count < distributed.ranks():
+def _check_size(inputs: int) -> None:
+    if inputs < ranks.count():
         raise UserError(
-            f"a batch of {count} inputs cannot be divided between {distributed.ranks()} processes: start fewer, or "
+            f"a batch of {inputs} inputs cannot be divided between {ranks.count()} processes: start fewer, or "
             "change batch_size, or drop the last batch"
         )
 
 
 def _draw_alike() -> None:
     """Let the order of a pass be the same on every rank, whatever each has drawn before."""
-    torch.set_rng_state(distributed.from_first(torch.get_rng_state))
+    torch.set_rng_state(ranks.from_first(torch.get_rng_state))
 
 
 def _reads_inputs(batches: Batches) -> bool:
@@ -84,7 +84,7 @@ def _reads_inputs(batches: Batches) -> bool:
 
 def _reading(loader: DataLoader, batches: Iterable[list[int]]) -> DataLoader:
     """A loader for one pass over other ``batches`` of the same data set, its workers seeded apart from other ranks'."""
-    seed = int(torch.randint(2**62, ())) + distributed.rank()
+    seed = int(torch.randint(2**62, ())) + ranks.this()
     kept = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
             "prefetch_factor", "in_order")  # fmt: skip
     return DataLoader(

@@ -7,9 +7,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from wfn.data import Data
-from wfn.data.fingerprint import fingerprint
 from wfn.data.validation import validation_split
 from wfn.errors import UserError
+from wfn.system.fingerprint import fingerprint
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

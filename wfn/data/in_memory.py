@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wfn.data import Data
-from wfn.data.fingerprint import fingerprint
+from wfn.system.fingerprint import fingerprint
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 

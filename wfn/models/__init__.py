@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wfn import entry_points
 from wfn.errors import UserError, unknown_name
+from wfn.system import entry_points
 
 if TYPE_CHECKING:
     from torch import nn

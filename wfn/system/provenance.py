@@ -28,10 +28,10 @@ def provenance(device: torch.device) -> dict[str, str]:
 
 def _git(*arguments: str) -> str:
     """What git says in the folder of this code; empty where there is no git or no repository."""
-    here = Path(__file__).parent
-    if not (here.parent / "pyproject.toml").exists():
+    root = Path(__file__).parents[2]
+    if not (root / "pyproject.toml").exists():
         return ""  # installed: a repository around it would be someone else's
-    command = ["git", "-C", str(here), *arguments]
+    command = ["git", "-C", str(root), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):

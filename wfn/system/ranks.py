@@ -13,8 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from wfn.data.fingerprint import fingerprint
 from wfn.errors import UserError
+from wfn.system.fingerprint import fingerprint
 
 T = TypeVar("T")
 IN_STEP = timedelta(minutes=30)  # how long a rank waits for one that is in the midst of the same work
@@ -35,33 +35,33 @@ def started() -> Iterator[None]:
         yield
         return
     dist.init_process_group(timeout=IN_STEP)  # gloo between CPUs, nccl between GPUs
-    this = rank()
+    number = this()
     try:
         yield
     except (KeyboardInterrupt, RankLostError) as error:
-        if this:
+        if number:
             raise SystemExit(1) from error
         raise
     except UserError as error:
-        if this:
-            raise UserError(f"rank {this}: {error}") from error
+        if number:
+            raise UserError(f"rank {number}: {error}") from error
         raise
     dist.destroy_process_group()
 
 
-def ranks() -> int:
+def count() -> int:
     """How many processes work together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def rank() -> int:
+def this() -> int:
     """The number of this one, from 0."""
-    return dist.get_rank() if ranks() > 1 else 0
+    return dist.get_rank() if count() > 1 else 0
 
 
 def ranks_here() -> tuple[int, int]:
     """How many of the ranks are on this machine, and the number of this one among them; set by torchrun."""
-    return (int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])) if ranks() > 1 else (1, 0)
+    return (int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])) if count() > 1 else (1, 0)
 
 
 def backward(loss: Tensor, samples: int, gradient: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def backward(loss: Tensor, samples: int, gradient: Tensor) -> Tensor:
         samples: how many these are.
         gradient: float32 [n], zero; where the backward pass collects the gradients.
     """
-    if ranks() == 1:
+    if count() == 1:
         loss.backward()
         return loss.detach()
     loss.backward(torch.full_like(loss, samples))
@@ -89,12 +89,12 @@ def backward(loss: Tensor, samples: int, gradient: Tensor) -> Tensor:
 
 def total(part: Tensor) -> Tensor:
     """The sum of the ranks' tensors, on every rank the same bits; gradients flow through it."""
-    return _Total.apply(part) if ranks() > 1 else part
+    return _Total.apply(part) if count() > 1 else part
 
 
 def spread(tensors: Iterable[Tensor]) -> None:
     """Give tensors the values that they have on rank 0, in place."""
-    if ranks() == 1:
+    if count() == 1:
         return
     with torch.no_grad():
         for tensor in tensors:
@@ -113,12 +113,12 @@ def from_first(work: Callable[[], T] | None = None) -> T | None:
     Raises:
         RankLostError: on the other ranks, where ``work`` fails.
     """
-    if ranks() == 1:
+    if count() == 1:
         return work() if work else None
     with _between_cpus(FOR_THE_FIRST) as group:
         outcome = [False, None]
         try:
-            if work and rank() == 0:
+            if work and this() == 0:
                 outcome[1] = work()
             outcome[0] = True
         finally:
@@ -139,9 +139,9 @@ def in_turn(work: Callable[[], T]) -> T:
 
 def from_each(value: T) -> list[T]:
     """The ``value`` of every rank, by rank, on all of them; it can be pickled."""
-    if ranks() == 1:
+    if count() == 1:
         return [value]
-    values: list = [None] * ranks()
+    values: list = [None] * count()
     with _between_cpus(IN_STEP) as group:
         dist.all_gather_object(values, value, group=group)
     return values
@@ -149,7 +149,7 @@ def from_each(value: T) -> list[T]:
 
 def check_alike(what: str, *parts: Tensor | str) -> None:
     """Raise :class:`UserError`, on every rank, unless all ranks give the same bits; ``what`` is plural."""
-    if ranks() == 1:
+    if count() == 1:
         return
     digests = from_each(fingerprint(parts))
     others = [str(number) for number, digest in enumerate(digests) if digest != digests[0]]
