@@ -1,6 +1,5 @@
 """``python -m benchmarks``: time everything side by side on this machine; write a table and a plot."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the literal versions are the tests' oracles
 
 from benchmarks import clustering, measuring, penalty, step  # noqa: E402
 from benchmarks.timing import Comparison  # noqa: E402
@@ -56,10 +54,10 @@ def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Ite
 
 
 def _trained(path: Path) -> np.ndarray:
-    from wfn import models
-    from wfn.models.weights import load_weights
+    from wfn import networks
+    from wfn.networks.weights import load_weights
 
-    model = models.build("resnet20_conv", 10, (3, 32, 32))
+    model = networks.build("resnet20_conv", 10, (3, 32, 32))
     load_weights(model, str(path), "resnet20_conv")
     return torch.cat([p.detach().flatten() for p in model.parameters()]).numpy()
 

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.clustering import RESNET50, random_weights
 from benchmarks.timing import Comparison, seconds_of, side_by_side
-from wfn.forward_pass import ForwardPass
 from wfn.metrics import measure
+from wfn.networks.forward_pass import ForwardPass
 
 LAYERS = 160
 

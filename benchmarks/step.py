@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from benchmarks.penalty import TEMPERATURE, THRESHOLD, centres_like_a_codebook
 from benchmarks.timing import Comparison, in_turns, of_pairs
-from wfn import models
-from wfn.forward_pass import trace
+from wfn import networks
 from wfn.free_update import FreeUpdate
+from wfn.networks.forward_pass import trace
 from wfn.parameters import FlatWeights
 from wfn.penalty import Penalty
 from wfn.system.precision import autocast
@@ -136,4 +136,4 @@ def _update_of(model: torch.nn.Module, batch: tuple, share: float) -> tuple[Flat
 
 def _model(network: str, device: torch.device) -> torch.nn.Module:
     torch.manual_seed(0)
-    return models.build(network, 10, (3, 32, 32)).to(device, memory_format=torch.channels_last)
+    return networks.build(network, 10, (3, 32, 32)).to(device, memory_format=torch.channels_last)

@@ -15,7 +15,7 @@ _HOMES = {
     "Step": "wfn.method",
     "UserError": "wfn.errors",
     "measure": "wfn.metrics",
-    "trace": "wfn.forward_pass",
+    "trace": "wfn.networks.forward_pass",
 }
 
 __all__ = list(_HOMES)

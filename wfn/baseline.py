@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from wfn.data import Data
 from wfn.errors import UserError
-from wfn.models.weights import load_weights
+from wfn.networks.weights import load_weights
 from wfn.system.files import write_atomically
 from wfn.system.fingerprint import fingerprint
 

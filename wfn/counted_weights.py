@@ -3,7 +3,7 @@
 from torch import nn
 
 from wfn.data import Data
-from wfn.forward_pass import trace
+from wfn.networks.forward_pass import trace
 from wfn.parameters import FlatWeights
 from wfn.training import check_outputs
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.errors import UserError
-from wfn.forward_pass import ForwardPass
+from wfn.networks.forward_pass import ForwardPass
 
 
 class FlatWeights:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wfn.errors import UserError
+from wfn.system.float32 import ceil_float32, float_of_key, key_of_float
 
 TOLERANCE = 1e-4
 """Largest error of F: TOLERANCE (F + FLOOR), and of F': TOLERANCE (sum_j p_j |D_j'| + FLOOR / |w|).
@@ -77,7 +78,7 @@ def pieces_of_one_sign(centres: np.ndarray, threshold: float, temperature: float
     """
     live = int(_key_at_or_above(np.array([threshold]))[0])
     far = int(_key_at_or_above(np.array([max(threshold, np.abs(centres).max()) / _FAR]))[0])
-    kinks = _kinks(centres[centres >= _float(np.array([live]))], far)
+    kinks = _kinks(centres[centres >= _number(np.array([live]))], far)
     bounds = np.union1d(np.arange(live, far, _OCTAVE), kinks[0])
     start, end = bounds[:-1], bounds[1:]
     starts = [np.array([0, far])]  # the cell of zero, and where every distance is 1
@@ -106,9 +107,9 @@ def _kinks(centres: np.ndarray, far: int) -> tuple[np.ndarray, np.ndarray]:
     is added, so that there is always a kink at or above a key.
     """
     keys = _key_at_or_above(centres)
-    exact = _float(keys) == centres
+    exact = _number(keys) == centres
     keys, first = np.unique(np.concatenate([keys, keys[exact] + 1, [far]]), return_index=True)
-    nearest = np.concatenate([centres, centres[exact], _float(np.array([far]))])[first]
+    nearest = np.concatenate([centres, centres[exact], _number(np.array([far]))])[first]
     return keys, nearest.astype(np.float32).astype(np.float64)
 
 
@@ -117,7 +118,7 @@ def _anchor(keys: np.ndarray, kinks: tuple[np.ndarray, np.ndarray]) -> tuple[np.
     kink_keys, nearest = kinks
     index = np.searchsorted(kink_keys, keys)
     is_kink = kink_keys[index] == keys
-    return np.where(is_kink, nearest[index], _float(keys)), is_kink
+    return np.where(is_kink, nearest[index], _number(keys)), is_kink
 
 
 def _fit(
@@ -133,7 +134,7 @@ def _fit(
     float is a point with its own value and gradient.
     """
     (left, left_is_kink), (right, right_is_kink) = _anchor(start, kinks), _anchor(end, kinks)
-    inside, point = _float(start), end - start == 1
+    inside, point = _number(start), end - start == 1
     origin, other = np.where(right_is_kink & ~left_is_kink, [right, left], [left, right])
     origin, other = np.where(point, inside, [origin, other])
     a, b, _ = _literal(origin, inside, centres, temperature)
@@ -151,12 +152,12 @@ def _is_good(
     """Tell which pieces are within their share of the tolerance at five floats between their ends."""
     good = np.ones(len(start), dtype=bool)
     for eighths in (1, 2, 4, 6, 7):
-        weights = _float(start + (end - start) * eighths // 8)
+        weights = _number(start + (end - start) * eighths // 8)
         origin, a, b, c, d = rows
         t = weights.astype(np.float32) - origin
         higher = c + t * d
         value, gradient = a + t * (b + t * higher), b + t * (higher + (higher + t * d))
-        exact_value, exact_gradient, scale = _literal(weights, _float(start), centres, temperature)
+        exact_value, exact_gradient, scale = _literal(weights, _number(start), centres, temperature)
         good &= np.abs(value - exact_value) <= _BUILD_SHARE * TOLERANCE * (exact_value + FLOOR)
         good &= np.abs(gradient - exact_gradient) <= _BUILD_SHARE * TOLERANCE * (scale + FLOOR / weights)
     return good | (end - start == 1)
@@ -208,11 +209,11 @@ def bins(starts: np.ndarray) -> tuple[np.ndarray, int]:
     return entries.astype(np.uint32).view(np.int32), int(crowd.max())
 
 
-def _float(keys: np.ndarray) -> np.ndarray:
-    return keys.astype(np.int32).view(np.float32).astype(np.float64)
-
-
 def _key_at_or_above(numbers: np.ndarray) -> np.ndarray:
-    """Return the key of the smallest float32 that is at least each of the positive ``numbers``."""
-    nearest = numbers.astype(np.float32)
-    return nearest.view(np.int32).astype(np.int64) + (nearest.astype(np.float64) < numbers)
+    """int64, the key of the smallest float32 that is at least each of the positive ``numbers``."""
+    return key_of_float(ceil_float32(numbers)).astype(np.int64)
+
+
+def _number(keys: np.ndarray) -> np.ndarray:
+    """float64, the numbers whose keys these are."""
+    return float_of_key(keys).astype(np.float64)

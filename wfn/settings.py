@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wfn import data, methods, models
+from wfn import data, methods, networks
 from wfn.errors import UserError, unknown_name
 from wfn.system import entry_points
 from wfn.system.precision import PRECISIONS
@@ -31,7 +31,7 @@ class Settings:
     delta: float = _setting(0.0075, "tolerated mean relative distance of a fix in the last iteration")
     alpha: float = _setting(0.4, "weight of the regulariser of Eq. 4; 0 turns it off")
     fix_batch_norm: bool = _setting(True, "fix batch-norm's scales and shifts, too")
-    model: str = _setting("small_resnet", f"{', '.join(models.names())}, or package.module:function")
+    model: str = _setting("small_resnet", f"{', '.join(networks.names())}, or package.module:function")
     dataset: str = _setting("digits", f"{', '.join(data.names())}, or package.module:function")
     weights: str = _setting(
         "",
@@ -72,7 +72,7 @@ class Settings:
         _require_one_of("precision", self.precision, PRECISIONS)
         _require_one_of("tracking", self.tracking, TRACKINGS)
         _require_one_of("method", self.method, methods.names())
-        for kind, name, known in (("network", self.model, models.names()), ("data set", self.dataset, data.names())):
+        for kind, name, known in (("network", self.model, networks.names()), ("data set", self.dataset, data.names())):
             if name not in known and not entry_points.is_entry_point(name):
                 raise unknown_name(kind, name, known, "or package.module:function")
         if self.batch_size < 1:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wfn import clustering_kernel as kernel
+from wfn.system.float32 import ceil_float32, floor_float32
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,16 +77,3 @@ def _sort_there(weights: "Tensor", threshold: float) -> tuple[np.ndarray, np.nda
     chosen = (weights >= float(ceil_float32(threshold))).nonzero().flatten()
     magnitude, order = weights[chosen].sort(stable=True)
     return magnitude.cpu().numpy(), chosen[order].int().cpu().numpy().view(np.uint32)
-
-
-def ceil_float32(values: np.ndarray | float) -> np.ndarray:
-    """The smallest float32 that is at least each float64 value: ``w < x`` for float32 ``w`` is ``w < ceil(x)``."""
-    values = np.asarray(values, np.float64)
-    with np.errstate(over="ignore"):
-        nearest = values.astype(np.float32)
-    return np.where(nearest < values, np.nextafter(nearest, np.float32(np.inf)), nearest)
-
-
-def floor_float32(values: np.ndarray | float) -> np.ndarray:
-    """The largest float32 that is at most each float64 value: ``w <= x`` for float32 ``w`` is ``w <= floor(x)``."""
-    return -ceil_float32(-np.asarray(values))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wfn import data, models
+from wfn import data, networks
 from wfn.baseline import trained_baseline
 from wfn.data import Data
 from wfn.data.division import check_divisible
 from wfn.errors import UserError
-from wfn.forward_pass import ForwardPass, trace
-from wfn.models.weights import load_weights
+from wfn.networks.forward_pass import ForwardPass, trace
+from wfn.networks.weights import load_weights
 from wfn.settings import Settings
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
@@ -78,7 +78,7 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
     )
     check_divisible(loaded.train)
     torch.manual_seed(settings.seed)
-    model = models.build(settings.model, loaded.classes, loaded.input_shape).to(device)
+    model = networks.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
     ranks.from_first(lambda: _give_weights(model, settings, loaded, device, say))
     ranks.spread(model.state_dict().values())

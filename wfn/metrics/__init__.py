@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from wfn.errors import UserError
-from wfn.forward_pass import ForwardPass
 from wfn.metrics.distinct import Distinct, distinct, frequencies
 from wfn.metrics.entropy import entropy_bits
 from wfn.metrics.huffman import huffman_bits
 from wfn.metrics.lzw import lzw_bytes
 from wfn.metrics.rep_mixed import use_counts, use_counts_as_printed
+from wfn.networks.forward_pass import ForwardPass
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def measure(weights: Mapping[str, torch.Tensor], forward_pass: ForwardPass, base
     Args:
         weights: parameter name -> float32 tensor, as in :attr:`wfn.method.Quantised.weights`; those that the forward
             pass does not use are left out.
-        forward_pass: that of the network which computes with ``weights``, from :func:`wfn.forward_pass.trace`.
+        forward_pass: that of the network which computes with ``weights``, from :func:`wfn.networks.forward_pass.trace`.
         baseline: the float network's metrics at the same input size, for Rep_Mixed.
 
     Raises:

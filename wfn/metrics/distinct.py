@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wfn.errors import UserError
+from wfn.system.float32 import float_of_key, key_of_float
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _sorted_keys(weights: Mapping[str, np.ndarray]) -> np.ndarray:
         if np.isnan(values).any():
             raise UserError(f"parameter {name!r} contains NaN, which is no weight: check the training that made it")
         part = keys[start : start + values.size]
-        part[:] = _key_of_float(values.reshape(-1))
+        part[:] = key_of_float(values.reshape(-1))
         part <<= 32
         part |= position
         start += values.size
@@ -92,7 +93,7 @@ def _distinct_in(keys: np.ndarray) -> Distinct:
     row_values = (rows >> 32).astype(np.int32)
     first_row = _run_bounds(row_values)
     return Distinct(
-        values=_float_of_key(row_values[first_row[:-1]]),
+        values=float_of_key(row_values[first_row[:-1]]),
         counts=np.diff(first_key[first_row]),
         occurrences=np.diff(first_key),
         parameter=rows.astype(np.int32),  # the lower half
@@ -105,13 +106,3 @@ def _run_bounds(values: np.ndarray) -> np.ndarray:
     bounds = np.ones(len(values) + 1, bool)
     np.not_equal(values[1:], values[:-1], out=bounds[1:-1])
     return np.flatnonzero(bounds)
-
-
-def _key_of_float(values: np.ndarray) -> np.ndarray:
-    """Integers that are ordered as the floats are: the bits of a negative float count its size downwards."""
-    bits = (values + np.float32(0.0)).view(np.int32)  # adding turns -0.0 into 0.0
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
-
-
-def _float_of_key(keys: np.ndarray) -> np.ndarray:
-    return (keys ^ ((keys >> 31) & 0x7FFFFFFF)).view(np.float32)

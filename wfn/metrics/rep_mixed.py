@@ -10,8 +10,8 @@ Both functions take the values that :func:`wfn.metrics.distinct.distinct` found 
 
 import numpy as np
 
-from wfn.forward_pass import ForwardPass
 from wfn.metrics.distinct import Distinct
+from wfn.networks.forward_pass import ForwardPass
 
 
 def use_counts(distinct: Distinct, forward_pass: ForwardPass) -> np.ndarray:

@@ -1,0 +1,235 @@
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from threading import Timer
+
+import pytest
+import torch
+from torch import nn
+
+from tests.support.places import ROOT
+from wfn import baseline, data, networks
+from wfn.baseline import trained_baseline
+from wfn.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WFN_CACHE", str(tmp_path))
+    return tmp_path / "baselines"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", None, batch_size=128, validation_share=0.1, seed=0, device="cpu")
+
+
+def initial(seed=0):
+    torch.manual_seed(seed)
+    return networks.build("small_resnet", 10, (1, 8, 8))
+
+
+def train(digits, model=None, seed=0, epochs=1, lines=None):
+    model = model or initial()
+    report = (lambda line: None) if lines is None else lines.append
+    path, was_cached = trained_baseline(
+        model, "small_resnet", digits, seed=seed, device="cpu", epochs=epochs, report=report
+    )
+    return model, path, was_cached
+
+
+def same(model, other):
+    return all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_it_learns_the_digits(digits):
+    model, _, _ = train(digits, epochs=8)
+    with torch.no_grad():
+        correct = sum(int((model(inputs).argmax(1) == labels).sum()) for inputs, labels in digits.test)
+    assert correct > 0.95 * 360
+
+
+def test_it_is_trained_once_and_kept(digits, cache):
+    lines = []
+    trained, path, was_cached = train(digits, lines=lines)
+    assert not was_cached
+    assert path.parent == cache
+    assert lines[0].startswith("baseline: training small_resnet on digits for 1 epochs")
+    assert lines[1].startswith("baseline: epoch 1/1, loss ")
+    lines.clear()
+    loaded, same_path, was_cached = train(digits, lines=lines)
+    assert was_cached
+    assert same_path == path
+    assert lines == [f"baseline: small_resnet trained on digits before, from {path}"]
+    assert same(trained, loaded)
+    assert not same(trained, initial())
+    assert not trained.training
+    assert not loaded.training
+    assert [file.name for file in cache.glob("*.safetensors")] == [path.name]
+
+
+def test_the_same_seed_gives_the_same_bits(digits, monkeypatch, tmp_path):
+    first, _, _ = train(digits)
+    monkeypatch.setenv("WFN_CACHE", str(tmp_path / "another"))
+    torch.manual_seed(12345)
+    model = initial()
+    torch.rand(7)
+    second, _, was_cached = train(digits, model)
+    assert not was_cached
+    assert same(first, second)
+
+
+def test_the_random_numbers_that_follow_are_the_same_trained_or_loaded(digits):
+    after = []
+    for _ in range(2):
+        model = initial()
+        train(digits, model)
+        after.append(torch.rand(3))
+    assert torch.equal(*after)
+
+
+def test_the_name_follows_all_that_shapes_the_weights(digits, monkeypatch):
+    def path(model=None, settings=None, **changed):
+        form = {"batch_size": 128, "validation_share": 0.1, "seed": 0, "device": "cpu"} | (settings or {})
+        own = data.load("digits", None, **form) if settings else digits
+        given = {"network": "small_resnet", "seed": 0, "device": torch.device("cpu"), "epochs": 1} | changed
+        return baseline._path(model or initial(), data=own, **given)
+
+    paths = [
+        path(),
+        path(model=initial(1)),
+        path(network="other"),
+        path(seed=1),
+        path(epochs=2),
+        path(device=torch.device("cuda")),
+        path(settings={"validation_share": 0.2}),
+        path(settings={"seed": 3}),
+        path(settings={"batch_size": 127}),
+    ]
+    paths.append((monkeypatch.setattr(baseline, "RECIPE", baseline.Recipe(version=99)), path())[1])
+    assert len(set(paths)) == len(paths)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "not finite", "another network"])
+def test_a_damaged_file_is_trained_anew(digits, damage):
+    from safetensors.torch import load_file, save_file
+
+    trained, path, _ = train(digits)
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif damage == "not finite":
+        state = load_file(path)
+        state["fc.bias"][0] = float("nan")
+        save_file(state, path)
+    else:
+        save_file({"weight": torch.zeros(3)}, path)
+    lines = []
+    again, _, was_cached = train(digits, lines=lines)
+    assert not was_cached
+    assert lines[0].startswith("baseline: training anew")
+    assert same(trained, again)
+    assert train(digits)[2]
+
+
+def test_a_full_disk_leaves_nothing_half_written(digits, cache, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match=r"cannot be kept in .*No space left.*WFN_CACHE"):
+        train(digits)
+    assert [file.suffix for file in cache.iterdir()] == [".lock"]
+
+
+def test_a_cache_that_cannot_be_made(digits, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("WFN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="baselines cannot be kept in"):
+        train(digits)
+
+
+def test_training_that_diverges(digits, cache):
+    class Broken(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(10))
+
+        def forward(self, x):
+            return x.sum() * self.weight.expand(len(x), 10) * float("inf")
+
+    with pytest.raises(UserError, match="diverged in epoch 1"):
+        train(digits, Broken())
+    assert [file.suffix for file in cache.iterdir()] == [".lock"]
+
+
+def test_negative_epochs(digits):
+    with pytest.raises(UserError, match=r"epochs must be 0 .* or more, but is -1"):
+        train(digits, epochs=-1)
+
+
+PROGRAM = """
+import torch, tiny
+from wfn import data, models
+from wfn.baseline import trained_baseline
+loaded = data.load("tests.support.tiny:data", None, batch_size=96, validation_share=0, seed=0, device="cpu")
+torch.manual_seed(0)
+model = networks.build("tests.support.tiny:held_network", loaded.classes, loaded.input_shape)
+trained_baseline(model, "held", loaded, seed=0, device="cpu", epochs=2)
+"""
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Three processes that need the same baseline; the one that trains it is held up after its first epoch."""
+    (tmp_path / "hold").touch()
+    places = [str(ROOT)]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+            text=True, stdout=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_of_several_processes_one_trains_and_the_others_wait_for_its_file(processes, tmp_path, cache):
+    said = {process: process.stdout.readline() for process in processes}
+    (holder,) = [process for process in processes if said[process].startswith("baseline: training held on tiny:data")]
+    for other in set(processes) - {holder}:
+        assert said[other].startswith("baseline: waiting for another process that trains held on tiny:data")
+        assert str(cache) in said[other]
+    holder.kill()
+    (tmp_path / "hold").unlink()
+    outputs = [process.communicate()[0].splitlines() for process in processes if process is not holder]
+    took, trained = sorted(outputs, key=len)
+    assert [line.split(" for")[0] for line in trained[:1]] == ["baseline: training held on tiny:data"]
+    assert trained[-1].startswith("baseline: epoch 2/2")
+    assert [line.split(", from")[0] for line in took] == ["baseline: held trained on tiny:data before"]
+    assert sorted(process.wait() for process in processes) == [-signal.SIGKILL, 0, 0]
+
+
+def test_waiting_can_be_interrupted(digits, cache):
+    path = train(digits)[1]
+    path.unlink()
+
+    def interrupt(line):
+        assert "waiting" in line
+        Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with path.with_suffix(".lock").open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # as another process would
+            with pytest.raises(KeyboardInterrupt):
+                trained_baseline(initial(), "small_resnet", digits, seed=0, device="cpu", epochs=1, report=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert train(digits)[1].exists()
