@@ -7,11 +7,11 @@ import click
 import numpy as np
 import torch
 
-ROOT = Path(__file__).parents[1]
-
-from benchmarks import clustering, measuring, penalty, step  # noqa: E402
-from benchmarks.timing import Comparison  # noqa: E402
+from benchmarks import clustering, measuring, penalty, step
+from benchmarks.timing import Comparison
 from wfn.system.provenance import provenance
+
+ROOT = Path(__file__).parents[1]
 
 
 @click.command()

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.timing import Comparison, seconds_of, side_by_side
-from wfn.clustering import cluster
+from wfn.codebooks.clustering import literal
+from wfn.codebooks.clustering.algorithm import cluster
 
 THRESHOLD = 2.0**-7
 DELTAS = (0.015, 0.0075)
@@ -55,7 +56,7 @@ def growth(sizes: list[int], literal_up_to: int) -> dict[str, list[tuple[int, fl
         curves["np.sort"].append((size, seconds_of(lambda: np.sort(weights), 3)))  # noqa: B023
         if size <= literal_up_to:
             slow = seconds_of_one(lambda: literal.cluster_by_matrix(weights, size, delta, THRESHOLD))  # noqa: B023
-            curves["literal"].append((size, literal))
+            curves["literal"].append((size, slow))
     return curves
 
 

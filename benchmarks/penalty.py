@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.clustering import THRESHOLD, random_weights
 from benchmarks.timing import Comparison, seconds_of
-from wfn.penalty import Penalty
+from wfn.regulariser.penalty import Penalty
 
 TEMPERATURE = 0.05
 WEIGHTS = 272_474

@@ -14,7 +14,7 @@ from wfn import networks
 from wfn.free_update import FreeUpdate
 from wfn.networks.forward_pass import trace
 from wfn.parameters import FlatWeights
-from wfn.penalty import Penalty
+from wfn.regulariser.penalty import Penalty
 from wfn.system.precision import autocast
 from wfn.training import to_device, train_epoch
 

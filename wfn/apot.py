@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wfn.additive_powers import quantise_input, quantise_to_8_bits, quantise_weight
+from wfn.codebooks.additive_powers import quantise_input, quantise_to_8_bits, quantise_weight
 from wfn.counted_weights import counted_weights
 from wfn.data import as_data
 from wfn.errors import UserError

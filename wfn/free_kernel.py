@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.penalty import Penalty
-from wfn.penalty_kernel import NO_TABLE, gather, torch_threads
+from wfn.regulariser.compiled import NO_TABLE, gather, torch_threads
+from wfn.regulariser.penalty import Penalty
 from wfn.system.compiled import compiled
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wfn.penalty import Penalty
+from wfn.regulariser.penalty import Penalty
 
 
 class TensorFree:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.parameters import FlatWeights
-from wfn.penalty import Penalty
+from wfn.regulariser.penalty import Penalty
 
 
 class FreeUpdate:

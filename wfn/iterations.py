@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from wfn.checkpoint import Checkpoint
-from wfn.clustering import Clustering, cluster
-from wfn.codebook import Codebook
+from wfn.codebooks.clustering.algorithm import Clustering, cluster
+from wfn.codebooks.codebook import Codebook
 from wfn.data import Data
 from wfn.errors import UserError
 from wfn.free_update import FreeUpdate
 from wfn.method import Observe
-from wfn.penalty import Penalty
+from wfn.regulariser.penalty import Penalty
 from wfn.schedule import tolerance
 from wfn.stage import StagedRun
 from wfn.state import State

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wfn import artefact
-from wfn.codebook import powers_of_two
+from wfn.codebooks.powers_of_two import powers_of_two
 from wfn.errors import UserError
 from wfn.figures import draw_iterations, draw_weights
 from wfn.method import Quantised

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from wfn.centres import round_to_powers_of_two
+from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.counted_weights import counted_weights
 from wfn.data import as_data
 from wfn.errors import UserError

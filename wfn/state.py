@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.checkpoint import Checkpoint
-from wfn.codebook import Codebook
+from wfn.codebooks.codebook import Codebook
 from wfn.errors import UserError
 from wfn.system import ranks
 

@@ -8,10 +8,10 @@ import numpy as np
 from torch import nn
 
 from wfn.checkpoint import Checkpoint
-from wfn.codebook import Codebook
+from wfn.codebooks.codebook import Codebook
+from wfn.codebooks.k_means import k_means
 from wfn.data import Data
 from wfn.errors import UserError
-from wfn.k_means import k_means
 from wfn.method import Observe, Quantised, ignore
 from wfn.parameters import FlatWeights
 from wfn.shared_values import SharedValues

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wfn.centres import proposed_centres, round_to_powers_of_two
-from wfn.clustering import cluster
 from wfn.codebooks.clustering import literal
+from wfn.codebooks.clustering.algorithm import cluster
+from wfn.codebooks.clustering.proposals import proposed_centres
+from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.errors import UserError
 
 THRESHOLD = 2.0**-7

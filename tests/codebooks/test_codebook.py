@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from wfn.codebook import Codebook, powers_of_two
+from wfn.codebooks.codebook import Codebook
+from wfn.codebooks.powers_of_two import powers_of_two
 
 
 def test_fixing_in_two_rounds_keeps_the_first_round_and_shares_equal_centres():

@@ -17,8 +17,14 @@ from tests.support import made_up_saves, small_networks
 from tests.support import oracles_additive_powers as oracles
 from tests.support.made_up_saves import fill
 from wfn import artefact, data
-from wfn.additive_powers import ActivationQuantiser, Projection, levels, quantise_to_8_bits, quantise_weight
 from wfn.apot import ApotSave, load_quantised
+from wfn.codebooks.additive_powers import (
+    ActivationQuantiser,
+    Projection,
+    levels,
+    quantise_to_8_bits,
+    quantise_weight,
+)
 from wfn.errors import UserError
 from wfn.metrics import measure_diversity
 from wfn.networks.forward_pass import trace

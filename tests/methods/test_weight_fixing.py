@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.support import small_networks
-from wfn.codebook import Codebook
+from wfn.codebooks.codebook import Codebook
 from wfn.errors import UserError
 from wfn.method import Epoch, Iteration, Step
 from wfn.weight_fixing import WeightFixing

@@ -11,10 +11,10 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from tests.support import small_networks
+from wfn.codebooks.k_means import k_means
 from wfn.counted_weights import counted_weights
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.k_means import k_means
 from wfn.method import Epoch, Iteration, Step
 from wfn.shared_values import SharedValues
 from wfn.weight_sharing import KMeansSharing

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wfn.errors import UserError
-from wfn.penalty import Penalty
-from wfn.penalty_table import FLOOR, TOLERANCE, build
-from wfn.penalty_tensors import TensorEvaluation
 from wfn.regulariser import literal
+from wfn.regulariser.penalty import Penalty
+from wfn.regulariser.table import FLOOR, TOLERANCE, build
+from wfn.regulariser.tensors import TensorEvaluation
 
 THRESHOLD = 2.0**-7
 
@@ -182,7 +182,7 @@ def test_order_of_weights_and_chunks_do_not_matter():
 def test_torchs_threads_are_left_alone():
     """The order of sums, and so the last bits of a training run, depends on their number."""
     code = (
-        "import numpy, torch; torch.set_num_threads(1); from wfn.penalty import Penalty\n"
+        "import numpy, torch; torch.set_num_threads(1); from wfn.regulariser.penalty import Penalty\n"
         "Penalty(numpy.array([0.5]), 0.01, 0.05).value_and_gradient(torch.ones(9)); print(torch.get_num_threads())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

@@ -9,8 +9,8 @@ import torch
 
 from wfn.free_tensors import TensorFree
 from wfn.free_update import FreeUpdate
-from wfn.penalty import Penalty
 from wfn.regulariser import literal
+from wfn.regulariser.penalty import Penalty
 
 THRESHOLD, TEMPERATURE, LEARNING_RATE, ALPHA = 2.0**-7, 0.05, 1e-3, 0.4
 CENTRES = np.array([-0.5, -0.25, 0.0, 0.125, 0.5])

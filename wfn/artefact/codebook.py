@@ -11,7 +11,7 @@ from math import ldexp
 import numpy as np
 
 from wfn.artefact.container import deflate, inflate
-from wfn.codebook import powers_of_two
+from wfn.codebooks.powers_of_two import powers_of_two, signed_powers
 from wfn.errors import UserError
 
 MOST_VALUES = 1 << 16
@@ -75,16 +75,7 @@ def _terms(value: np.float32) -> list[int] | None:
     """The signed powers of two that sum to ``value`` (its non-adjacent form), packed; None where they are too many."""
     if powers_of_two(value) > _MOST_TERMS or (value == 0 and np.signbit(value)):
         return None
-    numerator, denominator = float(value).as_integer_ratio()
-    exponent, terms = 1 - denominator.bit_length(), []
-    while numerator:
-        if numerator & 1:
-            digit = 2 - (numerator & 3)
-            terms.append(2 * exponent + (digit < 0))
-            numerator -= digit
-        numerator >>= 1
-        exponent += 1
-    return terms
+    return [2 * exponent + (sign < 0) for sign, exponent in signed_powers(value)]
 
 
 def _sum(terms: list[int]) -> float:

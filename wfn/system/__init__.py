@@ -1,0 +1,1 @@
+"""What the machine gives: files, float32 bits, processes, ranks, precision, provenance."""

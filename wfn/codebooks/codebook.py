@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from wfn.codebooks.powers_of_two import powers_of_two
+
 
 @dataclass
 class Codebook:
@@ -54,12 +56,3 @@ class Codebook:
             order = powers_of_two(centre)
             orders[order] = orders.get(order, 0) + int(weights)
         return dict(sorted(orders.items()))
-
-
-def powers_of_two(value: float) -> int:
-    """The least number of signed powers of two that sum to ``value``: omega; 0 for zero.
-
-    The number of non-zero digits of the non-adjacent form of the significand, which is the minimum.
-    """
-    numerator = abs(float(value).as_integer_ratio()[0])
-    return (numerator ^ (3 * numerator)).bit_count()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wfn import clustering_kernel as kernel
+from wfn.codebooks.clustering import compiled as kernel
 from wfn.system.float32 import ceil_float32, floor_float32
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class SortedWeights:
         return kernel.count(self.free, cells)
 
     def reach(self, centre: float, tolerance: float) -> tuple[int, int, float]:
-        """First and last rank and summed distance of :func:`wfn.clustering_kernel.reach`."""
+        """First and last rank and summed distance of :func:`wfn.codebooks.clustering.compiled.reach`."""
         return kernel.reach(self.free, centre, tolerance)
 
     def take(self, first: int, last: int) -> list[slice]:

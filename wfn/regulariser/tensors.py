@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wfn.penalty_table import BINS, Table
+from wfn.regulariser.table import BINS, Table
 
 _CHUNK = 2**22  # bounds the memory for what lies between weight and result
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wfn.centres import FloatArray, proposed_centres, round_to_powers_of_two
+from wfn.codebooks.clustering.proposals import proposed_centres
+from wfn.codebooks.clustering.sorted_weights import SortedWeights
+from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.errors import UserError
-from wfn.sorted_weights import SortedWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +98,7 @@ class _Level:
     centre is modal and still reaches none.
     """
 
-    centres: FloatArray  # [k] magnitudes, ascending
+    centres: np.ndarray  # [k] magnitudes, ascending
     cells: tuple[np.ndarray, np.ndarray]  # int64 [k + 1] positions: positive, negative
     final: bool  # no higher order changes the centres
     unreached: tuple[int, int, int] | None = None

@@ -7,7 +7,7 @@ D_j(w) = |w - c_j| / |w|, and their softmin, p_j = exp(-D_j / tau) / sum_l exp(-
 
 for |w| >= delta0, and F = F' = 0 below, where a weight sits at the zero centre. Between two centres F is smooth, so a
 piecewise cubic replaces the centres x weights matrix: its pieces begin and end at the centres and at +-delta0, and are
-halved until they are as near to F and F' as :data:`wfn.penalty_table.TOLERANCE` says. A weight finds its piece by the
+halved until they are as near to F and F' as :data:`wfn.regulariser.table.TOLERANCE` says. A weight finds its piece by the
 upper half of its own bits, and by a few comparisons where pieces share those.
 
 Differs: the paper takes p with tau = 1; the temperature is an argument here. The paper sets D below delta0 to 0 for
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from wfn.errors import UserError
-from wfn.penalty_table import build
+from wfn.regulariser.table import build
 
 
 class Penalty:
@@ -47,12 +47,12 @@ class Penalty:
         table = build(centres, threshold, temperature)
         self.nbytes = table.nbytes
         if self._device.type == "cpu":
-            from wfn.penalty_kernel import KernelEvaluation
+            from wfn.regulariser.compiled import KernelEvaluation
 
             self._evaluate = KernelEvaluation(table)
             self.table = self._evaluate.table
         else:
-            from wfn.penalty_tensors import TensorEvaluation
+            from wfn.regulariser.tensors import TensorEvaluation
 
             self._evaluate = TensorEvaluation(table, self._device)
 

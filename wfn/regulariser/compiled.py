@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.penalty_table import Table
+from wfn.regulariser.table import Table
 from wfn.system.compiled import compiled
 
 CHUNK = 8192  # weights that one thread takes at a time

@@ -1,33 +1,35 @@
-"""Which values a weight may be fixed to: Eq. 1's proposals, and their rounding to sums of powers of two."""
+"""Sums of few signed powers of two: how many a value takes, which they are, and the nearest to a value."""
 
 import numpy as np
 
-FloatArray = np.ndarray
 
+def powers_of_two(value: float) -> int:
+    """The least number of signed powers of two that sum to ``value``: omega; 0 for zero.
 
-def proposed_centres(delta: float, threshold: float, largest: float) -> FloatArray:
-    """Positive proposals, each weight between two of which lies within relative distance ``delta`` of the nearer.
-
-    ``c_0 = threshold`` and ``c_{j+1} = c_j (1 + delta) / (1 - delta)`` while ``c_j <= largest`` (section 3, Eq. 1).
-    Their negatives and zero complete the set.
-
-    Args:
-        delta: tolerated relative distance, in (0, 1).
-        threshold: ``delta_0``, the magnitude below which weights become zero.
-        largest: magnitude of the largest weight that is still free.
-
-    Returns:
-        float64 [s], ascending; empty where ``largest < threshold``.
+    The number of non-zero digits of the non-adjacent form of the significand, which is the minimum.
     """
-    if largest < threshold:
-        return np.empty(0)
-    growth = (1 + delta) / (1 - delta)
-    steps = int(np.log(largest / threshold) / np.log(growth)) + 2  # one to spare for rounding
-    centres = threshold * growth ** np.arange(steps)
-    return centres[centres <= largest]
+    numerator = abs(float(value).as_integer_ratio()[0])
+    return (numerator ^ (3 * numerator)).bit_count()
 
 
-def round_to_powers_of_two(values: FloatArray, order: int, delta: float, threshold: float) -> FloatArray:
+def signed_powers(value: float) -> list[tuple[int, int]]:
+    """The fewest signed powers of two that sum to ``value``: (sign, exponent) of each, exponents ascending.
+
+    They are the digits of the non-adjacent form; as many as :func:`powers_of_two` says, none for zero.
+    """
+    numerator, denominator = float(value).as_integer_ratio()
+    exponent, terms = 1 - denominator.bit_length(), []
+    while numerator:
+        if numerator & 1:
+            digit = 2 - (numerator & 3)
+            terms.append((digit, exponent))
+            numerator -= digit
+        numerator >>= 1
+        exponent += 1
+    return terms
+
+
+def round_to_powers_of_two(values: np.ndarray, order: int, delta: float, threshold: float) -> np.ndarray:
     """Round each value to a sum of at most ``order`` signed powers of two.
 
     Each term is the power of two that is nearest in the log domain to what the terms before it leave over; it is added
