@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.clustering import RESNET50, random_weights
 from benchmarks.timing import Comparison, seconds_of, side_by_side
-from wfn.metrics import measure
+from wfn.measures import measure
 from wfn.networks.forward_pass import ForwardPass
 
 LAYERS = 160

@@ -11,12 +11,13 @@ from torch.nn import functional
 from benchmarks.penalty import TEMPERATURE, THRESHOLD, centres_like_a_codebook
 from benchmarks.timing import Comparison, in_turns, of_pairs
 from wfn import networks
-from wfn.free_update import FreeUpdate
+from wfn.data.passes import to_device
 from wfn.networks.forward_pass import trace
-from wfn.parameters import FlatWeights
 from wfn.regulariser.penalty import Penalty
 from wfn.system.precision import autocast
-from wfn.training import to_device, train_epoch
+from wfn.training.epoch import train_epoch
+from wfn.training.flat_weights import FlatWeights
+from wfn.training.updates.free_weights import FreeUpdate
 
 NETWORKS = (("resnet20_conv", 128), ("resnet18_cifar", 32))
 FREE = (0.7, 0.2)  # shares of free weights: in the first stage with a regulariser, the dearest, and two later
@@ -43,7 +44,7 @@ def plain_step(network: str, batch: tuple, device: torch.device, precision: str)
 
 
 def fixing_step(network: str, batch: tuple, device: torch.device, precision: str, share: float) -> Callable[[], None]:
-    """A step of :func:`wfn.training.train_epoch` with regulariser, mask, clipping and update of the free weights."""
+    """A step of :func:`wfn.training.epoch.train_epoch` with regulariser, mask, clipping and update of the free weights."""
     model = _model(network, device)
     weights, update = _update_of(model, batch, share)
     return lambda: train_epoch(model, weights, [batch], update, precision, lambda step: None)

@@ -50,7 +50,7 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
     Raises:
         UserError: the network has no such layer; as :func:`wfn.subject.prepare` and :func:`wfn.run.describe`.
     """
-    from wfn.replay import top1_of_each
+    from wfn.measures.perturbed_accuracy import top1_of_each
     from wfn.run import describe
     from wfn.subject import prepare
 

@@ -14,7 +14,7 @@ _HOMES = {
     "Epoch": "wfn.method",
     "Step": "wfn.method",
     "UserError": "wfn.errors",
-    "measure": "wfn.metrics",
+    "measure": "wfn.measures",
     "trace": "wfn.networks.forward_pass",
 }
 

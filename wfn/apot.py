@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.additive_powers import quantise_input, quantise_to_8_bits, quantise_weight
-from wfn.counted_weights import counted_weights
 from wfn.data import as_data
 from wfn.errors import UserError
+from wfn.measures.accuracy import evaluate
 from wfn.method import Observe, Quantised, ignore
-from wfn.training import evaluate
+from wfn.training.flat_weights import counted_weights
 
 BIT_WIDTHS = (2, 3, 4, 5)
 ENTRIES = ("state_dict", "model")  # where a save keeps the network's tensors

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from wfn.counted_weights import counted_weights
 from wfn.data import as_data
 from wfn.method import Observe, Quantised, ignore
+from wfn.training.flat_weights import counted_weights
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from wfn.checkpoint import Checkpoint
 from wfn.codebooks.clustering.algorithm import Clustering, cluster
 from wfn.codebooks.codebook import Codebook
 from wfn.data import Data
 from wfn.errors import UserError
-from wfn.free_update import FreeUpdate
 from wfn.method import Observe
 from wfn.regulariser.penalty import Penalty
 from wfn.schedule import tolerance
-from wfn.stage import StagedRun
 from wfn.state import State
 from wfn.system.fingerprint import fingerprint
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.stages import StagedRun
+from wfn.training.updates.free_weights import FreeUpdate
 
 if TYPE_CHECKING:
     from wfn.weight_fixing import WeightFixing

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from wfn.codebooks.powers_of_two import round_to_powers_of_two
-from wfn.counted_weights import counted_weights
 from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.method import Observe, Quantised, ignore
+from wfn.training.flat_weights import counted_weights
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from time import perf_counter
 import torch
 from torch import nn
 
-from wfn import outcomes as outcomes_of_images
 from wfn.errors import UserError
+from wfn.measures import measure, measure_diversity
+from wfn.measures import outcomes as outcomes_of_images
+from wfn.measures.accuracy import evaluate
+from wfn.measures.outcomes import TestOutputs
 from wfn.method import Epoch, Event, Iteration, Step
-from wfn.metrics import measure, measure_diversity
-from wfn.outcomes import TestOutputs
 from wfn.progress import Progress
 from wfn.record import Record
 from wfn.results import write_files
@@ -19,7 +20,6 @@ from wfn.settings import Settings
 from wfn.subject import Subject, prepare
 from wfn.system import ranks
 from wfn.system.provenance import provenance
-from wfn.training import evaluate
 
 Measures = dict[str, float | None]
 UNCOMPARED = {"weights", "evaluation_seconds"}

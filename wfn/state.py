@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from wfn.checkpoint import Checkpoint
 from wfn.codebooks.codebook import Codebook
 from wfn.errors import UserError
 from wfn.system import ranks
+from wfn.training.checkpoint import Checkpoint
 
 BUFFER, MOMENT = "buffer.", "adam."  # what the names of these tensors begin with
 

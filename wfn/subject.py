@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from wfn import data, networks
-from wfn.baseline import trained_baseline
 from wfn.data import Data
-from wfn.data.division import check_divisible
+from wfn.data.passes import check_divisible
 from wfn.errors import UserError
 from wfn.networks.forward_pass import ForwardPass, trace
 from wfn.networks.weights import load_weights
@@ -18,7 +17,8 @@ from wfn.settings import Settings
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
 from wfn.system.fingerprint import fingerprint
-from wfn.training import check_outputs
+from wfn.training.baseline import trained_baseline
+from wfn.training.flat_weights import check_outputs
 
 
 @dataclass(frozen=True)

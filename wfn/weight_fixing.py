@@ -81,7 +81,7 @@ class WeightFixing:
     ) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
 
-        Of several ranks every one calls this; how they share it, :meth:`wfn.stage.StagedRun.carry_out` says.
+        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedRun.carry_out` says.
 
         Args:
             model: any trained network that takes one tensor; what is counted is said in :class:`FlatWeights`.

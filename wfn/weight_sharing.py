@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from wfn.checkpoint import Checkpoint
 from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.k_means import k_means
 from wfn.data import Data
 from wfn.errors import UserError
 from wfn.method import Observe, Quantised, ignore
-from wfn.parameters import FlatWeights
-from wfn.shared_values import SharedValues
-from wfn.stage import StagedRun
 from wfn.state import State
 from wfn.system.precision import PRECISIONS
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.flat_weights import FlatWeights
+from wfn.training.stages import StagedRun
+from wfn.training.updates.shared_values import SharedValues
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class KMeansSharing:
 
         A frozen parameter (``requires_grad=False``) has no part in the gradients, but follows its shared values.
 
-        Of several ranks every one calls this; how they share it, :meth:`wfn.stage.StagedRun.carry_out` says.
+        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedRun.carry_out` says.
 
         Args:
             model: any trained network that takes one tensor.

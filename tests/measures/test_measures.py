@@ -15,12 +15,12 @@ from tests.support.oracles_measures import shortest_prefix_code_bits
 from tests.support.oracles_measures import use_counts_as_printed as literal_use_counts_as_printed
 from tests.support.places import ROOT
 from wfn.errors import UserError
-from wfn.metrics import Diversity, measure, measure_diversity
-from wfn.metrics.distinct import distinct, frequencies
-from wfn.metrics.entropy import entropy_bits
-from wfn.metrics.huffman import huffman_bits, huffman_lengths
-from wfn.metrics.lzw import lzw_bytes, lzw_stream
-from wfn.metrics.rep_mixed import use_counts, use_counts_as_printed
+from wfn.measures import Diversity, measure, measure_diversity
+from wfn.measures.distinct import distinct, frequencies
+from wfn.measures.entropy import entropy_bits
+from wfn.measures.huffman import huffman_bits, huffman_lengths
+from wfn.measures.lzw import lzw_bytes, lzw_stream
+from wfn.measures.rep_mixed import use_counts, use_counts_as_printed
 from wfn.networks.forward_pass import ForwardPass
 
 SAVE = Path(os.environ.get("WFN_SAVES", ROOT.parent / "shared" / "saves")) / "apot-cifar10" / "res20_32bit.pth.tar"

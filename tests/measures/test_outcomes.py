@@ -6,14 +6,14 @@ import safetensors.numpy
 import torch
 
 from tests.support import tiny
-from wfn import outcomes
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.outcomes import TestOutputs, paired
+from wfn.measures import outcomes
+from wfn.measures.accuracy import evaluate
+from wfn.measures.outcomes import TestOutputs, paired
 from wfn.record import Record
 from wfn.run import run
 from wfn.settings import Settings
-from wfn.training import evaluate
 
 
 def outputs_of(model, batches):

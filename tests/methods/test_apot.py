@@ -26,9 +26,9 @@ from wfn.codebooks.additive_powers import (
     quantise_weight,
 )
 from wfn.errors import UserError
-from wfn.metrics import measure_diversity
+from wfn.measures import measure_diversity
+from wfn.measures.accuracy import evaluate
 from wfn.networks.forward_pass import trace
-from wfn.training import evaluate
 
 CPU = torch.device("cpu")
 

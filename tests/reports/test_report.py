@@ -320,7 +320,7 @@ def test_the_entropy_of_inner_layers_is_given_or_said_to_be_missing(document, tm
 def test_metric_names_are_those_that_runs_log():
     from dataclasses import fields
 
-    from wfn.metrics import Metrics
+    from wfn.measures import Metrics
 
     of_the_run = {"top1", "top5", "artefact_bytes"}
     assert set(made_up_runs.FIXED) <= {field.name for field in fields(Metrics)} | of_the_run

@@ -22,14 +22,15 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from tests.support import small_networks, tiny
 from wfn.__main__ import main
-from wfn.counted_weights import counted_weights
 from wfn.data import as_data
-from wfn.data.division import parts, share
+from wfn.data.passes import shard_batches, shard_pass
 from wfn.errors import UserError
+from wfn.measures.accuracy import evaluate
 from wfn.method import Epoch, Iteration, Step
-from wfn.synchronised_batch_norm import synchronised_batch_norm
 from wfn.system import ranks
-from wfn.training import evaluate, train_epoch
+from wfn.training.batch_norm import synchronised_batch_norm
+from wfn.training.epoch import train_epoch
+from wfn.training.flat_weights import counted_weights
 from wfn.weight_fixing import WeightFixing
 from wfn.weight_sharing import KMeansSharing
 
@@ -143,10 +144,10 @@ def order(folder):
     numbers = TensorDataset(torch.arange(61)[:, None], torch.arange(61))
     loader = DataLoader(numbers, BATCH, shuffle=True)
     torch.manual_seed(7 + ranks.this())  # as if one had drawn more than the other
-    of_loader = [labels for _, labels in parts(loader)]
-    evaluated = [labels for _, labels in share(loader)]
-    of_list = [labels for _, labels in parts(list(DataLoader(numbers, BATCH)))]
-    of_stream = [labels for _, labels in parts(DataLoader(Stream(), BATCH))]
+    of_loader = [labels for _, labels in shard_batches(loader)]
+    evaluated = [labels for _, labels in shard_pass(loader)]
+    of_list = [labels for _, labels in shard_batches(list(DataLoader(numbers, BATCH)))]
+    of_stream = [labels for _, labels in shard_batches(DataLoader(Stream(), BATCH))]
     return {"loader": of_loader, "evaluated": evaluated, "list": of_list, "stream": of_stream}
 
 
@@ -157,7 +158,7 @@ def refusals(folder):
     for attempt in (
         lambda: replace(FIXING, epochs=0).compress(small_networks.build("shared"), (other, other)),
         lambda: ranks.from_first(lambda: 1 / 0),
-        lambda: list(parts([(torch.zeros(1, 2), torch.zeros(1))])),
+        lambda: list(shard_batches([(torch.zeros(1, 2), torch.zeros(1))])),
     ):
         try:
             attempt()

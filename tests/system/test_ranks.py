@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from tests.support import cases_on_ranks as cases
 from tests.support.places import ROOT
-from wfn.data.division import check_divisible
 from wfn.data.in_memory import InMemoryBatches
+from wfn.data.passes import check_divisible
 from wfn.errors import UserError
 from wfn.record import Record
 from wfn.settings import Settings

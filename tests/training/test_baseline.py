@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from tests.support.places import ROOT
-from wfn import baseline, data, networks
-from wfn.baseline import trained_baseline
+from wfn import data, networks
 from wfn.errors import UserError
+from wfn.training import baseline
+from wfn.training.baseline import trained_baseline
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +174,7 @@ def test_negative_epochs(digits):
 PROGRAM = """
 import torch, tiny
 from wfn import data, models
-from wfn.baseline import trained_baseline
+from wfn.training.baseline import trained_baseline
 loaded = data.load("tests.support.tiny:data", None, batch_size=96, validation_share=0, seed=0, device="cpu")
 torch.manual_seed(0)
 model = networks.build("tests.support.tiny:held_network", loaded.classes, loaded.input_shape)

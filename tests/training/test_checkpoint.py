@@ -7,8 +7,8 @@ import pickle
 import pytest
 import torch
 
-from wfn.checkpoint import Checkpoint
 from wfn.errors import UserError
+from wfn.training.checkpoint import Checkpoint
 
 TENSORS = {"a": torch.arange(3.0), "b": torch.tensor([1, 2], dtype=torch.int32)}
 

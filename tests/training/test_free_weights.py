@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from wfn.free_tensors import TensorFree
-from wfn.free_update import FreeUpdate
 from wfn.regulariser import literal
 from wfn.regulariser.penalty import Penalty
+from wfn.training.updates.free_weights import FreeUpdate
+from wfn.training.updates.tensors import TensorFree
 
 THRESHOLD, TEMPERATURE, LEARNING_RATE, ALPHA = 2.0**-7, 0.05, 1e-3, 0.4
 CENTRES = np.array([-0.5, -0.25, 0.0, 0.125, 0.5])
@@ -51,7 +51,7 @@ class LiteralStep:
 @pytest.fixture(params=["compiled", "tensors"])
 def way(request, monkeypatch):
     if request.param == "tensors":
-        monkeypatch.setattr("wfn.free_kernel.KernelFree", TensorFree)
+        monkeypatch.setattr("wfn.training.updates.compiled.KernelFree", TensorFree)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])

@@ -10,8 +10,8 @@ from wfn.artefact.codebook import unpack_codebook
 from wfn.artefact.container import FRAME_BYTES, VERSION, Sections, reading, room, unwrap
 from wfn.artefact.header import Header, unpack_header
 from wfn.codebooks.powers_of_two import powers_of_two
-from wfn.metrics.distinct import frequencies
-from wfn.metrics.entropy import entropy_bits
+from wfn.measures.distinct import frequencies
+from wfn.measures.entropy import entropy_bits
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wfn.data import Data
 from wfn.data.augmentation import CropAndFlip
+from wfn.data.dataset import Data
 from wfn.data.in_memory import in_memory_data
 from wfn.data.validation import Pair, hold_back
 from wfn.errors import UserError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wfn.data import Batches, Data
+from wfn.data.dataset import Batches, Data
 from wfn.data.in_memory import InMemoryBatches
 from wfn.data.validation import hold_back
 from wfn.errors import UserError

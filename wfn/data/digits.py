@@ -2,8 +2,8 @@
 
 import torch
 
-from wfn.data import Data
 from wfn.data.augmentation import CropAndFlip
+from wfn.data.dataset import Data
 from wfn.data.in_memory import in_memory_data
 from wfn.data.validation import hold_back
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from wfn.data import Data
+from wfn.data.dataset import Data
 from wfn.data.validation import validation_split
 from wfn.errors import UserError
 from wfn.system.fingerprint import fingerprint

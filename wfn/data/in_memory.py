@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from wfn.data import Data
+from wfn.data.dataset import Data
 from wfn.system.fingerprint import fingerprint
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]

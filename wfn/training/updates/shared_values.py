@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wfn.parameters import FlatWeights
+from wfn.training.flat_weights import FlatWeights
 
 
 class SharedValues:

@@ -1,6 +1,6 @@
-"""Batches divided between the ranks of :mod:`wfn.system.ranks`; in one process they stay as they are."""
+"""Passes over batches: divided between the ranks of :mod:`wfn.system.ranks`, and brought to a device."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from wfn.data import Batches
+from wfn.data.dataset import Batches
 from wfn.data.in_memory import InMemoryBatches
 from wfn.errors import UserError
 from wfn.system import ranks
@@ -16,7 +16,7 @@ from wfn.system import ranks
 Stretch = TypeVar("Stretch", Tensor, list[int])
 
 
-def parts(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
+def shard_batches(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
     """A pass over this rank's part of every batch, for training.
 
     All ranks go through the same batches in the same order, and each keeps a stretch of every one. The sizes of the
@@ -37,7 +37,7 @@ def parts(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
 
 
 def check_divisible(batches: Batches) -> None:
-    """Raise the error of :func:`parts` before anything is computed, where the batches tell their sizes."""
+    """Raise the error of :func:`shard_batches` before anything is computed, where the batches tell their sizes."""
     if isinstance(batches, InMemoryBatches):
         count = len(batches.labels)
     elif _reads_inputs(batches) and batches.batch_size:
@@ -47,7 +47,7 @@ def check_divisible(batches: Batches) -> None:
     _check_size(count % batches.batch_size or batches.batch_size)
 
 
-def share(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
+def shard_pass(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
     """A pass over this rank's share of the batches, whole ones, for evaluation."""
     if ranks.count() == 1:
         return batches
@@ -93,3 +93,14 @@ def _reading(loader: DataLoader, batches: Iterable[list[int]]) -> DataLoader:
         generator=torch.Generator().manual_seed(seed),
         **{name: getattr(loader, name) for name in kept},
     )
+
+
+def to_device(inputs: Tensor, device: torch.device) -> Tensor:
+    """Inputs on the device, images in channels-last order."""
+    layout = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
+    return inputs.to(device, memory_format=layout)
+
+
+def on_device(batches: Iterable, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of (inputs, labels) as :func:`to_device` and ``Tensor.to`` bring them there."""
+    return ((to_device(inputs, device), labels.to(device)) for inputs, labels in batches)

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from wfn.data.division import share
+from wfn.data.passes import on_device, shard_pass
 from wfn.system import ranks
-from wfn.training import on_device
 
 INPUTS = 64  # that go through the network at once, at most
 BYTES = 2**30  # that are remembered of them, at most, unless one input alone takes more
@@ -37,7 +36,7 @@ def top1_of_each(
     was_training = model.training
     model.eval()
     correct = torch.zeros(2 + len(changes), dtype=torch.float64, device=device)
-    for inputs, labels in _parts(on_device(share(batches), device), model):
+    for inputs, labels in _parts(on_device(shard_pass(batches), device), model):
         memory, scores = _recorded(model, inputs)
         outputs = [scores, *(_with(values, weight, memory, model, inputs) for weight, values in changes)]
         for number, scores in enumerate(outputs, 1):

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from wfn import state as states
-from wfn.checkpoint import Checkpoint
-from wfn.counted_weights import counted_weights
 from wfn.data import Data, as_data
-from wfn.data.division import check_divisible
+from wfn.data.passes import check_divisible
+from wfn.measures.accuracy import evaluate
 from wfn.method import Epoch, Iteration, Observe, Quantised, Step
 from wfn.state import State
-from wfn.synchronised_batch_norm import synchronised_batch_norm
 from wfn.system import ranks
-from wfn.training import evaluate, train_epoch
+from wfn.training.batch_norm import synchronised_batch_norm
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.epoch import train_epoch
+from wfn.training.flat_weights import counted_weights
 
 if TYPE_CHECKING:
     from wfn.weight_fixing import WeightFixing

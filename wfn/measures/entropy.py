@@ -10,7 +10,7 @@ def entropy_bits(frequencies: Mapping[int | float, int]) -> float:
     The paper prints it without the zero weights: leave that value out of ``frequencies`` for it.
 
     Args:
-        frequencies: count -> how many values have it, from :func:`wfn.metrics.distinct.frequencies`. None at all (all
+        frequencies: count -> how many values have it, from :func:`wfn.measures.distinct.frequencies`. None at all (all
             weights are zero and left out) has entropy 0.
     """
     total = sum(count * values for count, values in frequencies.items())

@@ -2,15 +2,15 @@
 
 Eq. 5 is sum_w N_w B_w, where N_w counts the uses of value w in one inference and B_w is the length of its code word.
 With a Huffman code built on the N_w themselves that sum is the length of the optimally coded stream of uses, so it is
-:func:`wfn.metrics.huffman.huffman_bits` of the use counts. Table 2 prints it over the float network's own.
+:func:`wfn.measures.huffman.huffman_bits` of the use counts. Table 2 prints it over the float network's own.
 
-Both functions take the values that :func:`wfn.metrics.distinct.distinct` found in the parameters of
+Both functions take the values that :func:`wfn.measures.distinct.distinct` found in the parameters of
 ``forward_pass.uses``, in that order.
 """
 
 import numpy as np
 
-from wfn.metrics.distinct import Distinct
+from wfn.measures.distinct import Distinct
 from wfn.networks.forward_pass import ForwardPass
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from wfn.errors import UserError
-from wfn.metrics.distinct import Distinct, distinct, frequencies
-from wfn.metrics.entropy import entropy_bits
-from wfn.metrics.huffman import huffman_bits
-from wfn.metrics.lzw import lzw_bytes
-from wfn.metrics.rep_mixed import use_counts, use_counts_as_printed
+from wfn.measures.distinct import Distinct, distinct, frequencies
+from wfn.measures.entropy import entropy_bits
+from wfn.measures.huffman import huffman_bits
+from wfn.measures.lzw import lzw_bytes
+from wfn.measures.rep_mixed import use_counts, use_counts_as_printed
 from wfn.networks.forward_pass import ForwardPass
 
 
@@ -48,12 +48,12 @@ class Metrics(Diversity):
 
     Attributes:
         huffman_bits: total length of an optimal Huffman code over the counted weights, bits, without its table.
-        lzw_bytes: the weights under LZW (:data:`wfn.metrics.lzw.VARIANT`) with their codebook, bytes.
+        lzw_bytes: the weights under LZW (:data:`wfn.measures.lzw.VARIANT`) with their codebook, bytes.
         compression_ratio: bytes of the weights as float32 over ``lzw_bytes``.
         use_bits: Eq. 5 of the paper, bits: the uses of all weights in an inference, each at the length of its value's
             word in a Huffman code built on use counts.
         use_bits_as_printed: the same with the use counts of the authors' notebook
-            (:func:`wfn.metrics.rep_mixed.use_counts_as_printed`).
+            (:func:`wfn.measures.rep_mixed.use_counts_as_printed`).
         rep_mixed: ``use_bits`` over those of the float network; None where that is not given.
         rep_mixed_as_printed: ``use_bits_as_printed`` over those of the float network; None where that is not given.
     """

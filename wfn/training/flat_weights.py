@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from wfn.data.dataset import Data
 from wfn.errors import UserError
-from wfn.networks.forward_pass import ForwardPass
+from wfn.networks.forward_pass import ForwardPass, trace
 
 
 class FlatWeights:
@@ -65,6 +66,31 @@ class FlatWeights:
         for parameter in self._parameters.values():
             yield parameter, slice(start, start + parameter.numel())
             start += parameter.numel()
+
+
+def counted_weights(model: nn.Module, data: Data, fix_batch_norm: bool = True) -> FlatWeights:
+    """Move them into one flat vector, of which batch-norm's are fixable or not; ``release()`` gives them back.
+
+    Raises:
+        UserError: the network does not fit the data, or its weights are not finite float32.
+    """
+    device = next(model.parameters()).device
+    example = next(iter(data.test))[0][:1].to(device)
+    check_outputs(model, example, data.classes)
+    return FlatWeights(model, trace(model, example), fix_batch_norm)
+
+
+def check_outputs(model: nn.Module, example: Tensor, classes: int) -> None:
+    """Raise :class:`UserError` unless ``model`` gives a score for each of ``classes`` for an ``example`` [1, ...]."""
+    was_training = model.training
+    with torch.no_grad():
+        outputs = model.eval()(example)
+    model.train(was_training)
+    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or outputs.shape[1] < classes:
+        raise UserError(
+            f"the network must give {classes} scores an input for labels 0..{classes - 1}, but gives {shape}"
+        )
 
 
 def _check(parameters: dict[str, nn.Parameter]) -> None:

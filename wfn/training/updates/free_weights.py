@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from wfn.parameters import FlatWeights
 from wfn.regulariser.penalty import Penalty
+from wfn.training.flat_weights import FlatWeights
 
 
 class FreeUpdate:
@@ -44,9 +44,9 @@ class FreeUpdate:
         self._values.grad = torch.empty_like(self._values)
         self._drawn = int(free[: weights.fixable].sum())  # the first ones; batch-norm that is left alone comes after
         if free.device.type == "cpu":
-            from wfn.free_kernel import KernelFree as Free
+            from wfn.training.updates.compiled import KernelFree as Free
         else:
-            from wfn.free_tensors import TensorFree as Free
+            from wfn.training.updates.tensors import TensorFree as Free
         self._free = Free(positions, self._drawn, penalty)
         self._penalties = torch.zeros((), dtype=torch.float64, device=free.device)
         self._steps = 0

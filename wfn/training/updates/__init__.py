@@ -1,0 +1,1 @@
+"""What a training step does with the gradients, a way a file."""
