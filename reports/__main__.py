@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from wfn.command_line import exit_status
-from wfn.settings import Settings
+from wfn.commands.options import exit_status
+from wfn.runs.settings import Settings
 
 
 @click.command(context_settings={"max_content_width": 120})

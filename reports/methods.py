@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
-from wfn.settings import WHERE, Settings
+from wfn.runs.settings import WHERE, Settings
 
 Params = Mapping[str, str]
 

@@ -15,7 +15,7 @@ from reports.findings import findings
 from reports.judging import NOT, NOT_TESTED, PARTLY, REPRODUCED
 from reports.runs import Run
 from wfn.errors import UserError
-from wfn.settings import WHERE
+from wfn.runs.settings import WHERE
 
 THOUSANDS = ","
 NOTHING = "none"  # what runs.csv says of a value that the run does not have

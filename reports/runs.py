@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wfn.errors import UserError
-from wfn.record import FILES
+from wfn.runs.record import FILES
 
 CODEBOOK = "codebook.csv"
 
@@ -97,7 +97,7 @@ def read_codebook(path: Path) -> tuple[SharedValue, ...]:
 
 
 def _read(folder: Path) -> Run:
-    """Read a record without :class:`wfn.record.Record`, which mends its files: the run may be going on."""
+    """Read a record without :class:`wfn.runs.record.Record`, which mends its files: the run may be going on."""
     try:
         header = json.loads((folder / "record.json").read_text())
         lines = _whole_lines(folder / "metrics.jsonl")

@@ -8,7 +8,7 @@ from pathlib import Path
 from reports.rows import HASHES
 from reports.runs import Run, read_folder
 from wfn.errors import UserError
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 from wfn.system.entry_points import is_entry_point
 
 SETTINGS = ("method", "model", "dataset", "bits", "quantise_activations")  # those that the figures depend on
@@ -52,7 +52,7 @@ def measured(wanted: Sequence[Settings], known: Sequence[Run], say: Callable[[st
     """
     if not wanted:
         return []
-    from wfn.subject import prepare
+    from wfn.runs.workload import prepare
 
     subject = prepare(wanted[0], say)  # they have it in common
     known = sorted(filter(_is_measured, [*_kept(wanted), *known]), key=lambda run: run.started)
@@ -87,7 +87,7 @@ def _key(params: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _measure(settings: Settings, say: Callable[[str], object]) -> Run:
-    from wfn.tracked import run_tracked
+    from wfn.runs.lifecycle import run_tracked
 
     record, _ = run_tracked(settings, say)
     return read_folder(record.folder)[0]

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from reports.runs import CODEBOOK, Run, SharedValue, is_of_iterations, iterations, read_codebook
 from wfn.errors import UserError
-from wfn.tracking import PREFIX, RECORD_TAG, reached
+from wfn.runs.mlflow_store import PREFIX, RECORD_TAG, reached
 
 
 def read_store(experiment: str, filter_text: str) -> list[Run]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 if TYPE_CHECKING:  # it would import torch
-    from wfn.record import Record
+    from wfn.runs.record import Record
 
 MAXIMISE, MINIMISE = "maximize", "minimize"
 
@@ -108,7 +108,7 @@ class Results:
 
 def fix_weights(settings: Settings, record: "Record", written: Callable[[], None]) -> object:
     """What most studies do in a trial: one run, from beginning to end."""
-    from wfn.run import run
+    from wfn.runs.run import run
 
     return run(settings, record, written)
 
@@ -124,7 +124,7 @@ class Study:
         repeats: how many times each point of a grid is run.
         nuisance: the integer setting that tells repeats apart: it counts up from its base.
         settings: the settings of a trial.
-        run: carries a trial out, as :func:`wfn.run.run` does: logs metrics to the record, calls ``written`` when the
+        run: carries a trial out, as :func:`wfn.runs.run.run` does: logs metrics to the record, calls ``written`` when the
             record has grown, and goes on where the record stands.
         hopeless: told of a trial's record whenever it has grown, and of the results so far; gives the reason to prune
             it, or nothing. None where nothing may be pruned, as in a grid.

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from studies.engine import catalogue
-from wfn.command_line import exit_status, setting_options
+from wfn.commands.options import exit_status, setting_options
 from wfn.errors import UserError
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 
 @click.group(context_settings={"max_content_width": 120})
@@ -105,7 +105,7 @@ def stop(**which: str) -> None:
 def plot(output: Path | None, **which: str) -> None:
     """Draw the figure of study NAME as it stands, also while it is running, and log it to the study's run."""
     from studies.engine.report import draw
-    from wfn.record import Record
+    from wfn.runs.record import Record
 
     queue = _queue(**which)
     here = queue.get("here", {})
@@ -115,7 +115,7 @@ def plot(output: Path | None, **which: str) -> None:
     path = output or (Record(own).files if own else Path()) / f"{queue.label}.png"
     draw(queue, path)
     if own and not output and here["tracking"] == "mlflow":
-        from wfn.tracking import Store
+        from wfn.runs.mlflow_store import Store
 
         Store(here["experiment"]).attach(Record(own))
     click.echo(path)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from studies import MAXIMISE, Grid, Results, Study
 from wfn.errors import UserError, unknown_name
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 if TYPE_CHECKING:  # it would import torch
     from torch import Tensor
 
-    from wfn.record import Record
+    from wfn.runs.record import Record
 
 NOISES = ("relative", "absolute")
 LAYERS_AT_ONCE = 12  # that share the pass without noise; what is measured is written down as often
@@ -48,11 +48,11 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
     gives both kinds of noise the same epsilon.
 
     Raises:
-        UserError: the network has no such layer; as :func:`wfn.subject.prepare` and :func:`wfn.run.describe`.
+        UserError: the network has no such layer; as :func:`wfn.runs.workload.prepare` and :func:`wfn.runs.run.describe`.
     """
     from wfn.measures.perturbed_accuracy import top1_of_each
-    from wfn.run import describe
-    from wfn.subject import prepare
+    from wfn.runs.run import describe
+    from wfn.runs.workload import prepare
 
     subject = prepare(settings, print)
     describe(settings, subject, record)

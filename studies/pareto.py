@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from studies import MAXIMISE, MINIMISE, Interval, Results, Sampled, Study
 from wfn.errors import UserError
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 if TYPE_CHECKING:  # it would import torch
-    from wfn.record import Record
+    from wfn.runs.record import Record
 
 RECOVERY = 5.0  # percentage points that training is trusted to win back
 LABELS = {"held_back_top1": "top-1, held back (%)", "entropy_bits": "entropy (bits)", "unique_params": "unique values"}

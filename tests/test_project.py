@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from wfn.__main__ import wfn
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -88,7 +88,7 @@ def test_constraints_pin_every_dependency():
     [
         ("import wfn", {"torch", "mlflow", "optuna", "matplotlib"}),
         ("import wfn.__main__", {"torch", "mlflow", "optuna", "matplotlib", "pandas", "sklearn"}),
-        ("import wfn.run, wfn.weight_fixing", {"mlflow", "optuna", "matplotlib"}),
+        ("import wfn.runs.run, wfn.methods.weight_fixing", {"mlflow", "optuna", "matplotlib"}),
     ],
 )
 def test_imports_stay_light(statement, forbidden):

@@ -8,11 +8,11 @@
 from importlib import import_module
 
 _HOMES = {
-    "WeightFixing": "wfn.weight_fixing",
-    "Quantised": "wfn.method",
-    "Iteration": "wfn.method",
-    "Epoch": "wfn.method",
-    "Step": "wfn.method",
+    "WeightFixing": "wfn.methods.weight_fixing",
+    "Quantised": "wfn.interface",
+    "Iteration": "wfn.interface",
+    "Epoch": "wfn.interface",
+    "Step": "wfn.interface",
     "UserError": "wfn.errors",
     "measure": "wfn.measures",
     "trace": "wfn.networks.forward_pass",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from wfn.command_line import exit_status, setting_options
-from wfn.settings import Settings
+from wfn.commands.options import exit_status, setting_options
+from wfn.runs.settings import Settings
 
 
 @setting_options()
@@ -21,9 +21,9 @@ def wfn(context: click.Context, **settings) -> None:
     if context.invoked_subcommand:
         return
     chosen = Settings(**settings)
-    from wfn.summary import summarise
+    from wfn.commands.summary import summarise
+    from wfn.runs.lifecycle import run_tracked
     from wfn.system import ranks
-    from wfn.tracked import run_tracked
 
     with ranks.started():
         record, result = run_tracked(chosen, lambda line: print(line, flush=True))
@@ -36,7 +36,7 @@ def wfn(context: click.Context, **settings) -> None:
 @click.option("--experiment", default=Settings.experiment, show_default=True, help="the MLflow experiment")
 def sync(folder: Path, experiment: str) -> None:
     """Bring the run in FOLDER, or all runs in it, into the MLflow tracking store, once and only once."""
-    from wfn.tracking import sync as bring_in
+    from wfn.runs.mlflow_store import sync as bring_in
 
     for record, was_missing in bring_in(folder, experiment):
         print(f"{record.id}: {'brought in' if was_missing else 'was there already'}")
@@ -48,8 +48,8 @@ def sync(folder: Path, experiment: str) -> None:
 @click.option("--folder", default=Settings.folder, show_default=True, help="where each run keeps its own folder")
 def export(run: str, out: Path, folder: str) -> None:
     """Write the fixed network of RUN, its id or its folder, to OUT as a compressed file."""
-    from wfn.export import export as write
-    from wfn.record import Record
+    from wfn.runs.files import export as write
+    from wfn.runs.record import Record
 
     size = write(Record.find(run, Path(folder).expanduser()), out)
     print(f"{out}: {size:,} bytes")
@@ -60,7 +60,7 @@ def export(run: str, out: Path, folder: str) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def load(file: Path, out: Path) -> None:
     """Unfold the compressed FILE into OUT, the network's state_dict as safetensors."""
-    from wfn.export import unfold
+    from wfn.runs.files import unfold
 
     print(f"{out}: {unfold(file, out)} tensors, bit for bit")
 
@@ -69,9 +69,9 @@ def load(file: Path, out: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def inspect(file: Path) -> None:
     """Tell what the compressed FILE holds: values and their orders, and the bytes that each part takes."""
-    from wfn import artefact
+    from wfn import compressed_file
 
-    print(artefact.describe(artefact.inspect(file)))
+    print(compressed_file.describe(compressed_file.inspect(file)))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from studies import Results, Trial
-from wfn.settings import WHERE, Settings
+from wfn.runs.settings import WHERE, Settings
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))

@@ -16,9 +16,9 @@ from studies.engine.progress import Progress, Standing
 from studies.engine.queue import Queue
 from studies.engine.report import write_report
 from wfn.errors import UserError
-from wfn.record import Record
-from wfn.settings import Settings
-from wfn.tracked import run_tracked
+from wfn.runs.lifecycle import run_tracked
+from wfn.runs.record import Record
+from wfn.runs.settings import Settings
 
 LOOK = 0.5  # seconds between two looks at the workers
 GRACE = 60.0  # seconds for a worker to end cleanly before it is killed

@@ -11,7 +11,7 @@ import click
 from studies import Columns, Grid, Interval, Point, Sampled, Study
 from studies.engine import catalogue
 from wfn.errors import UserError, unknown_name
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 # Settings that say where to run, not what: each machine's own, and no part of the plan.
 HERE = ("folder", "data_folder", "tracking", "experiment", "parent_run", "resume")

@@ -7,7 +7,7 @@ from pathlib import Path
 from studies import Results
 from studies.engine.queue import Queue
 from wfn.errors import UserError
-from wfn.record import Record
+from wfn.runs.record import Record
 from wfn.system.files import write_atomically
 
 

@@ -20,8 +20,8 @@ from studies.engine.plan import trial_settings
 from studies.engine.queue import Claim, Queue
 from studies.engine.storage import HEARTBEAT, StorageLost
 from wfn.errors import UserError
-from wfn.record import Record
-from wfn.tracked import Stopped, run_tracked, terminable
+from wfn.runs.lifecycle import Stopped, run_tracked, terminable
+from wfn.runs.record import Record
 
 _LAUNCHER = os.getppid()
 PAUSE = 2.0  # seconds between two looks into an empty queue while others still work: one of them may die
@@ -78,7 +78,7 @@ def _run(queue: Queue, claim: Claim, here: Mapping[str, Any], began: Callable[[R
         record = Record(earlier)
         if record.header["status"] == "FINISHED":
             if settings.tracking == "mlflow":
-                from wfn.tracking import sync
+                from wfn.runs.mlflow_store import sync
 
                 sync(earlier, settings.experiment)
             return record

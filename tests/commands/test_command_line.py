@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.places import ROOT
 from wfn.__main__ import main
-from wfn.record import Record
-from wfn.settings import Settings
+from wfn.runs.record import Record
+from wfn.runs.settings import Settings
 
 WFN = [sys.executable, "-u", "-m", "wfn"]
 QUICK = ["--shares", "0.5 1", "--epochs", "1", "--baseline_epochs", "1", "--tracking", "folder"]

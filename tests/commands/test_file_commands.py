@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support import small_networks
-from wfn import artefact, results
+from wfn import compressed_file
 from wfn.__main__ import main
-from wfn.method import Quantised
-from wfn.record import Record
+from wfn.interface import Quantised
+from wfn.runs import files
+from wfn.runs.record import Record
 
 
 def pictures():
@@ -48,7 +49,7 @@ def test_a_run_logs_the_size_of_the_file_that_it_leaves(run):
     size = (run.files / "fixed.wfn").stat().st_size
     logged = {line["key"]: line["value"] for line in run.metrics_from(0)}
     assert logged["artefact_bytes"] == size
-    contents = artefact.inspect(run.files / "fixed.wfn")
+    contents = compressed_file.inspect(run.files / "fixed.wfn")
     assert contents.about["run"] == run.id and contents.about["method"] == "wfn"
     assert len(contents.values) == logged["unique_params"]
     with (run.files / "codebook.csv").open() as file:
@@ -56,8 +57,8 @@ def test_a_run_logs_the_size_of_the_file_that_it_leaves(run):
 
 
 def test_the_summary_shows_the_size(run):
-    from wfn.run import Result
-    from wfn.summary import ROWS, summarise
+    from wfn.commands.summary import ROWS, summarise
+    from wfn.runs.run import Result
 
     measures = dict.fromkeys(ROWS, 1)
     without = {name: value for name, value in measures.items() if name != "artefact_bytes"}
@@ -73,7 +74,7 @@ def test_export_load_and_inspect_lead_back_to_the_same_bits(runs, run, tmp_path,
     assert main(["export", str(run.folder), str(packed)]) == 0
     assert f"{packed.stat().st_size:,} bytes" in capsys.readouterr().out
     assert main(["load", str(packed), str(unpacked)]) == 0
-    found, expected = load_file(unpacked), load_file(run.files / results.FIXED)
+    found, expected = load_file(unpacked), load_file(run.files / files.FIXED)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[n].ravel().view(torch.uint8), expected[n].ravel().view(torch.uint8)) for n in expected)
     assert f"{len(expected)} tensors" in capsys.readouterr().out
@@ -84,7 +85,7 @@ def test_export_load_and_inspect_lead_back_to_the_same_bits(runs, run, tmp_path,
 
 def test_shared_weights_are_unfolded_under_each_name(tmp_path):
     shared = torch.tensor([0.5, 0.25])
-    artefact.save(tmp_path / "x.wfn", {"a": shared}, {"a": shared, "b": shared}, {})
+    compressed_file.save(tmp_path / "x.wfn", {"a": shared}, {"a": shared, "b": shared}, {})
     assert main(["load", str(tmp_path / "x.wfn"), str(tmp_path / "x.safetensors")]) == 0
     assert load_file(tmp_path / "x.safetensors").keys() == {"a", "b"}
 
@@ -106,7 +107,7 @@ def test_a_mistake_is_told_in_one_line(arguments, words, tmp_path, monkeypatch, 
 
 
 def test_a_file_that_is_not_compressed_or_a_place_that_is_not_there(run, tmp_path, capsys):
-    assert main(["inspect", str(run.files / results.FIXED)]) == 2
+    assert main(["inspect", str(run.files / files.FIXED)]) == 2
     assert "not a compressed network of ours" in capsys.readouterr().err
     for command in (["export", str(run.folder)], ["load", str(run.files / "fixed.wfn")]):
         assert main([*command, str(tmp_path / "no" / "such" / "place")]) == 2
@@ -116,7 +117,7 @@ def test_a_file_that_is_not_compressed_or_a_place_that_is_not_there(run, tmp_pat
 def test_a_run_without_a_fixed_network_and_one_of_an_older_version(run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(run.folder, folder)
-    fixed = folder / "files" / results.FIXED
+    fixed = folder / "files" / files.FIXED
     save_file({"a": torch.ones(1)}, fixed, {"codebook": "[]"})
     assert main(["export", str(folder), str(tmp_path / "x")]) == 2
     assert "lacks 'counted'" in capsys.readouterr().err
@@ -128,15 +129,15 @@ def test_a_run_without_a_fixed_network_and_one_of_an_older_version(run, tmp_path
     assert "when it is finished" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("file", [results.FIXED, "fixed.wfn"])
+@pytest.mark.parametrize("file", [files.FIXED, "fixed.wfn"])
 def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_path, monkeypatch, capsys, file):
     def full(path, content):
         if path.name == file:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_atomically(path, content)
 
-    write_atomically = results.write_atomically
-    monkeypatch.setattr(results, "write_atomically", full)
+    write_atomically = files.write_atomically
+    monkeypatch.setattr(files, "write_atomically", full)
     arguments = [
         "--model",
         "tests.support.small_networks:convolutional",
@@ -158,11 +159,11 @@ def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_p
 
 
 def test_a_float_network_leaves_no_compressed_file_and_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "draw_weights", lambda *arguments: None)
-    monkeypatch.setattr("wfn.artefact.codebook.MOST_VALUES", 100)
+    monkeypatch.setattr(files, "draw_weights", lambda *arguments: None)
+    monkeypatch.setattr("wfn.compressed_file.codebook.MOST_VALUES", 100)
     layer = torch.nn.Linear(20, 20)
     weights = {name: p.detach() for name, p in layer.named_parameters()}
     said = []
-    assert results.write_files(tmp_path, weights, Quantised(layer, weights), [], {}, said.append) is None
+    assert files.write_files(tmp_path, weights, Quantised(layer, weights), [], {}, said.append) is None
     assert len(said) == 1 and "no compressed file: the weights take 420 distinct values" in said[0]
-    assert (tmp_path / results.FIXED).exists() and not (tmp_path / "fixed.wfn").exists()
+    assert (tmp_path / files.FIXED).exists() and not (tmp_path / "fixed.wfn").exists()

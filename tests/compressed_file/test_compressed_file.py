@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.small_networks import KINDS, build
-from wfn import artefact, networks
-from wfn.artefact import container, reading
-from wfn.artefact.codebook import pack_codebook, unpack_codebook
-from wfn.artefact.container import Sections, deflate, unwrap, wrap
-from wfn.artefact.entropy_code import encode
-from wfn.artefact.header import Header, pack_header, unpack_header
+from wfn import compressed_file, networks
+from wfn.compressed_file import container, reading
+from wfn.compressed_file.codebook import pack_codebook, unpack_codebook
+from wfn.compressed_file.container import Sections, deflate, unwrap, wrap
+from wfn.compressed_file.entropy_code import encode
+from wfn.compressed_file.header import Header, pack_header, unpack_header
 from wfn.errors import UserError
 from wfn.networks.forward_pass import trace
 
@@ -56,16 +56,16 @@ def assert_same_bits(found, expected):
 
 
 def round_trip(path, weights, state, about=None):
-    size = artefact.save(path, weights, state, about or {})
-    assert size == path.stat().st_size == artefact.inspect(path).bytes
-    assert_same_bits(artefact.load(path), state)
-    return artefact.inspect(path)
+    size = compressed_file.save(path, weights, state, about or {})
+    assert size == path.stat().st_size == compressed_file.inspect(path).bytes
+    assert_same_bits(compressed_file.load(path), state)
+    return compressed_file.inspect(path)
 
 
 def refused(path, content, match=None):
     """Both readers must refuse ``content``, in one line that names the file."""
     path.write_bytes(content)
-    for read in (artefact.load, artefact.inspect):
+    for read in (compressed_file.load, compressed_file.inspect):
         with pytest.raises(UserError, match=match) as caught:
             read(path)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
@@ -113,7 +113,7 @@ def test_shared_and_strided_tensors(path):
     state = {"a": weight, "z": weight, "images": images, "mean": torch.ones(3)}
     contents = round_trip(path, {"a": weight, "images": images}, state)
     assert contents.shared == {"z": "a"} and contents.weights == 24
-    loaded = artefact.load(path)
+    loaded = compressed_file.load(path)
     assert loaded["a"].untyped_storage().data_ptr() != loaded["z"].untyped_storage().data_ptr()
 
 
@@ -123,16 +123,16 @@ def test_one_value_and_the_ends_of_the_range(path, weights):
 
 
 def test_values_that_are_no_short_sum_and_as_many_as_allowed(path):
-    values = np.random.default_rng(0).standard_normal(2 * artefact.MOST_VALUES).astype(np.float32)
-    weights = torch.from_numpy(np.unique(values)[: artefact.MOST_VALUES])
+    values = np.random.default_rng(0).standard_normal(2 * compressed_file.MOST_VALUES).astype(np.float32)
+    weights = torch.from_numpy(np.unique(values)[: compressed_file.MOST_VALUES])
     contents = round_trip(path, {"w": weights}, {"w": weights})
-    assert len(contents.values) == artefact.MOST_VALUES and contents.entropy_bits == pytest.approx(16)
+    assert len(contents.values) == compressed_file.MOST_VALUES and contents.entropy_bits == pytest.approx(16)
 
 
 def test_a_float_network_is_refused(path):
-    weights = {"w": torch.arange(artefact.MOST_VALUES + 1.0)}
+    weights = {"w": torch.arange(compressed_file.MOST_VALUES + 1.0)}
     with pytest.raises(UserError, match=r"65,537 distinct values.*65,536.*fix the network"):
-        artefact.save(path, weights, weights, {})
+        compressed_file.save(path, weights, weights, {})
     assert not path.exists()
 
 
@@ -151,7 +151,7 @@ def test_a_float_network_is_refused(path):
 )
 def test_what_cannot_be_written_is_refused(path, weights, state, match):
     with pytest.raises(UserError, match=match) as caught:
-        artefact.save(path, weights, state, {})
+        compressed_file.save(path, weights, state, {})
     assert "\n" not in str(caught.value) and not path.exists()
 
 
@@ -162,7 +162,7 @@ def test_a_huge_network_of_hardly_any_entropy_comes_back(path):
     assert contents.bytes < 13_000
     path.write_bytes(wrap(unwrap(path.read_bytes()), unfolded=0))  # the same without the padding
     with memory_below(50e6), pytest.raises(UserError, match="80,000,000 bytes of weights, more than it can hold"):
-        artefact.load(path)
+        compressed_file.load(path)
 
 
 @given(st.integers(1, 5000), st.integers(0, 3), st.integers(0, 9000), st.sampled_from([0.0, 1.0]))
@@ -186,28 +186,28 @@ def test_a_full_disk_leaves_what_was_there(path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    artefact.save(path, *tiny(), {"written": "first"})
+    compressed_file.save(path, *tiny(), {"written": "first"})
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="No space left"):
-        artefact.save(path, *tiny(), {"written": "second"})
-    assert artefact.inspect(path).about == {"written": "first"}
+        compressed_file.save(path, *tiny(), {"written": "second"})
+    assert compressed_file.inspect(path).about == {"written": "first"}
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def test_contents_tell_what_is_inside(path):
-    artefact.save(path, *tiny(), {"model": "tiny", "evil": "\x1b[2J"})
-    contents = artefact.inspect(path)
+    compressed_file.save(path, *tiny(), {"model": "tiny", "evil": "\x1b[2J"})
+    contents = compressed_file.inspect(path)
     assert contents.version == container.VERSION and contents.shapes == {"a": (2, 2), "b": ()}
     assert dict(zip(contents.values.tolist(), contents.counts, strict=True)) == {0.5: 2, 0.0: 1, -0.25: 1, 0.75: 1}
     assert dict(zip(contents.values.tolist(), contents.orders, strict=True)) == {0.5: 1, 0.0: 0, -0.25: 1, 0.75: 2}
-    text = artefact.describe(contents)
+    text = compressed_file.describe(contents)
     assert "model: tiny" in text and "4 distinct values" in text and "\x1b" not in text
 
 
 def test_the_same_network_gives_the_same_bytes(path):
-    artefact.save(path, *tiny(), {})
+    compressed_file.save(path, *tiny(), {})
     first = path.read_bytes()
-    artefact.save(path, *tiny(), {})
+    compressed_file.save(path, *tiny(), {})
     assert path.read_bytes() == first
 
 
@@ -227,7 +227,7 @@ def test_any_finite_weights_and_any_description(path, values, about):
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     path = tmp_path_factory.mktemp("sound") / "network.wfn"
-    artefact.save(path, *tiny(), {"model": "tiny"})
+    compressed_file.save(path, *tiny(), {"model": "tiny"})
     return path.read_bytes()
 
 
@@ -259,7 +259,7 @@ def test_more_behind_the_end_is_refused(path, sound):
 def test_what_is_no_file_is_refused(path):
     for missing in (path, path.parent):
         with pytest.raises(UserError, match="cannot read"):
-            artefact.load(missing)
+            compressed_file.load(missing)
 
 
 # A file that was made to do harm: its checksum is right
@@ -386,7 +386,7 @@ def memory_below(limit):
 
 def test_the_forger_can_forge(path):
     path.write_bytes(forged(honest()))
-    assert artefact.load(path)["a"].tolist() == [0.5, -0.5, 0.5, -0.5, 0.5]
+    assert compressed_file.load(path)["a"].tolist() == [0.5, -0.5, 0.5, -0.5, 0.5]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -400,7 +400,7 @@ def test_a_hostile_file_is_refused_by_both_readers(path, name):
 def test_a_hostile_file_is_not_loaded(path, name):
     path.write_bytes(forged(replace(honest(), **HOSTILE_TO_LOAD[name])))
     with memory_below(150e6), pytest.raises(UserError) as caught:
-        artefact.load(path)
+        compressed_file.load(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -408,7 +408,7 @@ def test_a_bomb_among_the_other_tensors_stops_where_the_room_ends(path, monkeypa
     monkeypatch.setattr(reading, "room", lambda content: 1 << 20)
     path.write_bytes(forged(replace(honest(), others=BOMB)))
     with memory_below(10e6), pytest.raises(UserError, match="more than the 1048576 bytes"):
-        artefact.load(path)
+        compressed_file.load(path)
 
 
 @pytest.mark.parametrize("lengths", [(1 << 63,) * 4, (2**64 - 1, 0, 0, 0), (0, 0, 0, 0)])
@@ -432,7 +432,7 @@ def test_damage_inside_a_section_under_a_right_checksum_is_refused_or_harmless(p
         damaged[start:stop] = data.draw(st.binary(max_size=4))
     damaged = bytes(damaged)
     path.write_bytes(forged(replace(sections, **{name: damaged if name == "coded" else deflate(damaged)})))
-    for read in (artefact.load, artefact.inspect):
+    for read in (compressed_file.load, compressed_file.inspect):
         try:
             read(path)
         except UserError as error:

@@ -11,9 +11,9 @@ from wfn.errors import UserError
 from wfn.measures import outcomes
 from wfn.measures.accuracy import evaluate
 from wfn.measures.outcomes import TestOutputs, paired
-from wfn.record import Record
-from wfn.run import run
-from wfn.settings import Settings
+from wfn.runs.record import Record
+from wfn.runs.run import run
+from wfn.runs.settings import Settings
 
 
 def outputs_of(model, batches):

@@ -16,8 +16,7 @@ from torch import nn
 from tests.support import made_up_saves, small_networks
 from tests.support import oracles_additive_powers as oracles
 from tests.support.made_up_saves import fill
-from wfn import artefact, data
-from wfn.apot import ApotSave, load_quantised
+from wfn import compressed_file, data
 from wfn.codebooks.additive_powers import (
     ActivationQuantiser,
     Projection,
@@ -28,6 +27,7 @@ from wfn.codebooks.additive_powers import (
 from wfn.errors import UserError
 from wfn.measures import measure_diversity
 from wfn.measures.accuracy import evaluate
+from wfn.methods.apot import ApotSave, load_quantised
 from wfn.networks.forward_pass import trace
 
 CPU = torch.device("cpu")
@@ -130,7 +130,7 @@ def test_released_saves_have_the_unique_values_and_entropy_of_their_readme(apot_
 
 
 def test_the_released_float_save_has_the_unique_values_and_entropy_of_its_readme(apot_saves):
-    from wfn.float_network import FloatNetwork
+    from wfn.methods.float_network import FloatNetwork
     from wfn.networks.weights import load_weights
 
     model = cifar_network()
@@ -185,9 +185,9 @@ def test_a_save_of_the_imagenet_layout_computes_with_quantised_weights_and_activ
 def left_by(quantised, folder):
     """The two files that a run leaves of the network, read again."""
     state = quantised.model.state_dict()
-    artefact.save(folder / "fixed.wfn", quantised.weights, state, {})
+    compressed_file.save(folder / "fixed.wfn", quantised.weights, state, {})
     save_file(state, folder / "fixed.safetensors")
-    return artefact.load(folder / "fixed.wfn"), load_file(folder / "fixed.safetensors")
+    return compressed_file.load(folder / "fixed.wfn"), load_file(folder / "fixed.safetensors")
 
 
 @pytest.mark.parametrize("quantise_activations", [True, False])

@@ -8,8 +8,8 @@ from torch import nn
 
 from tests.support import small_networks
 from wfn.errors import UserError
-from wfn.float_network import FloatNetwork
-from wfn.rounding import PowerOfTwoRounding
+from wfn.methods.float_network import FloatNetwork
+from wfn.methods.rounding import PowerOfTwoRounding
 
 
 def nearest_power(weight, threshold):

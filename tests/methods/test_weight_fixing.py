@@ -10,8 +10,8 @@ from torch import nn
 from tests.support import small_networks
 from wfn.codebooks.codebook import Codebook
 from wfn.errors import UserError
-from wfn.method import Epoch, Iteration, Step
-from wfn.weight_fixing import WeightFixing
+from wfn.interface import Epoch, Iteration, Step
+from wfn.methods.weight_fixing import WeightFixing
 
 QUICK = WeightFixing(delta=0.05, shares=(0.4, 0.8, 1.0), epochs=2, learning_rate=1e-3)
 

@@ -14,10 +14,10 @@ from tests.support import small_networks
 from wfn.codebooks.k_means import k_means
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.method import Epoch, Iteration, Step
+from wfn.interface import Epoch, Iteration, Step
+from wfn.methods.weight_sharing import KMeansSharing
 from wfn.training.flat_weights import counted_weights
 from wfn.training.updates.shared_values import SharedValues
-from wfn.weight_sharing import KMeansSharing
 
 QUICK = KMeansSharing(clusters=6, iterations=2, epochs=2, learning_rate=1e-3)
 

@@ -12,8 +12,7 @@ from reports.__main__ import main, reports
 from reports.saves import settings_of
 from tests.support import made_up_saves
 from tests.support.places import ROOT
-from wfn import tracked
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 NETWORK = ["--model", "made_up_saves:network", "--dataset", "made_up_saves:pictures"]
 
@@ -27,7 +26,7 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def no_runs(monkeypatch):
     """Fail where a run is begun."""
-    monkeypatch.setattr(tracked, "run_tracked", lambda *arguments, **named: pytest.fail("a run was begun"))
+    monkeypatch.setattr(lifecycle, "run_tracked", lambda *arguments, **named: pytest.fail("a run was begun"))
 
 
 def report(*arguments):

@@ -6,10 +6,16 @@ import sys
 
 import pytest
 
-from wfn import tracking
+from wfn.runs import mlflow_store
 from wfn.errors import UserError
-from wfn.record import Record, now
-from wfn.tracking import PREFIX, PROCESS_TAG, RECORD_TAG, Store, sync
+from wfn.runs.record import Record, now
+from wfn.runs.mlflow_store import (
+    PREFIX,
+    PROCESS_TAG,
+    RECORD_TAG,
+    Store,
+    sync,
+)
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +161,7 @@ def test_runs_that_a_kill_left_running_are_marked_killed(client):
     dead, alive = store.open_run(), store.open_run()
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    host = tracking.this_process().rpartition(":")[0]
+    host = mlflow_store.this_process().rpartition(":")[0]
     client.set_tag(dead, PROCESS_TAG, f"{host}:{gone.pid}")
     elsewhere = store.open_run()
     client.set_tag(elsewhere, PROCESS_TAG, f"another-host:{gone.pid}")

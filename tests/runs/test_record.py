@@ -7,7 +7,7 @@ import os
 import pytest
 
 from wfn.errors import UserError
-from wfn.record import Record
+from wfn.runs.record import Record
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from studies.engine.plan import Plan
 from studies.engine.queue import Queue
 from tests.support.places import ROOT
 from tests.support.waiting import LIMIT, wait_for
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 from wfn.system.processes import this_process
 
 psycopg = pytest.importorskip("psycopg", reason="needs psycopg: pip install 'psycopg[binary]'")

@@ -28,7 +28,7 @@ from studies.engine.storage import url_of
 from studies.engine.worker import work
 from tests.support.places import ROOT
 from wfn.errors import UserError
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 SETTINGS = asdict(Settings())
 
@@ -398,7 +398,7 @@ def test_the_setting_that_matters_is_found():
 
 
 def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
-    from wfn.record import Record
+    from wfn.runs.record import Record
     from wfn.system.provenance import provenance
 
     monkeypatch.setattr(noise, "LAYERS_AT_ONCE", 1)
@@ -418,7 +418,7 @@ def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
     again = Record(cut.folder)
     assert len(again.metrics_from(0)) == 2
     elsewhere = {"device_name": "another machine", "version_torch": "9.9"}
-    monkeypatch.setattr("wfn.run.provenance", lambda device: provenance(device) | elsewhere)
+    monkeypatch.setattr("wfn.runs.run.provenance", lambda device: provenance(device) | elsewhere)
     noise.measure(settings, again, lambda: None)
     assert elsewhere | {"ranks": "1"} == {name: again.header["tags"][name] for name in (*elsewhere, "ranks")}
     values = [[(line["key"], line["value"]) for line in record.metrics_from(0)] for record in (whole, again)]
@@ -445,7 +445,7 @@ def test_noise_without_a_finite_scale_is_refused(beta):
 
 
 def test_noise_needs_a_weight_of_two_axes(tmp_path):
-    from wfn.record import Record
+    from wfn.runs.record import Record
 
     settings = noise.NoiseSettings(model="tests.support.tiny:flat_network", dataset="tests.support.tiny:data")
     with pytest.raises(UserError, match="'tests.support.tiny:flat_network' has no weight of two axes or more"):

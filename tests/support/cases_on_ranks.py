@@ -25,14 +25,14 @@ from wfn.__main__ import main
 from wfn.data import as_data
 from wfn.data.passes import shard_batches, shard_pass
 from wfn.errors import UserError
+from wfn.interface import Epoch, Iteration, Step
 from wfn.measures.accuracy import evaluate
-from wfn.method import Epoch, Iteration, Step
+from wfn.methods.weight_fixing import WeightFixing
+from wfn.methods.weight_sharing import KMeansSharing
 from wfn.system import ranks
 from wfn.training.batch_norm import synchronised_batch_norm
 from wfn.training.epoch import train_epoch
 from wfn.training.flat_weights import counted_weights
-from wfn.weight_fixing import WeightFixing
-from wfn.weight_sharing import KMeansSharing
 
 BATCH = 16
 FIXING = WeightFixing(delta=0.05, shares=(0.4, 1.0), epochs=2, learning_rate=1e-3)
@@ -228,7 +228,7 @@ def on_two_ranks(name, folder, work, *arguments):
 CASES = (gradients, accuracy, fixing, sharing, resumed, order, refusals)
 
 if __name__ == "__main__":
-    for late in ("torch._dynamo", "matplotlib.pyplot", "wfn.figures", "wfn.summary", "wfn.tracked"):
+    for late in ("torch._dynamo", "matplotlib.pyplot", "wfn.figures.run", "wfn.commands.summary", "wfn.runs.lifecycle"):
         import_module(late)
     torch.set_num_threads(1)
     shared = Path(sys.argv[1])

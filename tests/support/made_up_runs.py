@@ -4,8 +4,8 @@ import csv
 from dataclasses import asdict
 from pathlib import Path
 
-from wfn.record import Record
-from wfn.settings import Settings
+from wfn.runs.record import Record
+from wfn.runs.settings import Settings
 
 PROVENANCE = {
     "counted_weights": 1000, "weights_sha256": "aa" * 32, "data_sha256": "bb" * 32, "commit": "cc" * 20,

@@ -13,9 +13,9 @@ from tests.support.places import ROOT
 from wfn.data.in_memory import InMemoryBatches
 from wfn.data.passes import check_divisible
 from wfn.errors import UserError
-from wfn.record import Record
-from wfn.settings import Settings
-from wfn.subject import prepare
+from wfn.runs.record import Record
+from wfn.runs.settings import Settings
+from wfn.runs.workload import prepare
 from wfn.system import ranks
 
 TIME_LIMIT = 400  # seconds; not waited for, unless ranks wait for each other for ever

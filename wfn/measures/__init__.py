@@ -71,7 +71,7 @@ def measure(weights: Mapping[str, torch.Tensor], forward_pass: ForwardPass, base
     """Take every measure of ``weights``.
 
     Args:
-        weights: parameter name -> float32 tensor, as in :attr:`wfn.method.Quantised.weights`; those that the forward
+        weights: parameter name -> float32 tensor, as in :attr:`wfn.interface.Quantised.weights`; those that the forward
             pass does not use are left out.
         forward_pass: that of the network which computes with ``weights``, from :func:`wfn.networks.forward_pass.trace`.
         baseline: the float network's metrics at the same input size, for Rep_Mixed.

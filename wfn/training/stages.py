@@ -10,21 +10,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wfn import state as states
 from wfn.data import Data, as_data
 from wfn.data.passes import check_divisible
+from wfn.interface import (
+    Epoch,
+    Iteration,
+    Observe,
+    Quantised,
+    Step,
+)
 from wfn.measures.accuracy import evaluate
-from wfn.method import Epoch, Iteration, Observe, Quantised, Step
-from wfn.state import State
 from wfn.system import ranks
+from wfn.training import state as states
 from wfn.training.batch_norm import synchronised_batch_norm
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import train_epoch
 from wfn.training.flat_weights import counted_weights
+from wfn.training.state import State
 
 if TYPE_CHECKING:
-    from wfn.weight_fixing import WeightFixing
-    from wfn.weight_sharing import KMeansSharing
+    from wfn.methods.weight_fixing import WeightFixing
+    from wfn.methods.weight_sharing import KMeansSharing
 
 
 class Update(Protocol):

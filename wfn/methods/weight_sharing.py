@@ -11,12 +11,12 @@ from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.k_means import k_means
 from wfn.data import Data
 from wfn.errors import UserError
-from wfn.method import Observe, Quantised, ignore
-from wfn.state import State
+from wfn.interface import Observe, Quantised, ignore
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.stages import StagedRun
+from wfn.training.state import State
 from wfn.training.updates.shared_values import SharedValues
 
 

@@ -1,6 +1,6 @@
 """The compressed file: a fixed network as one file, which gives back every tensor bit for bit.
 
-Four sections stand in a container (:mod:`wfn.artefact.container`) with a version and a checksum:
+Four sections stand in a container (:mod:`wfn.compressed_file.container`) with a version and a checksum:
 
 - header: names and shapes of the counted weights, which other names share them, what the file is about (JSON, zlib);
 - codebook: every distinct value as a signed sum of powers of two, and how often it occurs (zlib);
@@ -11,9 +11,9 @@ Reading trusts nothing: a right checksum does not make a file honest. Sizes are 
 nothing in a file is ever executed.
 """
 
-from wfn.artefact.codebook import MOST_VALUES
-from wfn.artefact.contents import Contents, describe, inspect
-from wfn.artefact.reading import load
-from wfn.artefact.writing import pack, save
+from wfn.compressed_file.codebook import MOST_VALUES
+from wfn.compressed_file.contents import Contents, describe, inspect
+from wfn.compressed_file.reading import load
+from wfn.compressed_file.writing import pack, save
 
 __all__ = ["MOST_VALUES", "Contents", "describe", "inspect", "load", "pack", "save"]

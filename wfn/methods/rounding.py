@@ -11,7 +11,7 @@ from torch import nn
 from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.method import Observe, Quantised, ignore
+from wfn.interface import Observe, Quantised, ignore
 from wfn.training.flat_weights import counted_weights
 
 

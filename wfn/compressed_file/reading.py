@@ -7,13 +7,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from wfn.artefact.container import inflate, reading, room, unwrap
-from wfn.artefact.contents import outline
-from wfn.artefact.entropy_code import decode
+from wfn.compressed_file.container import inflate, reading, room, unwrap
+from wfn.compressed_file.contents import outline
+from wfn.compressed_file.entropy_code import decode
 
 
 def load(path: str | Path) -> dict[str, Tensor]:
-    """Read the whole ``state_dict`` that :func:`wfn.artefact.save` wrote, on the CPU, every tensor bit for bit.
+    """Read the whole ``state_dict`` that :func:`wfn.compressed_file.save` wrote, on the CPU, every tensor bit for bit.
 
     A tensor that goes by several names is given under each of them, in memory of its own.
 

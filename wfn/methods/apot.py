@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from wfn.codebooks.additive_powers import quantise_input, quantise_to_8_bits, quantise_weight
 from wfn.data import as_data
 from wfn.errors import UserError
+from wfn.interface import Observe, Quantised, ignore
 from wfn.measures.accuracy import evaluate
-from wfn.method import Observe, Quantised, ignore
 from wfn.training.flat_weights import counted_weights
 
 BIT_WIDTHS = (2, 3, 4, 5)
@@ -165,7 +165,7 @@ def load_quantised(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
     Args:
         model: a network of the same shape, in place; its own weights do not matter.
-        state: the run's ``fixed.safetensors``, or ``fixed.wfn`` as :func:`wfn.artefact.load` gives it.
+        state: the run's ``fixed.safetensors``, or ``fixed.wfn`` as :func:`wfn.compressed_file.load` gives it.
 
     Raises:
         UserError: ``state`` does not fit ``model``.

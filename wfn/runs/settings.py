@@ -13,7 +13,7 @@ from wfn.system import entry_points
 from wfn.system.precision import PRECISIONS
 
 if TYPE_CHECKING:
-    from wfn.method import Method
+    from wfn.interface import Method
 
 DEVICES = ("auto", "cpu", "cuda")
 TRACKINGS = ("mlflow", "folder")

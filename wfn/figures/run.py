@@ -23,7 +23,7 @@ def draw_iterations(rows: Sequence[Mapping[str, float]], after: Mapping[str, Ten
     """The paper's Figure 5: share fixed, centres and orders an iteration, and the 15 most used values at the end.
 
     Args:
-        rows: an iteration each, as in :attr:`wfn.method.Quantised.records`.
+        rows: an iteration each, as in :attr:`wfn.interface.Quantised.records`.
         after: the fixed weights.
         path: where to write the picture.
     """

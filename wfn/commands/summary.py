@@ -1,8 +1,8 @@
 """What a run came to, for a person at the terminal: the baseline beside the fixed network, and where to look next."""
 
-from wfn.record import Record
-from wfn.run import Result
-from wfn.tracking import COPIED
+from wfn.runs.mlflow_store import COPIED
+from wfn.runs.record import Record
+from wfn.runs.run import Result
 
 ROWS = {
     "top1": ("top-1 (%)", "{:.2f}"),

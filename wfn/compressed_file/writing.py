@@ -9,10 +9,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wfn.artefact.codebook import pack_codebook
-from wfn.artefact.container import Sections, deflate, wrap
-from wfn.artefact.entropy_code import encode
-from wfn.artefact.header import Header, pack_header
+from wfn.compressed_file.codebook import pack_codebook
+from wfn.compressed_file.container import Sections, deflate, wrap
+from wfn.compressed_file.entropy_code import encode
+from wfn.compressed_file.header import Header, pack_header
 from wfn.errors import UserError
 from wfn.system.files import write_atomically
 from wfn.system.fingerprint import fingerprint
@@ -39,13 +39,13 @@ def pack(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapp
     """Return the content of the file.
 
     Args:
-        weights: the counted weights by name, float32 of any shape, as in :attr:`wfn.method.Quantised.weights`.
+        weights: the counted weights by name, float32 of any shape, as in :attr:`wfn.interface.Quantised.weights`.
         state: the network's whole ``state_dict``. A counted weight is written as ``weights`` has it. A tensor here that
             has the very bits of a counted one (a shared parameter) is written once.
         about: anything that people should know of the file.
 
     Raises:
-        UserError: the weights have more than :data:`wfn.artefact.MOST_VALUES` distinct values; they do not fit
+        UserError: the weights have more than :data:`wfn.compressed_file.MOST_VALUES` distinct values; they do not fit
             ``state``, or are not finite float32.
     """
     arrays = {name: _counted(name, tensor, state) for name, tensor in weights.items()}

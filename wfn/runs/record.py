@@ -1,6 +1,6 @@
 """The record of a run: a folder with all that is known of it, whether or not a tracking store can be reached.
 
-A tracking store is fed from this folder and from nothing else (:mod:`wfn.tracking`), while the run goes on or later.
+A tracking store is fed from this folder and from nothing else (:mod:`wfn.runs.mlflow_store`), while the run goes on or later.
 """
 
 import json

@@ -12,12 +12,12 @@ from wfn.measures import measure, measure_diversity
 from wfn.measures import outcomes as outcomes_of_images
 from wfn.measures.accuracy import evaluate
 from wfn.measures.outcomes import TestOutputs
-from wfn.method import Epoch, Event, Iteration, Step
-from wfn.progress import Progress
-from wfn.record import Record
-from wfn.results import write_files
-from wfn.settings import Settings
-from wfn.subject import Subject, prepare
+from wfn.interface import Epoch, Event, Iteration, Step
+from wfn.runs.progress import Progress
+from wfn.runs.record import Record
+from wfn.runs.files import write_files
+from wfn.runs.settings import Settings
+from wfn.runs.workload import Subject, prepare
 from wfn.system import ranks
 from wfn.system.provenance import provenance
 

@@ -13,7 +13,7 @@ from wfn.data.passes import check_divisible
 from wfn.errors import UserError
 from wfn.networks.forward_pass import ForwardPass, trace
 from wfn.networks.weights import load_weights
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
 from wfn.system.fingerprint import fingerprint

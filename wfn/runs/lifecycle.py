@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from wfn.errors import UserError
-from wfn.record import DistantRecord, Record, now
-from wfn.run import run
-from wfn.settings import Settings
+from wfn.runs.record import DistantRecord, Record, now
+from wfn.runs.run import run
+from wfn.runs.settings import Settings
 from wfn.system import ranks
-from wfn.tracking import Store
+from wfn.runs.mlflow_store import Store
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
@@ -37,7 +37,7 @@ def run_tracked(
     Args:
         settings: what to run.
         say: takes a line of text.
-        work: does it; takes what :func:`wfn.run.run` takes.
+        work: does it; takes what :func:`wfn.runs.run.run` takes.
         began: called with the run's record before ``work`` is.
 
     Returns:

@@ -7,7 +7,7 @@ from dataclasses import fields
 import click
 
 from wfn.errors import UserError
-from wfn.settings import Settings
+from wfn.runs.settings import Settings
 
 
 def setting_options(leave_out: Collection[str] = ()) -> Callable[[click.Command], click.Command]:

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from wfn import artefact
+from wfn import compressed_file
 from wfn.codebooks.powers_of_two import powers_of_two
 from wfn.errors import UserError
-from wfn.figures import draw_iterations, draw_weights
-from wfn.method import Quantised
+from wfn.runs.record import Record
+from wfn.figures.run import draw_iterations, draw_weights
+from wfn.interface import Quantised
 from wfn.system.files import write_atomically
 
 FIXED = "fixed.safetensors"
@@ -57,12 +59,44 @@ def write_files(
         _write_csv(folder / "iterations.csv", iterations)
         draw_iterations(iterations, quantised.weights, folder / "iterations.png")
     try:
-        compressed = artefact.pack(quantised.weights, state, about)
+        compressed = compressed_file.pack(quantised.weights, state, about)
     except UserError as error:
         say(f"no compressed file: {error}")
         return None
     write_atomically(folder / "fixed.wfn", compressed)
     return len(compressed)
+
+
+def export(record: Record, path: Path) -> int:
+    """Write the fixed network that a run has left to ``path`` as a compressed file; return its size, bytes.
+
+    Raises:
+        UserError: there is no such network, or it has too many distinct values; ``path`` cannot be written.
+    """
+    try:
+        with safe_open(record.files / FIXED, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            metadata = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+        weights = {name: state[name] for name in metadata["counted"]}
+        return compressed_file.save(path, weights, state, metadata["about"])
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise UserError(f"run {record.id} has no sound {FIXED} ({error}): export it when it is finished") from error
+    except KeyError as error:
+        raise UserError(f"{FIXED} of run {record.id} lacks {error}: it is an older version's, run it anew") from error
+
+
+def unfold(path: Path, target: Path) -> int:
+    """Write the ``state_dict`` in the compressed file ``path`` to ``target``, as safetensors; return how many tensors.
+
+    Raises:
+        UserError: ``path`` cannot be read, is no sound compressed file, or ``target`` cannot be written.
+    """
+    state = compressed_file.load(path)
+    try:
+        write_atomically(target, safetensors.torch.save(state))
+    except OSError as error:
+        raise UserError(f"cannot write {target} ({error.strerror or error}): name another place") from error
+    return len(state)
 
 
 def _codebook(weights: Mapping[str, Tensor]) -> list[dict[str, float]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from wfn.artefact.container import deflate, inflate
+from wfn.compressed_file.container import deflate, inflate
 from wfn.errors import UserError
 
 _MOST_BYTES = 1 << 20

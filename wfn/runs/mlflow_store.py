@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from wfn.errors import UserError
-from wfn.record import Record
+from wfn.runs.record import Record
 from wfn.system.files import write_atomically
 from wfn.system.processes import is_dead, this_process
 
 PREFIX = "wfn."  # mlflow run logs its parameters under their plain names, as literal strings
-RECORD_TAG = "wfn.record"
+RECORD_TAG = "wfn.runs.record"
 PROCESS_TAG = "wfn.process"
 COPIED = "copied.json"
 BATCH = 1000  # the most values that MLflow takes in one call

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from wfn.data import as_data
-from wfn.method import Observe, Quantised, ignore
+from wfn.interface import Observe, Quantised, ignore
 from wfn.training.flat_weights import counted_weights
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from wfn.errors import unknown_name
 
 if TYPE_CHECKING:
-    from wfn.method import Method
+    from wfn.interface import Method
 
 _CLASSES = {
-    "wfn": "wfn.weight_fixing:WeightFixing",
-    "float": "wfn.float_network:FloatNetwork",
-    "rounding": "wfn.rounding:PowerOfTwoRounding",
-    "kmeans": "wfn.weight_sharing:KMeansSharing",
-    "apot": "wfn.apot:ApotSave",
+    "wfn": "wfn.methods.weight_fixing:WeightFixing",
+    "float": "wfn.methods.float_network:FloatNetwork",
+    "rounding": "wfn.methods.rounding:PowerOfTwoRounding",
+    "kmeans": "wfn.methods.weight_sharing:KMeansSharing",
+    "apot": "wfn.methods.apot:ApotSave",
 }
 
 

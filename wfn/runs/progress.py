@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tqdm import tqdm
 
-from wfn.method import Epoch, Step
+from wfn.interface import Epoch, Step
 from wfn.system import ranks
 
 

@@ -6,10 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from wfn.artefact.codebook import unpack_codebook
-from wfn.artefact.container import FRAME_BYTES, VERSION, Sections, reading, room, unwrap
-from wfn.artefact.header import Header, unpack_header
 from wfn.codebooks.powers_of_two import powers_of_two
+from wfn.compressed_file.codebook import unpack_codebook
+from wfn.compressed_file.container import (
+    FRAME_BYTES,
+    VERSION,
+    Sections,
+    reading,
+    room,
+    unwrap,
+)
+from wfn.compressed_file.header import Header, unpack_header
 from wfn.measures.distinct import frequencies
 from wfn.measures.entropy import entropy_bits
 

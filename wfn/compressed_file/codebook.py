@@ -10,8 +10,8 @@ from math import ldexp
 
 import numpy as np
 
-from wfn.artefact.container import deflate, inflate
 from wfn.codebooks.powers_of_two import powers_of_two, signed_powers
+from wfn.compressed_file.container import deflate, inflate
 from wfn.errors import UserError
 
 MOST_VALUES = 1 << 16
