@@ -30,15 +30,15 @@ def reports(
     folders: tuple[str, ...], experiment: str, filter_text: str, saves: tuple[str, ...], out: str, **common: str
 ) -> None:
     """Write the paper's tables, figures and claims, with our runs beside the print, as PDF, Markdown and CSV."""
+    from reports.evidence.runs import read_folder
+    from reports.released_saves import measured, settings_of
     from reports.report import write
-    from reports.runs import read_folder
-    from reports.saves import measured, settings_of
 
     wanted = settings_of(saves, **common)
     given = [folder for folder in folders if folder]  # MLproject hands on an empty one
     runs = [run for folder in given for run in read_folder(Path(folder))]
     if experiment or filter_text or not (given or wanted):
-        from reports.store import read_store
+        from reports.evidence.store import read_store
 
         runs += read_store(experiment, filter_text)
     runs += measured(wanted, runs, click.echo)

@@ -5,15 +5,16 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import markdown, tables, typesetting
-from reports.claims import claims
-from reports.document import Document, Heading, Paragraph, Table
-from reports.evidence import Evidence
+from reports import tables
+from reports.document import markdown, typesetting
+from reports.document.document import Document, Heading, Paragraph, Table
+from reports.document.figure_files import write as write_figure
+from reports.evidence.evidence import Evidence
+from reports.evidence.runs import Run
 from reports.figures import figures
-from reports.figures.drawing import write as write_figure
-from reports.findings import findings
-from reports.judging import NOT, NOT_TESTED, PARTLY, REPRODUCED
-from reports.runs import Run
+from reports.verdicts.claims import claims
+from reports.verdicts.findings import findings
+from reports.verdicts.rules import NOT, NOT_TESTED, PARTLY, REPRODUCED
 from wfn.errors import UserError
 from wfn.runs.settings import WHERE
 

@@ -3,12 +3,19 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from reports import printed
-from reports.claims import claims
-from reports.document import Column, Group, Section, Table
-from reports.evidence import Evidence
-from reports.methods import departures, named, presentation
-from reports.rows import NOT_MEASURED, Row, Subject, run_ids, runs_of, subjects
-from reports.runs import Run
+from reports.document.document import Column, Group, Section, Table
+from reports.evidence.evidence import Evidence
+from reports.evidence.presentation import departures, named, presentation
+from reports.evidence.rows import (
+    NOT_MEASURED,
+    Row,
+    Subject,
+    run_ids,
+    runs_of,
+    subjects,
+)
+from reports.evidence.runs import Run
+from reports.verdicts.claims import claims
 
 NOT_PRINTED = "–"  # as the paper has it
 MEASURED = "Measured here"

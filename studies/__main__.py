@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from studies.engine import catalogue
+from studies import catalogue
 from wfn.commands.options import exit_status, setting_options
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
@@ -51,9 +51,9 @@ def run(*, name: str, storage: str, label: str, workers: int, retry_failed: bool
     """
     if workers < 1:
         raise UserError(f"workers must be at least 1, but got workers={workers}")
-    from studies.engine.launch import launch
-    from studies.engine.plan import Plan
-    from studies.engine.storage import url_of
+    from studies.trials.plan import Plan
+    from studies.trials.storage import url_of
+    from studies.workers.launch import launch
 
     choices = {option: options.pop(option) for option in ("vary", "repeats", "trials", "full_grid")}
     plan = Plan.make(name, options, **choices)
@@ -65,8 +65,8 @@ def _folder(command: Callable) -> Callable:
 
 
 def _queue(name: str, storage: str, label: str, folder: str):
-    from studies.engine.queue import Queue
-    from studies.engine.storage import url_of
+    from studies.trials.queue import Queue
+    from studies.trials.storage import url_of
 
     if not label:
         catalogue.load(name)
@@ -78,7 +78,7 @@ def _queue(name: str, storage: str, label: str, folder: str):
 @_folder
 def status(**which: str) -> None:
     """Show how study NAME stands, and what failed."""
-    from studies.engine.progress import Standing
+    from studies.workers.progress import Standing
 
     queue = _queue(**which)
     results = queue.results()
@@ -104,7 +104,7 @@ def stop(**which: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="the picture; by default a file of the study's run")
 def plot(output: Path | None, **which: str) -> None:
     """Draw the figure of study NAME as it stands, also while it is running, and log it to the study's run."""
-    from studies.engine.report import draw
+    from studies.outcome.files import draw
     from wfn.runs.record import Record
 
     queue = _queue(**which)
@@ -127,7 +127,7 @@ def plot(output: Path | None, **which: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="the CSV; standard output by default")
 def export(output: Path | None, **which: str) -> None:
     """Write the trials of study NAME as CSV: state, run, settings, metrics."""
-    from studies.engine.report import as_csv
+    from studies.outcome.files import as_csv
 
     text = as_csv(_queue(**which).results())
     if output:

@@ -79,5 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_status(wfn, arguments, "with --resume and the run's id")
 
 
-if __name__ == "__main__":
+def run_command_line() -> None:
+    """What the console script calls."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run_command_line()

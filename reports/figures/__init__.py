@@ -1,7 +1,7 @@
 """The paper's figures from our runs, a file each; one that cannot be drawn says why."""
 
-from reports.document import Figure
-from reports.evidence import Evidence
+from reports.document.document import Figure
+from reports.evidence.evidence import Evidence
 
 
 def figures(evidence: Evidence) -> list[Figure]:

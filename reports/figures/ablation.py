@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from reports.document import WIDTH, Figure
-from reports.evidence import Evidence
-from reports.figures.drawing import COLOURS
-from reports.methods import departures, named
-from reports.rows import float_network, run_ids, subject_of
-from reports.runs import Run
-from studies.engine.drawing import logarithmic
+from reports.document.document import WIDTH, Figure
+from reports.document.figure_files import COLOURS
+from reports.evidence.evidence import Evidence
+from reports.evidence.presentation import departures, named
+from reports.evidence.rows import float_network, run_ids, subject_of
+from reports.evidence.runs import Run
+from studies.outcome.drawing import logarithmic
 
 STUDY = "ablation"
 TITLE = "Figure 4. The regularisation ratio α, the distance δ, and whether batch-norm is fixed."

@@ -1,10 +1,10 @@
 """Figure 3: accuracy against size, over delta."""
 
 from reports import printed
-from reports.document import TALLEST, WIDTH, Figure
-from reports.evidence import Evidence
-from reports.figures.drawing import COLOURS, LINES, MARKERS, cycle
-from reports.rows import Row, conditions, run_ids, runs_of
+from reports.document.document import TALLEST, WIDTH, Figure
+from reports.document.figure_files import COLOURS, LINES, MARKERS, cycle
+from reports.evidence.evidence import Evidence
+from reports.evidence.rows import Row, conditions, run_ids, runs_of
 
 ACROSS = 4  # panels in a row
 TITLE = "Figure 3. Top-1 against size under LZW as δ varies."

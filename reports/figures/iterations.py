@@ -1,10 +1,10 @@
 """Figure 5: how fixing goes on from iteration to iteration, and what values are used most in the end."""
 
-from reports.document import TALLEST, WIDTH, Figure
-from reports.evidence import Evidence
-from reports.figures.drawing import COLOURS, LINES, MARKERS, cycle
-from reports.judging import mean_by_iteration
-from reports.rows import Row, conditions, run_ids, runs_of
+from reports.document.document import TALLEST, WIDTH, Figure
+from reports.document.figure_files import COLOURS, LINES, MARKERS, cycle
+from reports.evidence.evidence import Evidence
+from reports.evidence.rows import Row, conditions, run_ids, runs_of
+from reports.verdicts.rules import mean_by_iteration
 
 TITLE = "Figure 5. Share of weights fixed, centres and orders an iteration, and the most used values."
 MOST_USED = 15

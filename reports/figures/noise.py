@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from reports.document import WIDTH, Figure
-from reports.evidence import Evidence
-from reports.figures.drawing import COLOURS, LINES, MARKERS
-from reports.judging import noise_runs
-from reports.rows import run_ids
-from reports.runs import Run
-from studies.engine.drawing import mean_and_half_interval
+from reports.document.document import WIDTH, Figure
+from reports.document.figure_files import COLOURS, LINES, MARKERS
+from reports.evidence.evidence import Evidence
+from reports.evidence.rows import run_ids
+from reports.evidence.runs import Run
+from reports.verdicts.rules import noise_runs
+from studies.outcome.drawing import mean_and_half_interval
 
 TITLE = "Figure 2. Change of top-1 when one layer at a time gets relative or absolute noise."
 LAYER = "top1_change_layer_"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from reports import printed
-from reports.document import TALLEST, WIDTH, Figure
-from reports.evidence import Evidence
-from reports.rows import run_ids, runs_of
+from reports.document.document import TALLEST, WIDTH, Figure
+from reports.evidence.evidence import Evidence
+from reports.evidence.rows import run_ids, runs_of
 
 TITLE = "Figure 1. Unique values (log scale) and entropy of WFN against APoT."
 

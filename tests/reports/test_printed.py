@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from reports import findings, printed
-from reports.judging import largest_printed_loss
+from reports import printed
+from reports.verdicts import findings
+from reports.verdicts.rules import largest_printed_loss
 
 TABLE_1, TABLE_2, TEXT = printed.table1(), printed.table2(), printed.text()
 FIXED_2 = [line for line in TABLE_2 if line["method"] == "WFN"]

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from reports.__main__ import main, reports
-from reports.saves import settings_of
+from reports.released_saves import settings_of
 from tests.support import made_up_saves
 from tests.support.places import ROOT
+from wfn.runs import lifecycle
 from wfn.runs.settings import Settings
 
 NETWORK = ["--model", "made_up_saves:network", "--dataset", "made_up_saves:pictures"]
@@ -60,7 +61,7 @@ def test_a_save_that_was_measured_is_not_measured_again(request):
 
 
 def test_a_run_that_was_started_by_hand_counts_for_what_it_read_then(request):
-    from wfn.__main__ import main as wfn
+from wfn.__main__ import main as wfn
 
     assert wfn([*NETWORK, "--method", "apot", "--save", "save.tar", "--bits", "3", "--tracking", "folder"]) == 0
     shutil.move("save.tar", "moved.tar")
@@ -82,7 +83,7 @@ def test_a_run_too_old_to_know_its_saves_hash_does_not_count():
 
 
 def test_going_on_with_another_save_is_refused(capsys):
-    from wfn.__main__ import main as wfn
+from wfn.__main__ import main as wfn
 
     assert report("--save", "3=save.tar") == 0
     (record,) = records()

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from reports import markdown
-from reports.document import Figure
+from reports.document import markdown
+from reports.document.document import Figure
+from reports.evidence.runs import read_folder
 from reports.report import as_csv, compose, runs_csv, write
-from reports.runs import read_folder
 from tests.support import made_up_runs
 
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from reports.__main__ import main
+from reports.evidence.runs import read_folder
 from reports.report import compose, runs_csv
-from reports.runs import read_folder
 from tests.support import made_up_runs
 from tests.support.places import ROOT
 
@@ -76,7 +76,7 @@ def test_a_line_of_metrics_that_is_being_written_is_left_out_and_left_alone(tmp_
 
 
 def test_the_store_gives_what_the_folders_give(tmp_path, capsys):
-    from reports.store import read_store
+    from reports.evidence.store import read_store
     from wfn.runs.mlflow_store import sync
 
     made_up_runs.weight_fixing(tmp_path / "runs", 1)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from reports import judging
-from reports.claims import claims
-from reports.evidence import Evidence
+from reports.evidence.evidence import Evidence
+from reports.evidence.rows import conditions, run_ids
+from reports.evidence.runs import read_folder
 from reports.report import distinct
-from reports.rows import conditions, run_ids
-from reports.runs import read_folder
+from reports.verdicts import rules
+from reports.verdicts.claims import claims
 from tests.support import made_up_runs
 
 
@@ -177,7 +177,7 @@ def test_relative_noise_is_judged_on_each_network_by_itself(tmp_path, evidence):
         [("a", "relative", -0.1), ("a", "absolute", -0.2), ("b", "relative", -0.4), ("b", "absolute", -0.3)], 1
     ):
         made_up_runs.noise(tmp_path, number, kind, 0.5, change, model=model)
-    found = judging.relative_noise(evidence())
+    found = rules.relative_noise(evidence())
     assert [judgement.verdict for judgement in found] == ["reproduced", "not"]
     assert [judgement.ours.rpartition(" (")[2] for judgement in found] == ["a on cifar10)", "b on cifar10)"]
 
@@ -191,5 +191,5 @@ def test_networks_that_disagree_make_it_partly(tmp_path, evidence):
     made_up_runs.weight_fixing(tmp_path, 1, top1=92.6)
     made_up_runs.weight_fixing(tmp_path, 2, top1=90.0, model="small_resnet")
     found = verdict(evidence(), "δ = 0.0075")
-    assert found.verdict == judging.PARTLY
+    assert found.verdict == rules.PARTLY
     assert "resnet20 on cifar10" in found.ours and "small_resnet on cifar10" in found.ours

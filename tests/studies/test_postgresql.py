@@ -1,4 +1,4 @@
-"""Studies on several machines: the commands of studies/scaling.md, run as they stand there against real servers.
+"""Studies on several machines: the commands of docs/scaling.md, run as they stand there against real servers.
 
 Two folders stand for two machines. The servers are thrown away at the end.
 """
@@ -24,10 +24,10 @@ from pathlib import Path
 import pytest
 
 from studies.__main__ import main
-from studies.engine import queue as queue_module
-from studies.engine import storage
-from studies.engine.plan import Plan
-from studies.engine.queue import Queue
+from studies.trials import queue as queue_module
+from studies.trials import storage
+from studies.trials.plan import Plan
+from studies.trials.queue import Queue
 from tests.support.places import ROOT
 from tests.support.waiting import LIMIT, wait_for
 from wfn.runs.settings import Settings
@@ -35,7 +35,7 @@ from wfn.system.processes import this_process
 
 psycopg = pytest.importorskip("psycopg", reason="needs psycopg: pip install 'psycopg[binary]'")
 
-PAGE = (ROOT / "studies" / "scaling.md").read_text()
+PAGE = (ROOT / "docs" / "scaling.md").read_text()
 STOP = 'pg_ctl --pgdata "$KEEP/postgresql" --mode fast --wait stop'
 TROUBLE = re.compile(r"deadlock|locked|lock timeout|Traceback|OperationalError|IntegrityError|InternalError")
 TINY = {

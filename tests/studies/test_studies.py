@@ -13,19 +13,20 @@ import pytest
 import torch
 import yaml
 
-from studies import MAXIMISE, Columns, Grid, Interval, Results, Trial, delta, noise, pareto
+from studies import catalogue
 from studies.__main__ import main, studies
-from studies.engine import catalogue
-from studies.engine.drawing import conditions, figure, mean_and_half_interval
-from studies.engine.importance import importances
-from studies.engine.launch import launch
-from studies.engine.pareto_front import dominated, hypervolumes
-from studies.engine.plan import Plan
-from studies.engine.progress import Standing
-from studies.engine.queue import CUTS, Queue
-from studies.engine.report import as_csv, draw
-from studies.engine.storage import url_of
-from studies.engine.worker import work
+from studies.design import MAXIMISE, Columns, Grid, Interval, Results, Trial
+from studies.outcome.drawing import conditions, figure, mean_and_half_interval
+from studies.outcome.files import as_csv, draw
+from studies.outcome.importance import importances
+from studies.outcome.pareto_front import dominated, hypervolumes
+from studies.questions import delta, noise, pareto
+from studies.trials.plan import Plan
+from studies.trials.queue import CUTS, Queue
+from studies.trials.storage import url_of
+from studies.workers.launch import launch
+from studies.workers.progress import Standing
+from studies.workers.worker import work
 from tests.support.places import ROOT
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
@@ -454,7 +455,7 @@ def test_noise_needs_a_weight_of_two_axes(tmp_path):
 
 def test_studies_load_without_the_heavy_libraries():
     code = (
-        "import studies.__main__, studies.ablation, studies.pareto, studies.noise, sys; "
+        "import studies.__main__, studies.questions.ablation, studies.questions.pareto, studies.questions.noise, sys; "
         "print(*{'torch', 'mlflow', 'optuna', 'matplotlib'} & set(sys.modules))"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from studies.__main__ import main
-from studies.engine.queue import Queue
-from studies.engine.storage import url_of
+from studies.trials.queue import Queue
+from studies.trials.storage import url_of
 from tests.support.places import ROOT
 from tests.support.waiting import LIMIT, wait_for
 

@@ -1,0 +1,82 @@
+"""A report as PDF, by Typst: the layout is ``paper.typ``, the content goes to it as JSON."""
+
+import json
+import shutil
+from dataclasses import asdict
+from functools import singledispatch
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from reports.document.document import (
+    Block,
+    Document,
+    Figure,
+    Heading,
+    Paragraph,
+    Table,
+)
+
+TEMPLATE = Path(__file__).parent / "paper.typ"
+
+
+def pdf(document: Document, figures: Path) -> bytes:
+    """The document as PDF.
+
+    Args:
+        document: what to set.
+        figures: the folder that holds its figures as PDF.
+    """
+    import typst
+
+    content = {
+        "title": document.title,
+        "subtitle": document.subtitle,
+        "blocks": [_data(block) for block in document.blocks],
+    }
+    with TemporaryDirectory() as name:  # Typst reads nothing outside the folder of the file that it sets
+        folder = Path(name)
+        shutil.copy(TEMPLATE, folder)
+        for figure in document.figures:
+            shutil.copy(figures / f"{figure.name}.pdf", folder)
+        (folder / "document.json").write_text(json.dumps(content))
+        return typst.compile(folder / TEMPLATE.name, ignore_system_fonts=True)
+
+
+@singledispatch
+def _data(block: Block) -> dict:
+    raise TypeError(f"cannot set a {type(block).__name__}")
+
+
+@_data.register
+def _(heading: Heading) -> dict:
+    return {"kind": "heading", "text": heading.text}
+
+
+@_data.register
+def _(paragraph: Paragraph) -> dict:
+    return {"kind": "paragraph", "text": paragraph.text, "lead": paragraph.lead}
+
+
+@_data.register
+def _(figure: Figure) -> dict:
+    file = f"{figure.name}.pdf" if figure.draw else ""
+    return {"kind": "figure", "file": file, "caption": figure.caption, "missing": figure.missing}
+
+
+@_data.register
+def _(table: Table) -> dict:
+    lines = []
+    for section in table.sections:
+        lines += [{"kind": "section", "text": section.title}] if section.title else []
+        for group in section.groups:
+            lines += [{"kind": "group", "text": group.title}] if group.title else []
+            lines += [{"kind": "row", "cells": list(row)} for row in group.rows]
+    columns = [asdict(column) for column in table.columns]
+    return {
+        "kind": "table",
+        "caption": table.caption,
+        "columns": columns,
+        "lines": lines,
+        "notes": list(table.notes),
+        "prose": table.is_prose,
+    }

@@ -1,0 +1,1 @@
+"""The runs of a report, and the rows that they make."""

@@ -1,0 +1,280 @@
+"""Rows of the tables: runs that differ in nothing but their seed, with mean and deviation."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+from reports.evidence.presentation import (
+    Treatment,
+    departures,
+    named,
+    presentation,
+    rank,
+)
+from reports.evidence.runs import Run
+from wfn.system.entry_points import is_entry_point
+
+NOT_MEASURED = "not meas."
+ALL_NAMED = 8  # runs behind one cell of which each is named
+HASHES = ("weights_sha256", "data_sha256", "save_sha256")
+TRAINED_BY = ("baseline_epochs", "batch_size", "validation_share")  # what shapes a baseline, but for its seed
+OF_IMAGENET = ("resnet18", "resnet34", "resnet50", "googlenet")
+
+
+@dataclass(frozen=True, order=True)
+class Subject:
+    """The network and the data that rows are compared on."""
+
+    model: str
+    dataset: str
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.dataset}"
+
+    @property
+    def is_of_the_paper(self) -> bool:
+        """Whether the paper's tables have it."""
+        return self.dataset == "imagenet" and self.model in OF_IMAGENET
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs of one method on one subject, or (``prefix`` is ``baseline_``) what they measured before it.
+
+    Attributes:
+        departures: settings other than the paper's, by name.
+    """
+
+    subject: Subject
+    method: str
+    name: str
+    departures: dict[str, str]
+    treatment: Treatment
+    runs: tuple[Run, ...]
+    prefix: str = ""
+
+    @property
+    def label(self) -> str:
+        """The method with all that tells this row from others."""
+        return ", ".join([self.name, *named(self.departures)])
+
+    @property
+    def delta(self) -> float:
+        """The tolerance of weight fixing."""
+        return float(self.runs[0].params["delta"])
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of every run that has it."""
+        key = self.prefix + metric
+        return [run.metrics[key] for run in self.runs if key in run.metrics]
+
+    def mean(self, metric: str) -> float | None:
+        """The metric's mean, None where it was not measured."""
+        values = self.values(metric)
+        return fmean(values) if values else None
+
+    def deviation(self, metric: str) -> float | None:
+        """The metric's sample deviation over the runs, None for less than two."""
+        values = self.values(metric)
+        return stdev(values) if len(values) > 1 else None
+
+    def text(self, metric: str, form: str = "{:.2f}", scale: float = 1, unit: str = "") -> str:
+        """Mean, and deviation where there is one; :data:`NOT_MEASURED` where there is nothing.
+
+        Args:
+            metric: its name.
+            form: of the mean; the deviation of a whole number gets a decimal.
+            scale: what to divide by.
+            unit: written behind.
+        """
+        mean, deviation = self.mean(metric), self.deviation(metric)
+        if mean is None:
+            return NOT_MEASURED
+        text = form.format(mean / scale)
+        if deviation is not None:
+            text += f" ±{form.replace('{:,.0f}', '{:,.1f}').format(deviation / scale)}"
+        n = len(self.values(metric))
+        return text + unit + (f" (n = {n})" if n < len(self.runs) else "")
+
+    def change(self, metric: str) -> float | None:
+        """Mean of the metric's change from the run's own baseline, None where that was not measured."""
+        changes = [
+            run.metrics[metric] - run.metrics[f"baseline_{metric}"]
+            for run in self.runs
+            if {metric, f"baseline_{metric}"} <= run.metrics.keys()
+        ]
+        return fmean(changes) if changes else None
+
+
+def rows(runs: Iterable[Run]) -> list[Row]:
+    """Every subject's baseline and the methods on it, in the order of the tables.
+
+    Of a study's runs only those are rows whose settings, ``delta`` apart, are the paper's: others belong in its figure.
+    """
+    tabled = [run for run in runs if is_tabled(run)]
+    compressed = _grouped(run for run in tabled if run.tags["method"] != "float")
+    return sorted(_told_apart(compressed + _baselines(tabled)), key=_order)
+
+
+def over_delta(runs: Iterable[Run]) -> list[list[Row]]:
+    """Rows of weight fixing that differ in nothing but ``delta``, ascending; a list for each of the other settings.
+
+    Trials of studies are among them, whatever their settings.
+    """
+    lists: dict[tuple, list[Row]] = {}
+    for row in _grouped(run for run in runs if run.compresses and run.tags["method"] == "wfn"):
+        first = min(row.runs, key=lambda run: int(run.params.get("seed", 0)))
+        key = row.subject, tuple(row.departures.items()), float_network(first), _hashes(first)
+        lists.setdefault(key, []).append(row)
+    networks: dict[Subject, set[tuple]] = {}
+    for subject, _, *network in lists:
+        networks.setdefault(subject, set()).add(tuple(network))
+    found = []
+    for (subject, *_), some in lists.items():
+        telling = _files(some[0]) if len(networks[subject]) > 1 else {}
+        some.sort(key=lambda row: row.delta)
+        found.append([replace(row, departures=row.departures | telling) for row in some])
+    return found
+
+
+def _grouped(runs: Iterable[Run]) -> list[Row]:
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_key(run), []).append(run)
+    return [_row(some) for group in groups.values() for some in _of_different_seeds(group)]
+
+
+def is_tabled(run: Run) -> bool:
+    """Whether the tables show this run."""
+    return run.compresses and not ("study" in run.tags and departures(run.tags["method"], run.params))
+
+
+def subjects(some: Iterable[Row]) -> list[Subject]:
+    """The subjects, each once, in the order of the rows."""
+    return list(dict.fromkeys(row.subject for row in some))
+
+
+def run_ids(runs: Iterable[Run]) -> str:
+    """The short ids of the runs, each once; of many the first and the last, for the appendix lists them all."""
+    ids = list(dict.fromkeys(run.short_id for run in runs))
+    return ", ".join(ids) if len(ids) <= ALL_NAMED else f"{ids[0]} … {ids[-1]} ({len(ids)} runs)"
+
+
+def conditions(row: Row) -> str:
+    """What a row was measured on, and its settings that are neither the paper's nor ``delta``."""
+    return ", ".join([str(row.subject), *named(row.departures)])
+
+
+def runs_of(some: Iterable[Row]) -> tuple[Run, ...]:
+    """All runs of some rows, each once."""
+    return tuple({run.id: run for row in some for run in row.runs}.values())
+
+
+def subject_of(run: Run) -> Subject:
+    """What a run was on."""
+    return Subject(run.params.get("model", "unknown network"), run.params.get("dataset", "unknown data"))
+
+
+def _key(run: Run) -> tuple:
+    method = run.tags["method"]
+    shown = presentation(method)
+    in_name = tuple(run.params.get(name) for name in shown.named)
+    return (
+        subject_of(run),
+        method,
+        in_name,
+        tuple(departures(method, run.params).items()),
+        float_network(run),
+        _save(run),
+    )
+
+
+def float_network(run: Run) -> tuple:
+    """What identifies the float network: its hash, or the settings but for the seed that it was trained by here."""
+    given = run.params.get("weights") or is_entry_point(run.params.get("model", ""))
+    return tuple(run.params.get(name) for name in (("weights_sha256",) if given else TRAINED_BY))
+
+
+def _save(run: Run) -> str:
+    """What identifies a save: its hash; its path where the run is of a version that did not write that down."""
+    return run.params.get("save_sha256", run.params.get("save", ""))
+
+
+def _of_different_seeds(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs under the same settings, in the order in which they started, as rows that hold every seed once.
+
+    Of a measurement that was repeated the newest counts. Where a seed has runs of different hashes, something changed
+    that no setting tells: they go into different rows.
+    """
+    found: list[dict[str, Run]] = []
+    for run in reversed(runs):
+        seed = run.params.get("seed", "")
+        for row in found:
+            if _hashes(row.setdefault(seed, run)) == _hashes(run):
+                break
+        else:
+            found.append({seed: run})
+    return [[*row.values()][::-1] for row in found]
+
+
+def _hashes(run: Run) -> tuple:
+    return tuple(run.params.get(name) for name in HASHES)
+
+
+def _told_apart(some: Sequence[Row]) -> list[Row]:
+    """Rows that nothing but the files they came from tells apart say which those were."""
+    alike: dict[tuple, list[dict[str, str]]] = {}
+    for row in some:
+        alike.setdefault((row.subject, row.label), []).append(_files(row))
+    found = []
+    for row in some:
+        others = alike[row.subject, row.label]
+        telling = {name: text for name, text in _files(row).items() if any(other[name] != text for other in others)}
+        found.append(replace(row, departures=row.departures | telling))
+    return found
+
+
+def _files(row: Row) -> dict[str, str]:
+    """What a row's network came from, as labels name it: the file without its folder, and its hash, cut."""
+    params = row.runs[0].params
+    names = ("weights", "save") if row.method == "apot" else ("weights",)
+    hashes = {name: params.get(f"{name}_sha256", "unknown")[:8] for name in names}
+    return {name: f"{Path(params.get(name, '')).name or 'trained here'} ({hashes[name]})" for name in names}
+
+
+def _row(runs: Sequence[Run]) -> Row:
+    method, params = runs[0].tags["method"], runs[0].params
+    shown = presentation(method)
+    return Row(
+        subject_of(runs[0]),
+        method,
+        shown.name(params),
+        departures(method, params),
+        shown.treatment(params),
+        tuple(runs),
+    )
+
+
+def _baselines(runs: Sequence[Run]) -> list[Row]:
+    """The float networks that runs started from, as the newest run of each measured it, of method "float" if any."""
+    own_runs_first = sorted(reversed(runs), key=lambda run: run.tags["method"] != "float")
+    measured: dict[tuple, Run] = {}
+    for run in own_runs_first:
+        if "baseline_top1" in run.metrics:
+            measured.setdefault((subject_of(run), float_network(run), run.params.get("weights_sha256")), run)
+    groups: dict[tuple, list[Run]] = {}
+    for (subject, weights, _), run in measured.items():
+        groups.setdefault((subject, weights), []).append(run)
+    shown = presentation("float")
+    return [
+        Row(subject, "float", shown.name({}), {}, shown.treatment({}), tuple(some), "baseline_")
+        for (subject, _), group in groups.items()
+        for some in _of_different_seeds(sorted(group, key=lambda run: run.started))
+    ]
+
+
+def _order(row: Row) -> tuple:
+    params = row.runs[0].params
+    strongest_last = -float(params.get("delta" if row.method == "wfn" else "bits", 0) or 0)
+    return not row.subject.is_of_the_paper, row.subject, rank(row.method), strongest_last, row.label

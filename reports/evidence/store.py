@@ -1,0 +1,82 @@
+"""Reading runs from the MLflow tracking store."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from reports.evidence.runs import (
+    CODEBOOK,
+    Run,
+    SharedValue,
+    is_of_iterations,
+    iterations,
+    read_codebook,
+)
+from wfn.errors import UserError
+from wfn.runs.mlflow_store import PREFIX, RECORD_TAG, reached
+
+
+def read_store(experiment: str, filter_text: str) -> list[Run]:
+    """The runs that this project logged to an experiment. Nothing is changed there.
+
+    Args:
+        experiment: its name; empty is that of ``mlflow run``, else "wfn".
+        filter_text: which of its runs, in MLflow's search syntax; empty is all.
+
+    Raises:
+        UserError: the store cannot be read, has no such experiment, or no such runs in it.
+    """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with reached() as client:
+        experiment_id = _experiment_id(client, experiment)
+        runs, page = [], None
+        while page != "":
+            found = client.search_runs([experiment_id], filter_text, page_token=page)
+            runs += [_run(client, run) for run in found if RECORD_TAG in run.data.tags]
+            page = found.token or ""
+    if not runs:
+        which = f" that the filter {filter_text!r} lets through" if filter_text else ""
+        raise UserError(
+            f"experiment {experiment or experiment_id!r} of {client.tracking_uri} has no runs{which}: run "
+            "'python -m wfn' first, or name a folder of runs by --runs"
+        )
+    return runs
+
+
+def _experiment_id(client, name: str) -> str:
+    launched = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if launched and not name:  # what is asked for goes before what mlflow run has set
+        return launched
+    name = name or "wfn"
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        uri = client.tracking_uri
+        raise UserError(f"the tracking store {uri} has no experiment {name!r}: name another by --experiment")
+    return experiment.experiment_id
+
+
+def _run(client, run) -> Run:
+    params = {key: value for key, value in run.data.params.items() if not key.startswith(PREFIX)}
+    params |= {key.removeprefix(PREFIX): run.data.params[key] for key in run.data.params if key.startswith(PREFIX)}
+    history = [
+        (key, metric.step, metric.value)
+        for key in filter(is_of_iterations, sorted(run.data.metrics))
+        for metric in client.get_metric_history(run.info.run_id, key)
+    ]
+    return Run(
+        id=run.data.tags[RECORD_TAG],
+        status=run.info.status,
+        started=run.info.start_time,
+        params=params,
+        tags=dict(run.data.tags),
+        metrics=dict(run.data.metrics),
+        iterations=iterations(history),
+        codebook=_codebook(client, run.info.run_id),
+    )
+
+
+def _codebook(client, run_id: str) -> tuple[SharedValue, ...]:
+    if CODEBOOK not in {file.path for file in client.list_artifacts(run_id)}:
+        return ()
+    with TemporaryDirectory() as folder:
+        return read_codebook(Path(client.download_artifacts(run_id, CODEBOOK, folder)))

@@ -1,0 +1,156 @@
+"""The paper's claims, with its figures for them; the rules that judge them are in :mod:`reports.verdicts.rules`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reports import printed
+from reports.evidence.evidence import Evidence
+from reports.verdicts import rules
+from reports.verdicts.rules import (
+    ALIKE,
+    LAST_FEW,
+    NOT_TESTED,
+    PARTLY,
+    Judgement,
+)
+
+ABOVE_1 = 1.0001
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim.
+
+    Attributes:
+        text: what is claimed.
+        printed: the paper's figures for it.
+        rule: by what it is judged, in words.
+        needs: what is missing where no subject can be judged.
+        judge: the rule: a judgement for each subject whose runs allow one.
+    """
+
+    text: str
+    printed: str
+    rule: str
+    needs: str
+    judge: Callable[[Evidence], list[Judgement]]
+
+    def verdict(self, evidence: Evidence) -> Judgement:
+        """The judgement over all subjects: one verdict where all agree, else "partly"."""
+        judged = self.judge(evidence)
+        if not judged:
+            return Judgement(f"not tested: {self.needs}", NOT_TESTED, ())
+        verdicts = {judgement.verdict for judgement in judged}
+        runs = {run.id: run for judgement in judged for run in judgement.runs}
+        return Judgement(
+            "; ".join(judgement.ours for judgement in judged),
+            verdicts.pop() if len(verdicts) == 1 else PARTLY,
+            tuple(runs.values()),
+        )
+
+
+def on_each(
+    rule: Callable[..., Judgement | None], *arguments: object, **bounds: float
+) -> Callable[[Evidence], list[Judgement]]:
+    """A rule for one subject, applied to all."""
+
+    def judge(evidence: Evidence) -> list[Judgement]:
+        judged = (rule(evidence, subject, *arguments, **bounds) for subject in evidence.subjects)
+        return [judgement for judgement in judged if judgement]
+
+    return judge
+
+
+def claims() -> list[Claim]:
+    """All claims, in the order of the paper."""
+    figures, table2 = printed.text(), printed.table2()
+    apot, fixed = (printed.find(table2, "ResNet-18", *which) for which in (("APoT",), ("WFN", "0.01")))
+
+    def ratio(column: str) -> float:
+        return float(apot[column]) / float(fixed[column])
+
+    both = "needs APoT (3 bit) and WFN on the same network"
+    unique, rep = ratio("unique_params"), ratio("rep_mixed_as_printed")
+    inner_unique = ratio("unique_params_no_bn_fl")
+    headline, entropy = figures["unique_times_resnet18"], figures["entropy_times_resnet18"]
+    halved = figures["inner_entropy_times"]
+    return [
+        *(_lossless(delta) for delta in ("0.0075", "0.01")),
+        Claim(
+            "Many times fewer unique values than APoT",
+            f"{headline:g} times (abstract); {int(apot['unique_params']):,} / {fixed['unique_params']} = "
+            f"{unique:.1f} (Table 2)",
+            f"≥ {headline:g} times: reproduced; ≥ {unique:.1f}: partly",
+            both,
+            on_each(rules.times_less, "unique_params", "{:,.0f}", full=headline, some=unique),
+        ),
+        Claim(
+            "Lower weight-space entropy than APoT (zeros left out)",
+            f"{entropy:g} times; {apot['entropy_nonzero_bits']} / {fixed['entropy_nonzero_bits']} bits (Table 2)",
+            f"≥ {entropy:g} times: reproduced; above 1: partly",
+            both,
+            on_each(rules.times_less, "entropy_nonzero_bits", "{:.2f}", full=entropy, some=ABOVE_1),
+        ),
+        Claim(
+            "Fewer unique values even without first, last and batch-norm layers",
+            f"{apot['unique_params_no_bn_fl']} / {fixed['unique_params_no_bn_fl']} = {inner_unique:.1f} times "
+            "(Table 2), called “many times fewer”",
+            f"≥ {inner_unique:.1f} times: reproduced; above 1: partly",
+            both,
+            on_each(rules.times_less, "unique_params_no_bn_fl", "{:,.0f}", full=round(inner_unique, 1), some=ABOVE_1),
+        ),
+        Claim(
+            "Half the entropy even without first, last and batch-norm layers",
+            "“half” (section 5); no figure is printed",
+            f"≥ {halved:g} times less: reproduced; above 1: partly",
+            "needs APoT (3 bit) and WFN on the same network, this entropy measured by both runs",
+            on_each(rules.times_less, "entropy_nonzero_bits_no_bn_fl", "{:.2f}", full=halved, some=ABOVE_1),
+        ),
+        Claim(
+            "Lower representation cost Rep_Mixed than APoT",
+            f"{apot['rep_mixed_as_printed']} / {fixed['rep_mixed_as_printed']} = {rep:.0f} times (Table 2)",
+            f"Eq. 5 as defined: ≥ {rep:.0f} times: reproduced; above 1: partly",
+            both,
+            on_each(rules.times_less, "rep_mixed", "{:.3f}", full=rep, some=ABOVE_1),
+        ),
+        *(_order(order, figures[f"order_{order}_percent"]) for order in (1, 2)),
+        Claim(
+            "A smaller δ means more centres only in the last few iterations",
+            "Figure 5, a curve; no figure is printed",
+            f"more at the end, and up to {LAST_FEW} iterations before it at most {ALIKE:g} times as many: reproduced; "
+            "only the first: partly",
+            "needs finished runs at two δ on the same network",
+            on_each(rules.late_centres),
+        ),
+        Claim(
+            "Relative noise is better tolerated than absolute noise",
+            "Figure 2, curves; no figure is printed",
+            "less top-1 lost, mean over the layers, at every β: reproduced; at some: partly",
+            "needs trials of the study “noise”",
+            rules.relative_noise,
+        ),
+    ]
+
+
+def _lossless(delta: str) -> Claim:
+    lines = [line for line in printed.table1() if line["method"] == "WFN" and line["delta"] == delta]
+    pairs = ((printed.find(printed.table1(), line["model"], "Baseline"), line) for line in lines)
+    return Claim(
+        f"No accuracy is lost at δ = {delta}",
+        ", ".join(f"{before['model']} {before['top1']} → {after['top1']}" for before, after in pairs),
+        f"top-1 not below the baseline: reproduced; at most {rules.largest_printed_loss(delta):g} points below, "
+        "which the print calls lossless: partly",
+        f"needs a finished run at δ = {delta}",
+        on_each(rules.lossless, delta),
+    )
+
+
+def _order(order: int, percent: float) -> Claim:
+    what = "of order 1: zero or powers of two" if order == 1 else f"of order {order} or less"
+    return Claim(
+        f"Most weights are {what}, at a small δ",
+        f"over {percent:g} % (section 3)",
+        f"above {percent:g} % at the smallest δ: reproduced; else not",
+        "needs a finished run of WFN",
+        on_each(rules.mostly_of_order, order, percent),
+    )

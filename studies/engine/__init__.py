@@ -1,1 +1,0 @@
-"""What carries studies out: plan, queue of trials, workers, launcher, figures. Only here is Optuna used."""

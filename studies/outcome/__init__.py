@@ -1,0 +1,1 @@
+"""What a study leaves: its figure, its table, importances, a Pareto front."""

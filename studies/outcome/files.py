@@ -1,0 +1,56 @@
+"""What a study leaves in its run: the figure, and all trials as a table."""
+
+import csv
+import io
+from pathlib import Path
+
+from studies.design import Results
+from studies.trials.queue import Queue
+from wfn.errors import UserError
+from wfn.runs.record import Record
+from wfn.system.files import write_atomically
+
+
+def write_report(queue: Queue, record: Record) -> None:
+    """Write figure and table of the results so far into the files of the study's run."""
+    results = queue.results()
+    write_atomically(record.files / f"{queue.label}.csv", as_csv(results).encode())
+    if results.complete:
+        draw(queue, record.files / f"{queue.label}.png")
+
+
+def draw(queue: Queue, path: Path) -> None:
+    """Draw the study's figure, of what is known by now, into ``path`` (.png, .pdf or .svg).
+
+    Raises:
+        UserError: no trial is finished, or the file cannot be written.
+    """
+    results = queue.results()
+    if not results.complete:
+        raise UserError(f"study {queue.label!r} has no finished trial to draw: see 'python -m studies status'")
+    try:
+        queue.plan.study.draw(results, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror})") from error
+
+
+def as_csv(results: Results) -> str:
+    """A row for each trial: number, state, run, reason, seconds, then its settings and its metrics."""
+    rows = [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            "run": trial.run,
+            "reason": trial.reason,
+            "seconds": trial.seconds,
+            **{f"setting_{name}": value for name, value in trial.settings.items()},
+            **trial.metrics,
+        }
+        for trial in results.trials
+    ]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

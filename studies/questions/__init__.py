@@ -1,0 +1,1 @@
+"""The questions, one a file: found by walking this folder."""

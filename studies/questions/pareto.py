@@ -1,0 +1,124 @@
+"""Which settings trade accuracy, entropy and unique values best, and which of them matter? (beyond the paper)
+
+Varied by a multi-objective sampler: ``delta``, ``alpha``, ``threshold`` (delta_0), ``temperature``, ``learning_rate``
+and ``shares`` (the schedule). Fixed: everything else, at what the command line says, ``seed`` too. Accuracy is that on
+training images held back, for a search may not look at the test images; theirs is logged beside it.
+
+A trial is pruned after an iteration if a finished one beats it in all three objectives even though it gained
+``RECOVERY`` points of accuracy yet, fixed no weight to a new centre, and fixed all that are left to the most used kind
+of centre. The last two are bounds that hold always: centres are never given up, and no other choice has less entropy.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log2
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studies.design import MAXIMISE, MINIMISE, Interval, Results, Sampled, Study
+from wfn.errors import UserError
+from wfn.runs.settings import Settings
+
+if TYPE_CHECKING:  # it would import torch
+    from wfn.runs.record import Record
+
+RECOVERY = 5.0  # percentage points that training is trusted to win back
+LABELS = {"held_back_top1": "top-1, held back (%)", "entropy_bits": "entropy (bits)", "unique_params": "unique values"}
+
+
+@dataclass(frozen=True)
+class SearchSettings(Settings):
+    """The settings of a run that holds images back."""
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a value that cannot work."""
+        super().__post_init__()
+        if not self.validation_share:
+            raise UserError("validation_share must be above 0 here, for a search may not look at the test images")
+
+
+def hopeless(record: "Record", results: Results) -> str | None:
+    """Why the trial cannot come onto the front any more, by the rule above; None while it can."""
+    iterations = record.header["iterations"]
+    if not iterations:
+        return None
+    row = iterations[max(iterations, key=int)]
+    orders = [count for name, count in row.items() if name.startswith("weights_order_")]
+    best_top1 = row["held_back_top1"] + RECOVERY
+    least_bits = least_entropy(orders, record.header["params"]["counted_weights"])
+    for trial in results.complete:
+        done = trial.metrics
+        if (
+            done["held_back_top1"] >= best_top1
+            and done["unique_params"] <= row["centres"]
+            and done["entropy_bits"] <= least_bits
+        ):
+            return f"after iteration {row['iteration']:g} it cannot beat trial {trial.number} in anything"
+    return None
+
+
+def least_entropy(groups: Sequence[float], total: float) -> float:
+    """The least entropy in bits of ``total`` weights of which so many lie in each of some groups of values.
+
+    Telling values apart within a group only adds to it, and the weights in no group yet add least in the largest.
+    """
+    counts = sorted(groups)
+    counts[-1] += total - sum(groups)
+    return sum(count / total * log2(total / count) for count in counts if count)
+
+
+def draw(results: Results, path: Path) -> None:
+    """The front from two sides, the hypervolume from trial to trial, and how much each setting matters."""
+    from studies.outcome.drawing import GREYS, HATCHES, figure
+    from studies.outcome.importance import importances
+    from studies.outcome.pareto_front import dominated, hypervolumes
+
+    top1, entropy, unique = results.objectives
+    trials = results.complete
+    losses = [losses_of(trial.metrics, results.objectives) for trial in trials]
+    on_front = [not dominated(loss, losses) for loss in losses]
+    with figure(results, 2, 2, path, width=4.5) as axes:
+        for ax, across in ((axes[0][0], entropy), (axes[0][1], unique)):
+            for chosen, style in ((False, {"marker": "x", "color": "0.6"}), (True, {"marker": "o", "color": "0"})):
+                points = [t.metrics for t, front in zip(trials, on_front, strict=True) if front is chosen]
+                label = "on the front" if chosen else "not on it"
+                ax.scatter([p[across] for p in points], [p[top1] for p in points], label=label, **style)
+            ax.set(xlabel=LABELS[across], ylabel=LABELS[top1])
+        axes[0][1].set_xscale("log")
+        axes[0][0].legend()
+        axes[1][0].step(range(1, len(trials) + 1), hypervolumes(losses), where="post", color="0.2")
+        axes[1][0].set(xlabel="trials done", ylabel="hypervolume (of the box around all)")
+        for i, (objective, grey, hatch) in enumerate(zip(results.objectives, GREYS, HATCHES, strict=False)):
+            shares = importances(results, objective)
+            places = [place + (i - 1) * 0.25 for place in range(len(shares))]
+            axes[1][1].barh(
+                places, list(shares.values()), 0.25, color=grey, hatch=hatch, edgecolor="k", label=LABELS[objective]
+            )
+            if shares:
+                axes[1][1].set_yticks(range(len(shares)), list(shares))
+        axes[1][1].set(xlabel="importance")
+        axes[1][1].legend(fontsize=7)
+
+
+def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tuple[float, ...]:
+    """The objectives with signs such that less is better."""
+    return tuple(-metrics[name] if direction == MAXIMISE else metrics[name] for name, direction in objectives.items())
+
+
+STUDY = Study(
+    varied=Sampled(
+        {
+            "delta": Interval(0.003, 0.03, log=True),
+            "alpha": Interval(0.0, 1.0),
+            "threshold": Interval(2.0**-10, 2.0**-5, log=True),
+            "temperature": Interval(0.01, 1.0, log=True),
+            "learning_rate": Interval(1e-6, 1e-3, log=True),
+            "shares": (Settings.shares, "0.5 0.75 0.9 0.97 0.99 1", "0.2 0.4 0.6 0.7 0.8 0.9 0.95 0.975 0.99 1"),
+        },
+        trials=50,
+    ),
+    objectives={"held_back_top1": MAXIMISE, "entropy_bits": MINIMISE, "unique_params": MINIMISE},
+    draw=draw,
+    settings=SearchSettings,
+    hopeless=hopeless,
+)

@@ -1,0 +1,187 @@
+"""What a study is to do, settled before it starts: it lies in the storage, and workers need nothing else."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import click
+
+from studies import catalogue
+from studies.design import Columns, Grid, Interval, Point, Sampled, Study
+from wfn.errors import UserError, unknown_name
+from wfn.runs.settings import Settings
+
+# Settings that say where to run, not what: each machine's own, and no part of the plan.
+HERE = ("folder", "data_folder", "tracking", "experiment", "parent_run", "resume")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A question with everything that the command line settles.
+
+    Attributes:
+        question: its name.
+        base: the settings that hold where nothing is varied, those of ``HERE`` left out.
+        varied: values given in place of the question's, or beside them: name -> values.
+        repeats: how many times each point of a grid is run.
+        trials: how many points a sampler chooses; 0 for a grid.
+        full_grid: run every combination where the question asks for columns.
+    """
+
+    question: str
+    base: Mapping[str, Any]
+    varied: Mapping[str, Sequence[Any]]
+    repeats: int
+    trials: int
+    full_grid: bool
+
+    @classmethod
+    def make(
+        cls,
+        question: str,
+        settings: Mapping[str, Any],
+        *,
+        vary: str = "",
+        repeats: int = 0,
+        trials: int = 0,
+        full_grid: bool = False,
+    ) -> "Plan":
+        """Make a plan of what the command line says; ``repeats`` and ``trials`` of 0 leave them to the question.
+
+        Raises:
+            UserError: something cannot work, from the name to the settings of a trial.
+        """
+        study = catalogue.load(question)
+        for name, number in (("repeats", repeats), ("trials", trials)):
+            if number < 0:
+                raise UserError(f"{name} must be 1 or more, or 0 for the study's own number, but got {name}={number}")
+        sampled = isinstance(study.varied, Sampled)
+        if trials and not sampled:
+            raise UserError(f"study {question!r} runs a grid: leave out trials={trials}, or give values by vary")
+        if sampled and (full_grid or repeats):
+            raise UserError(f"study {question!r} samples: full_grid and repeats are for grids; say trials instead")
+        base = {name: value for name, value in asdict(study.settings(**settings)).items() if name not in HERE}
+        plan = cls(
+            question,
+            base,
+            _values(vary, study),
+            repeats=1 if sampled else repeats or study.repeats,
+            trials=(trials or study.varied.trials) if sampled else 0,
+            full_grid=full_grid,
+        )
+        plan._check()
+        return plan
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """What :meth:`to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        """The plan as text."""
+        return json.dumps(asdict(self))
+
+    @property
+    def study(self) -> Study:
+        """The study of the question, its values replaced by those given."""
+        study = catalogue.load(self.question)
+        values = {**study.varied.values, **{name: tuple(values) for name, values in self.varied.items()}}
+        varied = replace(study.varied, values=values)
+        return replace(study, varied=Grid(values) if self.full_grid else varied)
+
+    def points(self) -> list[Point]:
+        """What each trial is to run: every varied setting and the nuisance of a grid, nothing of a sampler's choice."""
+        study = self.study
+        if isinstance(study.varied, Sampled):
+            return [{} for _ in range(self.trials)]
+        first = self.base[study.nuisance]
+        return [
+            {**point, study.nuisance: first + repeat}
+            for repeat in range(self.repeats)
+            for point in study.varied.points(self.base)
+        ]
+
+    def varied_over(self) -> dict[str, Interval | Sequence[Any]]:
+        """Name -> all that a trial can be given: the values of the study's points, or intervals; no nuisance."""
+        study = self.study
+        if isinstance(study.varied, Sampled):
+            return dict(study.varied.values)
+        points = self.points()
+        names = [name for name in points[0] if name != study.nuisance]
+        return {name: tuple(dict.fromkeys(point[name] for point in points)) for name in names}
+
+    def extends(self, other: "Plan") -> bool:
+        """Whether this is the other plan, with as many repeats or trials or more: its trials come first in this one."""
+        as_many = replace(other, repeats=self.repeats, trials=self.trials)
+        return self.repeats >= other.repeats and self.trials >= other.trials and not self.differences(as_many)
+
+    def differences(self, other: "Plan") -> list[str]:
+        """What another plan says otherwise, a phrase each."""
+        mine, others = ({**asdict(plan), **plan.base} for plan in (self, other))
+        for plan in (mine, others):
+            del plan["base"]
+        mine, others = json.loads(json.dumps(mine)), json.loads(json.dumps(others))
+        return [
+            f"{name} is {mine.get(name)!r}, was {others.get(name)!r}"
+            for name in {**mine, **others}
+            if mine.get(name) != others.get(name)
+        ]
+
+    def _check(self) -> None:
+        """Raise :class:`UserError` for a plan without points, or with a setting that cannot work."""
+        study = self.study
+        values = study.varied.values
+        empty = [name for name, some in values.items() if not isinstance(some, Interval) and not some]
+        if empty or not values:
+            names = ", ".join(empty) or "a setting"
+            raise UserError(f"study {self.question!r} has a grid with no points: give {names} values")
+        if study.nuisance in values:
+            raise UserError(f"{study.nuisance} tells the repeats of study {self.question!r} apart: say repeats instead")
+        if not isinstance(study.varied, Columns):
+            _refuse_without_effect(self, study)
+        for point in self.points() if not isinstance(study.varied, Sampled) else _extremes(study.varied):
+            study.settings(**{**self.base, **point}).make_method()
+
+
+def _refuse_without_effect(plan: Plan, study: Study) -> None:
+    defaults = {setting.name: setting.default for setting in fields(study.settings)}
+    for name in study.varied.values:
+        if name not in plan.varied and plan.base[name] != defaults[name]:
+            raise UserError(
+                f"{name} is what study {plan.question!r} varies: leave {name}={plan.base[name]} out, "
+                f"or give its values by vary='{name}={plan.base[name]}'"
+            )
+
+
+def _extremes(varied: Sampled) -> list[Point]:
+    return [
+        {name: value}
+        for name, values in varied.values.items()
+        for value in ((values.low, values.high) if isinstance(values, Interval) else values)
+    ]
+
+
+def _values(vary: str, study: Study) -> dict[str, list[Any]]:
+    """``"delta=0.01,0.02 model=a,b"`` -> name -> values of the setting's type; values with spaces go in quotes."""
+    types = {setting.name: setting.type for setting in fields(study.settings) if setting.name not in HERE}
+    found = {}
+    try:
+        words = shlex.split(vary)
+    except ValueError as error:
+        raise UserError(f"vary must be like 'delta=0.01,0.02 alpha=0', but got {vary!r} ({error})") from error
+    for word in words:
+        name, equals, values = word.partition("=")
+        if not equals:
+            raise UserError(f"vary must be like 'delta=0.01,0.02 alpha=0', but got {word!r}")
+        if name not in types:
+            raise unknown_name("setting", name, types)
+        convert = click.types.convert_type(types[name])
+        found[name] = list(dict.fromkeys(convert.convert(value, None, None) for value in values.split(",") if value))
+    return found
+
+
+def trial_settings(plan: Plan, study: Study, point: Point, here: Mapping[str, Any]) -> Settings:
+    """The settings of one trial on this machine."""
+    return study.settings(**{**plan.base, **here, **point})

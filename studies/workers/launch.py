@@ -1,0 +1,173 @@
+"""Starting a study, or going on with it: its own tracked run, the workers below it, and what it leaves behind."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from studies.outcome.files import write_report
+from studies.trials.plan import HERE, Plan, trial_settings
+from studies.trials.queue import Queue
+from studies.workers.progress import Progress, Standing
+from wfn.errors import UserError
+from wfn.runs.lifecycle import run_tracked
+from wfn.runs.record import Record
+from wfn.runs.settings import Settings
+
+ROOT = Path(__file__).parents[2]  # where the package studies is found
+LOOK = 0.5  # seconds between two looks at the workers
+GRACE = 60.0  # seconds for a worker to end cleanly before it is killed
+DEATHS = 10  # after so many workers were killed the launcher gives up: another one would not cure the cause
+
+
+def launch(
+    url: str, label: str, plan: Plan, settings: Mapping[str, Any], workers: int, retry_failed: bool = False
+) -> None:
+    """Carry a study out with ``workers`` processes on this machine, or what is left of it.
+
+    Args:
+        url: of the storage.
+        label: the study's name there.
+        plan: what to do.
+        settings: those of the command line, of which the ``HERE`` ones are taken.
+        workers: processes.
+        retry_failed: run trials that failed again.
+
+    Raises:
+        UserError: bad input; the study is going on already from the same folder; the workers keep dying.
+    """
+    if workers < 1:
+        raise UserError(f"workers must be at least 1, but got workers={workers}")
+    queue = Queue.open_for(url, label, plan)
+    if retry_failed:
+        queue.retry_failed()
+    here = {name: settings[name] for name in HERE if name in settings}
+    standing = Standing(queue.results())
+    if not standing.open:
+        hint = "; --retry_failed true runs what failed again" if standing.counts["FAIL"] else ""
+        print(f"{label}: nothing left to do: {standing.line(workers)}{hint}")
+        return
+
+    def supervise(settings: Settings, record: Record, written: Callable[[], None]) -> None:
+        record.set(params=_description(label, plan), tags={"study": label, "question": plan.question})
+        written()
+        below = {**here, "parent_run": queue.get("run"), "resume": ""}
+        try:
+            Supervisor(queue, url, below, record.folder, workers).to_the_end()
+        finally:
+            write_report(queue, record)
+        if Standing(queue.results()).open:
+            raise KeyboardInterrupt  # stopped by 'studies stop': the run is to say so
+
+    # Launchers that start at once on several machines must agree on whose run is the study's.
+    with ExitStack() as until_begun:
+        until_begun.enter_context(queue.alone())
+        where = _own_run(queue, Path(here["folder"]))
+
+        def began(record: Record) -> None:
+            if "parent_run" not in where:
+                queue.set("here", here)
+                queue.set("run", record.id)
+            until_begun.close()
+
+        run_tracked(trial_settings(plan, plan.study, {}, here | where), print, supervise, began)
+
+
+def _own_run(queue: Queue, folder: Path) -> dict[str, str]:
+    """The study's run goes on where it lies here; on a further machine a run of its own is nested under it."""
+    run = queue.get("run")
+    if not run:
+        return {}
+    own = folder.expanduser() / run
+    if not (own / "record.json").is_file():
+        return {"parent_run": run}
+    record = Record(own)
+    if record.header["status"] == "FINISHED":  # since then trials were added, or failed ones put in again
+        record.set(status="RUNNING")
+    return {"resume": run}
+
+
+def _description(label: str, plan: Plan) -> dict[str, Any]:
+    whole = asdict(plan)
+    settings = {name: value for name, value in whole.pop("base").items() if name not in plan.study.varied.values}
+    return settings | {"study": label, **whole, "varied": json.dumps(plan.varied_over(), default=asdict)}
+
+
+class Supervisor:
+    """Keeps workers going until the queue is empty.
+
+    Each has a log of its own in ``folder``, and so many threads that together they use no more than the cores there
+    are. They are in a session of their own, so that Ctrl-C reaches the launcher alone, which ends them in order.
+    """
+
+    def __init__(self, queue: Queue, url: str, here: Mapping[str, Any], folder: Path, workers: int) -> None:
+        self._queue, self._workers, self._folder = queue, workers, folder
+        self._command = [sys.executable, "-u", "-m", "studies.workers.worker", url, queue.label, json.dumps(here)]
+        cores = len(os.sched_getaffinity(0))
+        threads = max(1, min(int(os.environ.get("OMP_NUM_THREADS") or cores), cores // workers))
+        self._environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        }
+        self._running: dict[int, subprocess.Popen] = {}
+        self._deaths = 0
+
+    def to_the_end(self) -> None:
+        """Start workers, replace those that are killed, and return when all have ended; take them along if interrupted.
+
+        Raises:
+            UserError: a worker failed by itself, or too many were killed.
+        """
+        progress = Progress(self._queue.label, len(self._queue.trials()))
+        try:
+            for number in range(1, self._workers + 1):
+                self._start(number)
+            while self._running:
+                self._look_after(progress)
+                progress.show(Standing(self._queue.results()), len(self._running))
+                time.sleep(LOOK)
+        finally:
+            self._end_all()
+            progress.close()
+
+    def _start(self, number: int) -> None:
+        with (self._folder / f"worker-{number}.log").open("ab") as log:
+            self._running[number] = subprocess.Popen(
+                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _look_after(self, progress: Progress) -> None:
+        for number, worker in list(self._running.items()):
+            status = worker.poll()
+            if status is None:
+                continue
+            del self._running[number]
+            if status >= 0 and status not in (0, 130):
+                raise UserError(f"worker {number} failed: see {self._folder / f'worker-{number}.log'}")
+            if status < 0:
+                self._deaths += 1
+                progress.say(f"worker {number} was killed (signal {-status}): its trial is taken up again")
+                if self._deaths > DEATHS:
+                    raise UserError(f"{self._deaths} workers were killed: out of memory? Try fewer workers")
+                self._queue.take_back()
+                self._start(number)
+
+    def _end_all(self) -> None:
+        for worker in self._running.values():
+            worker.terminate()
+        deadline = time.monotonic() + GRACE
+        for worker in self._running.values():
+            try:
+                worker.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+        self._queue.take_back()

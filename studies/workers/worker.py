@@ -1,0 +1,160 @@
+"""One worker: a process that takes trials out of the queue and carries them out, one after another.
+
+``python -m studies.workers.worker URL LABEL HERE``; HERE is JSON, the settings that say where to run. Workers share
+nothing but the storage, and do not outlive the launcher that started them.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from studies.design import Study
+from studies.trials.plan import trial_settings
+from studies.trials.queue import Claim, Queue
+from studies.trials.storage import HEARTBEAT, StorageLost
+from wfn.errors import UserError
+from wfn.runs.lifecycle import Stopped, run_tracked, terminable
+from wfn.runs.record import Record
+
+_LAUNCHER = os.getppid()
+PAUSE = 2.0  # seconds between two looks into an empty queue while others still work: one of them may die
+
+
+def work(url: str, label: str, here: Mapping[str, Any]) -> None:
+    """Take trials until none is left that waits or runs, or the study is stopped."""
+    queue = Queue(url, label)
+    while not queue.get("stop") and os.getppid() == _LAUNCHER:
+        queue.take_back()
+        claim = queue.take()
+        if claim:
+            _carry_out(queue, claim, here)
+        elif any(trial.state in ("WAITING", "RUNNING") for trial in queue.trials()):
+            time.sleep(PAUSE)
+        else:
+            return
+
+
+def _carry_out(queue: Queue, claim: Claim, here: Mapping[str, Any]) -> None:
+    """Run a trial and write down how it ended; whatever its run raises stays its own affair."""
+    record: Record | None = None
+
+    def began(begun: Record) -> None:
+        nonlocal record
+        record = begun
+        claim.set_run(record.id)
+        record.set(tags={"study": queue.label, "trial": claim.number})
+
+    print(f"trial {claim.number}", flush=True)
+    with _signs_of_life(claim):
+        try:
+            metrics = _metrics(_run(queue, claim, here, began))
+            claim.finish(metrics)
+        except Stopped as reason:
+            claim.prune(str(reason), _metrics(record))
+        except KeyboardInterrupt:
+            if claim.put_back():
+                raise
+            print(f"trial {claim.number} was given to another worker: this one was silent for too long", flush=True)
+        except StorageLost:  # no fault of the trial's: it is taken up again
+            raise
+        except Exception as error:
+            print(f"trial {claim.number} failed: {type(error).__name__}: {error}", flush=True)
+            claim.fail(f"{type(error).__name__}: {error}")
+
+
+def _run(queue: Queue, claim: Claim, here: Mapping[str, Any], began: Callable[[Record], None]) -> Record:
+    """The record of the trial's finished run: begun, gone on with, or only to be read where it was finished already."""
+    study = queue.plan.study
+    settings = trial_settings(queue.plan, study, claim.choose(), here)
+    earlier = Path(settings.folder).expanduser() / (claim.run or "none")
+    if (earlier / "record.json").is_file():  # otherwise it lies on another machine: begin again
+        record = Record(earlier)
+        if record.header["status"] == "FINISHED":
+            if settings.tracking == "mlflow":
+                from wfn.runs.mlflow_store import sync
+
+                sync(earlier, settings.experiment)
+            return record
+        here = {**here, "resume": claim.run}
+        settings = trial_settings(queue.plan, study, claim.choose(), here)
+
+    def watched(settings: Any, record: Record, written: Callable[[], None]) -> object:
+        return study.run(settings, record, _watch(study, queue, record, written))
+
+    record, _ = run_tracked(settings, lambda line: print(line, flush=True), watched, began)
+    return record
+
+
+def _watch(study: Study, queue: Queue, record: Record, written: Callable[[], None]) -> Callable[[], None]:
+    """``written``, and after each iteration a look whether the trial is hopeless: then its run is stopped."""
+    if not study.hopeless:
+        return written
+    seen = len(record.header["iterations"])
+
+    def look() -> None:
+        nonlocal seen
+        written()
+        if len(record.header["iterations"]) > seen:
+            seen = len(record.header["iterations"])
+            if reason := study.hopeless(record, queue.results()):
+                raise Stopped(f"pruned: {reason}")
+
+    return look
+
+
+def _metrics(record: Record | None) -> dict[str, float]:
+    """The last value of everything that the run has logged."""
+    return {line["key"]: line["value"] for line in record.metrics_from(0)} if record else {}
+
+
+@contextmanager
+def _signs_of_life(claim: Claim) -> Iterator[None]:
+    """Tell the storage now and then that this worker lives; end it once the study is stopped or its launcher dead."""
+    done = threading.Event()
+
+    def tell() -> None:
+        while not done.wait(HEARTBEAT):
+            if not _may_go_on(claim):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _may_go_on(claim: Claim) -> bool:
+    try:
+        return claim.sign_of_life() and os.getppid() == _LAUNCHER
+    except StorageLost as error:
+        print(error, flush=True)
+        return False
+
+
+def main() -> int:
+    """Work; return the exit status: 0 when there is nothing left to do, 130 where it was told to end, 1 for trouble."""
+    url, label, here = sys.argv[1:]
+    try:
+        with terminable():
+            work(url, label, json.loads(here))
+    except KeyboardInterrupt:
+        return 130
+    except UserError as error:
+        print(f"error: {error}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
