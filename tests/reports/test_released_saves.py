@@ -15,7 +15,7 @@ from tests.support.places import ROOT
 from wfn.runs import lifecycle
 from wfn.runs.settings import Settings
 
-NETWORK = ["--model", "made_up_saves:network", "--dataset", "made_up_saves:pictures"]
+NETWORK = ["--model", "tests.support.made_up_saves:network", "--dataset", "tests.support.made_up_saves:pictures"]
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_a_save_that_was_measured_is_not_measured_again(request):
 
 
 def test_a_run_that_was_started_by_hand_counts_for_what_it_read_then(request):
-from wfn.__main__ import main as wfn
+    from wfn.__main__ import main as wfn
 
     assert wfn([*NETWORK, "--method", "apot", "--save", "save.tar", "--bits", "3", "--tracking", "folder"]) == 0
     shutil.move("save.tar", "moved.tar")
@@ -83,7 +83,7 @@ def test_a_run_too_old_to_know_its_saves_hash_does_not_count():
 
 
 def test_going_on_with_another_save_is_refused(capsys):
-from wfn.__main__ import main as wfn
+    from wfn.__main__ import main as wfn
 
     assert report("--save", "3=save.tar") == 0
     (record,) = records()
@@ -104,7 +104,7 @@ def test_another_save_or_other_bits_are_measured(other):
 
 def test_one_text_may_hold_several_saves_and_empty_ones_are_none(tmp_path):
     shutil.copy("save.tar", "a save.tar")
-    own = {"model": "made_up_saves:network", "dataset": "made_up_saves:pictures"}
+    own = {"model": "tests.support.made_up_saves:network", "dataset": "tests.support.made_up_saves:pictures"}
     found = settings_of(["2=save.tar 3=a save.tar", "", " 4=save.tar"], **own)
     assert [(settings.bits, settings.save) for settings in found] == [
         (2, "save.tar"), (3, "a save.tar"), (4, "save.tar"),
