@@ -39,8 +39,9 @@ PAGE = (ROOT / "docs" / "scaling.md").read_text()
 STOP = 'pg_ctl --pgdata "$KEEP/postgresql" --mode fast --wait stop'
 TROUBLE = re.compile(r"deadlock|locked|lock timeout|Traceback|OperationalError|IntegrityError|InternalError")
 TINY = {
-    "model": "tests.support.tiny:held_network", "dataset": "tests.support.tiny:data", "shares": "0.5 1", "epochs": 1, "batch_size": 96,
-    "validation_share": 0, "device": "cpu", "repeats": 2, "vary": "alpha=0,0.4 delta=0.0075,0.01 fix_batch_norm=True",
+    "model": "tests.support.tiny:held_network", "dataset": "tests.support.tiny:data", "shares": "0.5 1", "epochs": 1,
+    "batch_size": 96, "validation_share": 0, "device": "cpu", "repeats": 2,
+    "vary": "alpha=0,0.4 delta=0.0075,0.01 fix_batch_norm=True",
 }  # fmt: skip
 TRIALS = (2 + 2 - 1) * 2  # of TINY: two columns that share a point, twice
 

@@ -449,7 +449,7 @@ def test_noise_needs_a_weight_of_two_axes(tmp_path):
     from wfn.runs.record import Record
 
     settings = noise.NoiseSettings(model="tests.support.tiny:flat_network", dataset="tests.support.tiny:data")
-    with pytest.raises(UserError, match="'tests.support.tiny:flat_network' has no weight of two axes or more"):
+    with pytest.raises(UserError, match=r"'tests\.support\.tiny:flat_network' has no weight of two axes or more"):
         noise.measure(settings, Record.create(tmp_path, asdict(settings)), lambda: None)
 
 

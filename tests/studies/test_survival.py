@@ -19,6 +19,7 @@ from studies.trials.storage import url_of
 from tests.support.places import ROOT
 from tests.support.waiting import LIMIT, wait_for
 
+TINY = "tests.support.tiny"
 FINISHED_EPOCH = re.compile(r"^iteration 1/2 epoch 1/1:", re.MULTILINE)
 
 
@@ -65,7 +66,7 @@ def studies(start):
 
 def run_arguments(question="ablation", network="held_network", **options):
     options = {
-        "model": f"tests.support.tiny:{network}", "dataset": "tests.support.tiny:data", "shares": "0.5 1", "epochs": 1, "batch_size": 96,
+        "model": f"{TINY}:{network}", "dataset": f"{TINY}:data", "shares": "0.5 1", "epochs": 1, "batch_size": 96,
         "validation_share": 0, "tracking": "folder", "device": "cpu", "workers": 1,
         "vary": "alpha=0,0.4 delta=0.0075 fix_batch_norm=True", "repeats": 1, **options,
     }  # fmt: skip
@@ -174,7 +175,7 @@ def studies_here(environment, call_here, monkeypatch):
 
 def test_failing_trials_stop_no_other_and_all_is_tracked(studies, studies_here, tmp_path):
     arguments = run_arguments(
-        "delta", "network", tracking="mlflow", workers=2, vary="delta=0.01,0.02 model=tiny:network,tiny:broken"
+        "delta", "network", tracking="mlflow", workers=2, vary=f"delta=0.01,0.02 model={TINY}:network,{TINY}:broken"
     )
     status, output, error = studies(*arguments)
     assert status == 0, error

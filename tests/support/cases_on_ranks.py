@@ -1,4 +1,4 @@
-"""What test_distributed.py lets one process and two ranks do alike; as a script it starts the two and saves results.
+"""What test_ranks.py lets one process and two ranks do alike; as a script it starts the two and saves results.
 
 A case is a function of a folder that all ranks share; what it gives are tensors, numbers and texts. The script starts
 its ranks by ``elastic_launch``, as torchrun does, but forks them, so that torch and what it imports late are imported
@@ -197,8 +197,8 @@ def stopping(classes, input_shape):
 
 def options(network, folder):
     """What the program is given to train a small network and keep the run in a folder."""
-    return ["--model", network, "--dataset", "tests.support.tiny:data", "--batch_size", "16", "--shares", "0.5 1", "--epochs", "1",
-            "--tracking", "folder", "--folder", str(folder)]  # fmt: skip
+    return ["--model", network, "--dataset", "tests.support.tiny:data", "--batch_size", "16", "--shares", "0.5 1",
+            "--epochs", "1", "--tracking", "folder", "--folder", str(folder)]  # fmt: skip
 
 
 def all_cases(folder):

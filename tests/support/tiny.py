@@ -1,6 +1,6 @@
 """A network and data so small that a whole study takes seconds, and that can be held up from outside.
 
-Given to the program as ``tiny:network`` and so on, so this module imports nothing of ours.
+Given to the program as ``tests.support.tiny:network`` and so on, so this module imports nothing of ours.
 """
 
 import time

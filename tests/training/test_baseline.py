@@ -171,11 +171,12 @@ def test_negative_epochs(digits):
         train(digits, epochs=-1)
 
 
-PROGRAM = """
-import torch, tiny
-from wfn import data, models
+DATA = "tests.support.tiny:data"
+PROGRAM = f"""
+import torch
+from wfn import data, networks
 from wfn.training.baseline import trained_baseline
-loaded = data.load("tests.support.tiny:data", None, batch_size=96, validation_share=0, seed=0, device="cpu")
+loaded = data.load("{DATA}", None, batch_size=96, validation_share=0, seed=0, device="cpu")
 torch.manual_seed(0)
 model = networks.build("tests.support.tiny:held_network", loaded.classes, loaded.input_shape)
 trained_baseline(model, "held", loaded, seed=0, device="cpu", epochs=2)
@@ -186,10 +187,9 @@ trained_baseline(model, "held", loaded, seed=0, device="cpu", epochs=2)
 def processes(tmp_path):
     """Three processes that need the same baseline; the one that trains it is held up after its first epoch."""
     (tmp_path / "hold").touch()
-    places = [str(ROOT)]
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+            [sys.executable, "-c", PROGRAM], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
             text=True, stdout=subprocess.PIPE,
         )
         for _ in range(3)
@@ -203,17 +203,17 @@ def processes(tmp_path):
 
 def test_of_several_processes_one_trains_and_the_others_wait_for_its_file(processes, tmp_path, cache):
     said = {process: process.stdout.readline() for process in processes}
-    (holder,) = [process for process in processes if said[process].startswith("baseline: training held on tiny:data")]
+    (holder,) = [process for process in processes if said[process].startswith(f"baseline: training held on {DATA}")]
     for other in set(processes) - {holder}:
-        assert said[other].startswith("baseline: waiting for another process that trains held on tiny:data")
+        assert said[other].startswith(f"baseline: waiting for another process that trains held on {DATA}")
         assert str(cache) in said[other]
     holder.kill()
     (tmp_path / "hold").unlink()
     outputs = [process.communicate()[0].splitlines() for process in processes if process is not holder]
     took, trained = sorted(outputs, key=len)
-    assert [line.split(" for")[0] for line in trained[:1]] == ["baseline: training held on tiny:data"]
+    assert [line.split(" for")[0] for line in trained[:1]] == [f"baseline: training held on {DATA}"]
     assert trained[-1].startswith("baseline: epoch 2/2")
-    assert [line.split(", from")[0] for line in took] == ["baseline: held trained on tiny:data before"]
+    assert [line.split(", from")[0] for line in took] == [f"baseline: held trained on {DATA} before"]
     assert sorted(process.wait() for process in processes) == [-signal.SIGKILL, 0, 0]
 
 
