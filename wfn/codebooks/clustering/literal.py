@@ -1,5 +1,7 @@
 """Slow, literal versions of the project's algorithms: what the fast ones are held equal to."""
 
+from functools import cache, partial
+
 import numpy as np
 
 
@@ -9,12 +11,17 @@ def cluster(weights, target, delta, threshold):
     free = np.ones(weights.size, bool)
     fixes = []
     largest = np.abs(weights).max(initial=0.0)
+
+    @cache  # of one order they stay the same from fix to fix
+    def distances_to_centres(order):
+        centres, final = rounded_centres(delta, threshold, largest, order)
+        return centres, np.array([[relative_distance(w, c, threshold) for c in centres] for w in weights]), final
+
     while np.sum(~free) < min(target, weights.size):
         order, tolerance = 1, delta
         while True:
-            positive, final = rounded_proposals(delta, threshold, largest, order)
-            centres = sorted({0.0, *positive, *(-c for c in positive)}, key=lambda c: (abs(c), c < 0))
-            distance = np.array([[relative_distance(w, c, threshold) for c in centres] for w in weights[free]])
+            centres, distance, final = distances_to_centres(order)
+            distance = distance[free]
             modal = np.argmax(np.bincount(distance.argmin(axis=1), minlength=len(centres)))
             centre = centres[modal]
             found = nearest_within_mean(weights, free, centre, distance[:, modal], tolerance)
@@ -32,13 +39,14 @@ def cluster(weights, target, delta, threshold):
 def cluster_by_matrix(weights, target, delta, threshold):
     """:func:`cluster` for networks of real size: the same steps, each on whole arrays. Returns the same fixes."""
     weights = np.asarray(weights, np.float64)
-    free, fixes, largest = np.arange(weights.size), [], np.abs(weights).max(initial=0.0)
+    free, fixes = np.arange(weights.size), []
+    centres_of = cache(partial(rounded_centres, delta, threshold, np.abs(weights).max(initial=0.0)))
     while weights.size - free.size < min(target, weights.size):
         order, tolerance = 1, delta
         values = weights[free]
         while True:
-            positive, final = rounded_proposals(delta, threshold, largest, order)
-            centres = np.array(sorted({0.0, *positive, *(-c for c in positive)}, key=lambda c: (abs(c), c < 0)))
+            centres, final = centres_of(order)
+            centres = np.array(centres)
             nearest = np.concatenate([
                 distances(rows, centres, threshold).argmin(axis=1)
                 for rows in np.array_split(values, 1 + values.size * centres.size // 2**24)
@@ -95,6 +103,12 @@ def nearest_within_mean(weights, free, centre, distance, tolerance):
             break
         taken.append(int(index))
     return taken
+
+
+def rounded_centres(delta, threshold, largest, order):
+    """All centres, nearest to zero first, positive ones first, and whether a higher order would change nothing."""
+    positive, final = rounded_proposals(delta, threshold, largest, order)
+    return sorted({0.0, *positive, *(-c for c in positive)}, key=lambda c: (abs(c), c < 0)), final
 
 
 def rounded_proposals(delta, threshold, largest, order):
