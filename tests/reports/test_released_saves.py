@@ -30,6 +30,12 @@ def no_runs(monkeypatch):
     monkeypatch.setattr(lifecycle, "run_tracked", lambda *arguments, **named: pytest.fail("a run was begun"))
 
 
+@pytest.fixture
+def without_writing(monkeypatch):
+    """Where a test looks at runs alone: the report over them is not written, which takes seconds."""
+    monkeypatch.setattr("reports.report.write", lambda runs, out: [])
+
+
 def report(*arguments):
     return main([*NETWORK, *map(str, arguments)])
 
@@ -49,6 +55,7 @@ def test_saves_are_measured_by_tracked_runs_and_taken_into_the_report():
         assert record["id"][:8] in text and f"save {record['params']['save_sha256'][:8]}" in text
 
 
+@pytest.mark.usefixtures("without_writing")
 def test_a_save_that_was_measured_is_not_measured_again(request):
     assert report("--save", "3=save.tar") == 0
     request.getfixturevalue("no_runs")
@@ -60,6 +67,7 @@ def test_a_save_that_was_measured_is_not_measured_again(request):
     assert not Path("runs").exists()
 
 
+@pytest.mark.usefixtures("without_writing")
 def test_a_run_that_was_started_by_hand_counts_for_what_it_read_then(request):
     from wfn.__main__ import main as wfn
 
@@ -72,6 +80,7 @@ def test_a_run_that_was_started_by_hand_counts_for_what_it_read_then(request):
     assert report("--save", "3=moved.tar") == 0
 
 
+@pytest.mark.usefixtures("without_writing")
 def test_a_run_too_old_to_know_its_saves_hash_does_not_count():
     assert report("--save", "3=save.tar") == 0
     (path,) = Path("runs").glob("*/record.json")
@@ -82,6 +91,7 @@ def test_a_run_too_old_to_know_its_saves_hash_does_not_count():
     assert len(records()) == 2
 
 
+@pytest.mark.usefixtures("without_writing")
 def test_going_on_with_another_save_is_refused(capsys):
     from wfn.__main__ import main as wfn
 
@@ -95,6 +105,7 @@ def test_going_on_with_another_save_is_refused(capsys):
 
 
 @pytest.mark.parametrize("other", [["--save", "2=save.tar"], ["--save", "3=other.tar"]])
+@pytest.mark.usefixtures("without_writing")
 def test_another_save_or_other_bits_are_measured(other):
     made_up_saves.write("other.tar", made_up_saves.fill("conv1.weight", [0.5, -1.0, 0.25]))
     assert report("--save", "3=save.tar") == 0
