@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests.support import small_networks
+from wfn import networks
 from wfn.measures.accuracy import evaluate
 from wfn.measures.perturbed_accuracy import INPUTS, Memory, top1_of_each
 
@@ -122,7 +123,7 @@ def test_a_pass_of_other_operators_is_computed():
 @pytest.mark.parametrize("kind", ["convolutional", "in place", "resnet20_conv"])
 def test_scores_are_those_of_as_many_evaluations(kind):
     shape = (3, 8, 8) if kind == "resnet20_conv" else (2, 6, 6)
-    model = small_networks.build(kind, 10, shape) if kind == "resnet20_conv" else network(kind)
+    model = networks.build(kind, 10, shape) if kind == "resnet20_conv" else network(kind)
     inputs, labels = small_networks.images(2 * INPUTS + 50, shape)
 
     def copies():  # the network may work in place
