@@ -16,7 +16,7 @@ from torch import nn
 from tests.support import made_up_saves, small_networks
 from tests.support import oracles_additive_powers as oracles
 from tests.support.made_up_saves import fill
-from wfn import compressed_file, data
+from wfn import compressed_file, data, networks
 from wfn.codebooks.additive_powers import (
     ActivationQuantiser,
     Projection,
@@ -103,7 +103,7 @@ def released(folder, bits, **settings):
 
 
 def cifar_network():
-    return small_networks.build("resnet20_conv", 10, (3, 32, 32))
+    return networks.build("resnet20_conv", 10, (3, 32, 32))
 
 
 def cifar_shaped(count=2):
