@@ -1,9 +1,17 @@
-"""Optional material: tests that need it are skipped, with the reason, where it is missing."""
+"""Optional material, without which the tests that need it are skipped and say why; and what many tests share."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+
+@pytest.hookimpl(tryfirst=True)  # before the markers choose
+def pytest_collection_modifyitems(items):
+    """Whoever asks for the optional material is marked so."""
+    for item in items:
+        if {"cifar10_folder", "apot_saves"} & set(item.fixturenames):
+            item.add_marker("data")
 
 
 @pytest.fixture(scope="session")
