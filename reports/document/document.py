@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-WIDTH = 6.7  # inches, that of the text
+from wfn.figures.style import WIDTH
+
 TALLEST = 8.0  # inches that leave room for a caption on the same page
 
 

@@ -9,30 +9,17 @@ from pathlib import Path
 
 from studies.design import MAXIMISE, MINIMISE, Columns, Results, Study
 
-LABELS = {
-    "top1": "top-1 (%)",
-    "unique_params": "unique values",
-    "entropy_bits": "entropy (bits)",
-    "alpha": "regularisation ratio α",
-    "delta": "distance δ",
-    "fix_batch_norm": "batch-norm fixed",
-}
-
 
 def draw(results: Results, path: Path) -> None:
-    """A column for each setting, a row for each outcome; means and 95 % intervals over the seeds."""
-    from studies.outcome.drawing import draw_means, figure, logarithmic
+    """A column for each setting, a row for each objective; means and 95 % intervals over the seeds."""
+    from studies.outcome.drawing import write
+    from wfn.figures import ablation
 
-    with figure(results, len(results.objectives), len(results.varied), path, sharey="row") as axes:
-        for column, name in enumerate(results.varied):
-            others = {other: results.base[other] for other in results.varied if other != name}
-            trials = [t for t in results.complete if others.items() <= t.settings.items()]
-            for row, outcome in enumerate(results.objectives):
-                ax = axes[row][column]
-                draw_means(ax, trials, name, outcome, join=name != "fix_batch_norm")
-                if outcome == "unique_params":  # a batch-norm that is left alone has ten times as many
-                    logarithmic(ax)
-                ax.set(xlabel=LABELS.get(name, name), ylabel=LABELS.get(outcome, outcome))
+    outcomes = [ablation.Outcome(trial.settings, trial.metrics) for trial in results.complete]
+    centre = {name: results.base[name] for name in results.varied}
+    objectives = list(results.objectives)
+    size = ablation.size(centre, objectives)
+    write(results, path, lambda canvas: ablation.draw(canvas, outcomes, centre, objectives), size)
 
 
 STUDY = Study(

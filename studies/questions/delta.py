@@ -4,43 +4,44 @@ Varied: ``delta``, the tolerated relative distance; several networks by ``--vary
 Fixed: everything else, at what the command line says. Nuisance: ``seed``. Nothing is pruned.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from studies.design import MAXIMISE, MINIMISE, Grid, Results, Study
+from studies.design import MAXIMISE, MINIMISE, Grid, Results, Study, Trial
+
+if TYPE_CHECKING:
+    from wfn.figures.accuracy_and_size import Line
 
 
 def draw(results: Results, path: Path) -> None:
     """Top-1 against the size under LZW, a line for each network and its baseline across."""
-    from studies.outcome.drawing import (
-        GREYS,
-        LINES,
-        MARKERS,
-        figure,
-        mean_and_half_interval,
-    )
+    from studies.outcome.drawing import write
+    from wfn.figures import accuracy_and_size
 
-    with figure(results, 1, 1, path, width=5.5, height=4) as axes:
-        ax = axes[0][0]
-        networks = dict.fromkeys(trial.settings.get("model", results.base["model"]) for trial in results.complete)
-        for network, marker, line, grey in zip(networks, MARKERS, LINES, GREYS, strict=False):
-            trials = [t for t in results.complete if t.settings.get("model", results.base["model"]) == network]
-            points = []
-            for delta in sorted({trial.settings["delta"] for trial in trials}):
-                same = [trial.metrics for trial in trials if trial.settings["delta"] == delta]
-                sizes, accuracies = ([m[key] for m in same] for key in ("lzw_bytes", "top1"))
-                points.append((delta, *mean_and_half_interval(sizes), *mean_and_half_interval(accuracies)))
-            deltas, size, size_half, accuracy, accuracy_half = zip(*points, strict=True)
-            kilobytes, halves = ([value / 1e3 for value in values] for values in (size, size_half))
-            ax.errorbar(
-                kilobytes, accuracy, accuracy_half, halves,
-                marker=marker, linestyle=line, color=grey, capsize=3, label=network,
-            )  # fmt: skip
-            for x, y, delta in zip(kilobytes, accuracy, deltas, strict=True):
-                ax.annotate(f"δ={delta:g}", (x, y), textcoords="offset points", xytext=(5, -10), fontsize=7)
-            baseline, _ = mean_and_half_interval([trial.metrics["baseline_top1"] for trial in trials])
-            ax.axhline(baseline, linestyle=":", color=grey, linewidth=1)
-        ax.set(xlabel="size under LZW (kB)", ylabel="top-1 (%), dotted: before")
-        ax.legend()
+    networks: dict[str, list[Trial]] = {}
+    for trial in results.complete:
+        networks.setdefault(trial.settings.get("model", results.base["model"]), []).append(trial)
+    lines = [_line(network if len(networks) > 1 else "", trials) for network, trials in networks.items()]
+    panels = [accuracy_and_size.Panel("a number at a point is its δ", lines, "kB under LZW")]
+    write(results, path, lambda canvas: accuracy_and_size.draw(canvas, panels), accuracy_and_size.size(panels))
+
+
+def _line(network: str, trials: Sequence[Trial]) -> "Line":
+    from wfn.figures.accuracy_and_size import Compressed, Line
+
+    by_delta: dict[float, list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.settings["delta"]):
+        by_delta.setdefault(trial.settings["delta"], []).append(trial)
+    points = [
+        Compressed(
+            [trial.metrics["lzw_bytes"] / 1e3 for trial in repeats],
+            [trial.metrics["top1"] for trial in repeats],
+            f"{delta:g}",
+        )
+        for delta, repeats in by_delta.items()
+    ]
+    return Line(network, points, [trial.metrics["baseline_top1"] for trial in trials])
 
 
 STUDY = Study(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from studies.design import MAXIMISE, Grid, Results, Study
 from wfn.errors import UserError, unknown_name
+from wfn.figures.noise import KINDS, LAYER
 from wfn.runs.settings import Settings
 
 if TYPE_CHECKING:  # it would import torch
@@ -20,7 +21,6 @@ if TYPE_CHECKING:  # it would import torch
 
     from wfn.runs.record import Record
 
-NOISES = ("relative", "absolute")
 LAYERS_AT_ONCE = 12  # that share the pass without noise; what is measured is written down as often
 
 
@@ -35,8 +35,8 @@ class NoiseSettings(Settings):
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a value that cannot work."""
         super().__post_init__()
-        if self.noise not in NOISES:
-            raise unknown_name("noise", self.noise, NOISES)
+        if self.noise not in KINDS:
+            raise unknown_name("noise", self.noise, KINDS)
         if not 0 <= self.beta < inf:
             raise UserError(f"beta must be a finite number, 0 or more, but got beta={self.beta}")
 
@@ -48,13 +48,14 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
     gives both kinds of noise the same epsilon.
 
     Raises:
-        UserError: the network has no such layer; as :func:`wfn.runs.workload.prepare` and :func:`wfn.runs.run.describe`.
+        UserError: the network has no such layer; as :func:`wfn.runs.workload.prepare` and
+            :func:`wfn.runs.run.describe`.
     """
-    from wfn.measures.perturbed_accuracy import top1_of_each
+    from wfn.measures.common.perturbed_accuracy import top1_of_each
     from wfn.runs.run import describe
     from wfn.runs.workload import prepare
 
-    subject = prepare(settings, print)
+    subject = prepare(settings)
     describe(settings, subject, record)
     parameters = dict(subject.model.named_parameters())
     layers = [parameters[name] for name in subject.forward_pass.order if parameters[name].dim() > 1]
@@ -75,7 +76,7 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
 
 
 def _key(number: int) -> str:
-    return f"top1_change_layer_{number:02}"
+    return f"{LAYER}{number:02}"
 
 
 def _noisy(weight: "Tensor", number: int, settings: NoiseSettings) -> "Tensor":
@@ -95,35 +96,18 @@ def noise(weight: "Tensor", epsilon: "Tensor", beta: float, kind: str) -> "Tenso
 
 def draw(results: Results, path: Path) -> None:
     """The change of top-1 against the layer, relative beside absolute, a panel for each beta; 95 % intervals shaded."""
-    from studies.outcome.drawing import (
-        GREYS,
-        LINES,
-        MARKERS,
-        figure,
-        mean_and_half_interval,
-    )
+    from studies.outcome.drawing import write
+    from wfn.figures import noise as figure
 
-    betas = sorted({trial.settings["beta"] for trial in results.complete})
-    with figure(results, 1, len(betas), path) as axes:
-        for ax, beta in zip(axes[0], betas, strict=True):
-            for kind, marker, line, grey in zip(NOISES, MARKERS, LINES, GREYS, strict=False):
-                wanted = {"beta": beta, "noise": kind}
-                trials = [t.metrics for t in results.complete if wanted.items() <= t.settings.items()]
-                if not trials:
-                    continue
-                keys = sorted(key for key in trials[0] if key.startswith("top1_change_layer_"))
-                numbers = range(1, len(keys) + 1)
-                points = [mean_and_half_interval([metrics[key] for metrics in trials]) for key in keys]
-                ax.plot(numbers, [mean for mean, _ in points], marker + line, color=grey, label=kind, markersize=4)
-                edges = [[mean + sign * half for mean, half in points] for sign in (-1, 1)]
-                ax.fill_between(numbers, *edges, color=grey, alpha=0.25, linewidth=0)
-            ax.set(title=f"β = {beta:g}", xlabel="layer")
-        axes[0][0].set_ylabel("change of top-1 (points)")
-        axes[0][0].legend()
+    trials = [
+        figure.Noised(trial.settings["noise"], trial.settings["beta"], figure.changes_by_layer(trial.metrics))
+        for trial in results.complete
+    ]
+    write(results, path, lambda canvas: figure.draw(canvas, trials), figure.size(trials))
 
 
 STUDY = Study(
-    varied=Grid({"noise": NOISES, "beta": (0.1, 0.25, 0.5, 1.0)}),
+    varied=Grid({"noise": KINDS, "beta": (0.1, 0.25, 0.5, 1.0)}),
     objectives={"mean_top1_change": MAXIMISE},
     draw=draw,
     repeats=5,

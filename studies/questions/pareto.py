@@ -69,35 +69,24 @@ def least_entropy(groups: Sequence[float], total: float) -> float:
 
 def draw(results: Results, path: Path) -> None:
     """The front from two sides, the hypervolume from trial to trial, and how much each setting matters."""
-    from studies.outcome.drawing import GREYS, HATCHES, figure
+    from studies.outcome.drawing import write
     from studies.outcome.importance import importances
     from studies.outcome.pareto_front import dominated, hypervolumes
+    from wfn.figures import search
 
     top1, entropy, unique = results.objectives
-    trials = results.complete
-    losses = [losses_of(trial.metrics, results.objectives) for trial in trials]
-    on_front = [not dominated(loss, losses) for loss in losses]
-    with figure(results, 2, 2, path, width=4.5) as axes:
-        for ax, across in ((axes[0][0], entropy), (axes[0][1], unique)):
-            for chosen, style in ((False, {"marker": "x", "color": "0.6"}), (True, {"marker": "o", "color": "0"})):
-                points = [t.metrics for t, front in zip(trials, on_front, strict=True) if front is chosen]
-                label = "on the front" if chosen else "not on it"
-                ax.scatter([p[across] for p in points], [p[top1] for p in points], label=label, **style)
-            ax.set(xlabel=LABELS[across], ylabel=LABELS[top1])
-        axes[0][1].set_xscale("log")
-        axes[0][0].legend()
-        axes[1][0].step(range(1, len(trials) + 1), hypervolumes(losses), where="post", color="0.2")
-        axes[1][0].set(xlabel="trials done", ylabel="hypervolume (of the box around all)")
-        for i, (objective, grey, hatch) in enumerate(zip(results.objectives, GREYS, HATCHES, strict=False)):
-            shares = importances(results, objective)
-            places = [place + (i - 1) * 0.25 for place in range(len(shares))]
-            axes[1][1].barh(
-                places, list(shares.values()), 0.25, color=grey, hatch=hatch, edgecolor="k", label=LABELS[objective]
-            )
-            if shares:
-                axes[1][1].set_yticks(range(len(shares)), list(shares))
-        axes[1][1].set(xlabel="importance")
-        axes[1][1].legend(fontsize=7)
+    losses = [losses_of(trial.metrics, results.objectives) for trial in results.complete]
+    trials = [
+        search.Candidate(
+            top1=trial.metrics[top1],
+            entropy_bits=trial.metrics[entropy],
+            unique_params=trial.metrics[unique],
+            is_on_front=not dominated(loss, losses),
+        )
+        for trial, loss in zip(results.complete, losses, strict=True)
+    ]
+    shares = {LABELS[objective]: importances(results, objective) for objective in results.objectives}
+    write(results, path, lambda canvas: search.draw(canvas, trials, hypervolumes(losses), shares), search.SIZE)
 
 
 def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tuple[float, ...]:

@@ -1,0 +1,121 @@
+"""How every figure looks: readable in grey, by markers, lines and hatches, and the same bytes every time.
+
+Figures are drawn on a ``matplotlib.figure.Figure`` of their own: no window opens and pyplot's state stays alone.
+Importing this module, and those that draw with it, does not import matplotlib.
+"""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from wfn.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Item = TypeVar("Item")
+
+WIDTH = 6.7  # inches: that of a page's text, so that letters have one size in every figure
+ACROSS = 4  # panels that fit side by side into it
+LETTERS = 19  # of a title that fit into an inch
+DOTS_PER_INCH = 200  # of bitmaps
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+# Of the palette of Okabe & Ito, made for the colour-blind, those that differ in lightness as well.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#56B4E9", "#E69F00", "#999999")
+GREYS = ("0.15", "0.55", "0.8")
+HATCHES = ("", "////", "....")
+BAR_EDGE = {"edgecolor": "black", "linewidth": 0.3}
+RC = {
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1,
+    "lines.markersize": 3.5,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "figure.titlesize": 7,
+    "hatch.linewidth": 0.5,
+    "pdf.fonttype": 42,  # Type 3 fonts look poor and cannot be searched
+    "svg.hashsalt": "wfn",
+}
+_UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+def render(draw: Callable[["Figure"], object], size: tuple[float, float], form: str, title: str = "") -> bytes:
+    """The picture that ``draw`` makes of an empty figure.
+
+    Args:
+        draw: draws on the figure that it is given.
+        size: width and height, inches.
+        form: ``png``, ``pdf`` or ``svg``.
+        title: stands above, in as many lines as it takes.
+
+    Raises:
+        UserError: ``form`` is none of these.
+    """
+    if form.lower() not in _UNDATED:
+        raise UserError(f"cannot draw a figure as {form!r}: give a file name that ends in .png, .pdf or .svg")
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(RC):
+        canvas = Figure(figsize=size, layout="constrained", dpi=DOTS_PER_INCH)
+        FigureCanvasAgg(canvas)
+        draw(canvas)
+        if title:
+            canvas.suptitle(textwrap.fill(title, max(int(LETTERS * size[0]), 1)))
+        picture = BytesIO()
+        canvas.savefig(picture, format=form.lower(), metadata=_UNDATED[form.lower()])
+    return picture.getvalue()
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Marker, line and colour of the line of that number, from 0; they begin anew when they run out."""
+    return {"marker": cycle(MARKERS, number), "linestyle": cycle(LINES, number), "color": cycle(COLOURS, number)}
+
+
+def cycle(items: Sequence[Item], number: int) -> Item:
+    """The item of that number, from 0; they begin anew when they run out."""
+    return items[number % len(items)]
+
+
+def row_count(panels: int) -> int:
+    """How many rows so many panels take, :data:`ACROSS` side by side."""
+    return -(-panels // ACROSS)
+
+
+def panels_in_rows(canvas: "Figure", count: int) -> list["Axes"]:
+    """``count`` panels on the canvas, :data:`ACROSS` side by side."""
+    panels = canvas.subplots(row_count(count), min(ACROSS, count), squeeze=False).ravel().tolist()
+    for unused in panels[count:]:
+        unused.remove()
+    return panels[:count]
+
+
+def logarithmic(axes: "Axes", which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with ticks that are plain numbers; the data must be drawn before."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def write_beside(
+    axes: "Axes", text: str, x: float, y: float, offset: tuple[float, float] = (4, 0), color: str = "black"
+) -> None:
+    """Write small ``text`` at a point of the data, moved by ``offset`` (points of print)."""
+    axes.annotate(text, (x, y), offset, textcoords="offset points", va="center", fontsize=7, color=color)
