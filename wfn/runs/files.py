@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,22 @@ from torch import Tensor
 from wfn import compressed_file
 from wfn.codebooks.powers_of_two import powers_of_two
 from wfn.errors import UserError
-from wfn.runs.record import Record
-from wfn.figures.run import draw_iterations, draw_weights
+from wfn.figures import iterations as iterations_figure
+from wfn.figures import run as weights_figure
+from wfn.figures.iterations import Curve, Fixing
+from wfn.figures.style import render
 from wfn.interface import Quantised
+from wfn.measures.common.kinds import Quantity
+from wfn.runs.record import Record
 from wfn.system.files import write_atomically
 
+log = logging.getLogger(__name__)
 FIXED = "fixed.safetensors"
+FILE_QUANTITIES = {
+    "artefact_bytes": Quantity("artefact_bytes", "size of the compressed file (bytes)", "{:,}"),
+    "images_lost": Quantity("images_lost", "test images right before, wrong after", "{:,}"),
+    "images_gained": Quantity("images_gained", "test images wrong before, right after", "{:,}", "higher"),
+}
 
 
 def write_files(
@@ -28,7 +39,6 @@ def write_files(
     quantised: Quantised,
     iterations: Sequence[Mapping[str, float]],
     about: Mapping[str, str],
-    say: Callable[[str], object],
 ) -> int | None:
     """Write the fixed network, as :data:`FIXED` and compressed, its codebook, and tables and figures.
 
@@ -38,7 +48,6 @@ def write_files(
         quantised: what the method gave back.
         iterations: a row of measures for each; none for a method without.
         about: what the compressed file is to say of itself.
-        say: takes a line of text: why there is no compressed file.
 
     Returns:
         ``artefact_bytes``, the size of ``fixed.wfn``; None where this network cannot be coded, most often because the
@@ -54,14 +63,19 @@ def write_files(
     metadata = {name: json.dumps(content) for name, content in metadata.items()}
     write_atomically(folder / FIXED, safetensors.torch.save(state, metadata))
     _write_csv(folder / "codebook.csv", codebook)
-    draw_weights(before, quantised.weights, folder / "weights.png")
+    weights = _flat(before), _flat(quantised.weights)
+    picture = render(lambda canvas: weights_figure.draw(canvas, *weights), weights_figure.SIZE, "png")
+    write_atomically(folder / "weights.png", picture)
     if iterations:
         _write_csv(folder / "iterations.csv", iterations)
-        draw_iterations(iterations, quantised.weights, folder / "iterations.png")
+        values = [(row["value"], row["weights"]) for row in codebook]
+        fixing = Fixing([Curve("", iterations)], iterations, values)
+        picture = render(lambda canvas: iterations_figure.draw(canvas, [fixing]), iterations_figure.size(1), "png")
+        write_atomically(folder / "iterations.png", picture)
     try:
         compressed = compressed_file.pack(quantised.weights, state, about)
     except UserError as error:
-        say(f"no compressed file: {error}")
+        log.info("no compressed file: %s", error)
         return None
     write_atomically(folder / "fixed.wfn", compressed)
     return len(compressed)
@@ -101,12 +115,17 @@ def unfold(path: Path, target: Path) -> int:
 
 def _codebook(weights: Mapping[str, Tensor]) -> list[dict[str, float]]:
     """A row for each value in use, most used first: the value, its order (powers of two that sum to it), weights."""
-    values, counts = np.unique(np.concatenate([w.numpy().ravel() for w in weights.values()]), return_counts=True)
+    values, counts = np.unique(_flat(weights), return_counts=True)
     most_used_first = np.argsort(-counts, kind="stable")
     return [
         {"value": float(values[i]), "order": powers_of_two(values[i]), "weights": int(counts[i])}
         for i in most_used_first
     ]
+
+
+def _flat(weights: Mapping[str, Tensor]) -> np.ndarray:
+    """All weights, float32 [n]."""
+    return np.concatenate([weight.numpy().ravel() for weight in weights.values()])
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

@@ -1,0 +1,1 @@
+"""A run: its settings, workload, record, lifecycle, files, and its copy in a tracking store."""
