@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.support")
+
 
 @pytest.hookimpl(tryfirst=True)  # before the markers choose
 def pytest_collection_modifyitems(items):
