@@ -41,7 +41,7 @@ def reports(
         from reports.evidence.store import read_store
 
         runs += read_store(experiment, filter_text)
-    runs += measured(wanted, runs, click.echo)
+    runs += measured(wanted, runs)
     for path in write(runs, Path(out).expanduser()):
         click.echo(path)
 

@@ -1,7 +1,7 @@
 """APoT's released saves, given to a report by path: a save that no run has measured yet is measured now, by a run."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def settings_of(texts: Iterable[str], **common: str) -> list[Settings]:
     return found
 
 
-def measured(wanted: Sequence[Settings], known: Sequence[Run], say: Callable[[str], object]) -> list[Run]:
+def measured(wanted: Sequence[Settings], known: Sequence[Run]) -> list[Run]:
     """A finished run for each of ``wanted``: one of ``known`` or of the runs' folder, or else one that is made now.
 
     Runs are the same where save, float weights and data were the same to the bit, and so are the settings that count.
@@ -54,7 +54,7 @@ def measured(wanted: Sequence[Settings], known: Sequence[Run], say: Callable[[st
         return []
     from wfn.runs.workload import prepare
 
-    subject = prepare(wanted[0], say)  # they have it in common
+    subject = prepare(wanted[0])  # they have it in common
     known = sorted(filter(_is_measured, [*_kept(wanted), *known]), key=lambda run: run.started)
     runs = {_key(run.params): run for run in known}
     keys = [_key(vars(each) | subject.description() | each.make_method().hashes()) for each in wanted]
@@ -62,7 +62,7 @@ def measured(wanted: Sequence[Settings], known: Sequence[Run], say: Callable[[st
     for settings in missing.values():
         settings.make_method().put_into(subject.model)
     for key, settings in missing.items():
-        runs[key] = _measure(settings, say)
+        runs[key] = _measure(settings)
     return [runs[key] for key in keys]
 
 
@@ -86,8 +86,8 @@ def _key(params: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(str(params.get(name, getattr(Settings, name, None))) for name in (*SETTINGS, *HASHES))
 
 
-def _measure(settings: Settings, say: Callable[[str], object]) -> Run:
+def _measure(settings: Settings) -> Run:
     from wfn.runs.lifecycle import run_tracked
 
-    record, _ = run_tracked(settings, say)
+    record, _ = run_tracked(settings)
     return read_folder(record.folder)[0]

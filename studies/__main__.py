@@ -78,7 +78,7 @@ def _queue(name: str, storage: str, label: str, folder: str):
 @_folder
 def status(**which: str) -> None:
     """Show how study NAME stands, and what failed."""
-    from studies.workers.progress import Standing
+    from studies.workers.standing import Standing
 
     queue = _queue(**which)
     results = queue.results()

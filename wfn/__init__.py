@@ -5,6 +5,7 @@
 10
 """
 
+import logging
 from importlib import import_module
 
 _HOMES = {
@@ -19,6 +20,8 @@ _HOMES = {
 }
 
 __all__ = list(_HOMES)
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # what is told is for the caller to show
 
 
 def __getattr__(name: str):

@@ -26,7 +26,7 @@ def wfn(context: click.Context, **settings) -> None:
     from wfn.system import ranks
 
     with ranks.started():
-        record, result = run_tracked(chosen, lambda line: print(line, flush=True))
+        record, result = run_tracked(chosen)
         if ranks.this() == 0:
             print(summarise(record, result))
 

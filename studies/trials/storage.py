@@ -6,6 +6,7 @@ code as a PostgreSQL that several machines share.
 """
 
 import fcntl
+import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ def open_storage(url: str) -> Any:
         elif not url.startswith(("postgresql://", "postgresql+")):
             raise ValueError("neither a file nor PostgreSQL")
         # Processes that make the same tables at once would fail each other.
-        with _alone(url), warnings.catch_warnings():
+        with _alone(url), _logging_left_alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             _refuse_tables_of_others(url)
             storage = optuna.storages.RDBStorage(
@@ -99,6 +100,17 @@ def open_storage(url: str) -> Any:
     if file:
         _write_one_at_a_time(storage.engine)
     return optuna.storages.get_storage(storage)
+
+
+@contextmanager
+def _logging_left_alone() -> Iterator[None]:
+    """Making its tables, Optuna sets all logging up anew, and ours off, where the root has no handler."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 @contextmanager

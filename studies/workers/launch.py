@@ -1,6 +1,7 @@
 """Starting a study, or going on with it: its own tracked run, the workers below it, and what it leaves behind."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -14,12 +15,13 @@ from typing import Any
 from studies.outcome.files import write_report
 from studies.trials.plan import HERE, Plan, trial_settings
 from studies.trials.queue import Queue
-from studies.workers.progress import Progress, Standing
+from studies.workers.standing import Standing, StudyProgress
 from wfn.errors import UserError
 from wfn.runs.lifecycle import run_tracked
 from wfn.runs.record import Record
 from wfn.runs.settings import Settings
 
+log = logging.getLogger("wfn.studies.launch")
 ROOT = Path(__file__).parents[2]  # where the package studies is found
 LOOK = 0.5  # seconds between two looks at the workers
 GRACE = 60.0  # seconds for a worker to end cleanly before it is killed
@@ -51,7 +53,7 @@ def launch(
     standing = Standing(queue.results())
     if not standing.open:
         hint = "; --retry_failed true runs what failed again" if standing.counts["FAIL"] else ""
-        print(f"{label}: nothing left to do: {standing.line(workers)}{hint}")
+        log.info("%s: nothing left to do: %s%s", label, standing.line(workers), hint)
         return
 
     def supervise(settings: Settings, record: Record, written: Callable[[], None]) -> None:
@@ -76,7 +78,7 @@ def launch(
                 queue.set("run", record.id)
             until_begun.close()
 
-        run_tracked(trial_settings(plan, plan.study, {}, here | where), print, supervise, began)
+        run_tracked(trial_settings(plan, plan.study, {}, here | where), supervise, began)
 
 
 def _own_run(queue: Queue, folder: Path) -> dict[str, str]:
@@ -125,7 +127,7 @@ class Supervisor:
         Raises:
             UserError: a worker failed by itself, or too many were killed.
         """
-        progress = Progress(self._queue.label, len(self._queue.trials()))
+        progress = StudyProgress(self._queue.label, len(self._queue.trials()))
         try:
             for number in range(1, self._workers + 1):
                 self._start(number)
@@ -144,7 +146,7 @@ class Supervisor:
                 start_new_session=True,
             )  # fmt: skip
 
-    def _look_after(self, progress: Progress) -> None:
+    def _look_after(self, progress: StudyProgress) -> None:
         for number, worker in list(self._running.items()):
             status = worker.poll()
             if status is None:
@@ -154,7 +156,7 @@ class Supervisor:
                 raise UserError(f"worker {number} failed: see {self._folder / f'worker-{number}.log'}")
             if status < 0:
                 self._deaths += 1
-                progress.say(f"worker {number} was killed (signal {-status}): its trial is taken up again")
+                log.info("worker %s was killed (signal %s): its trial is taken up again", number, -status)
                 if self._deaths > DEATHS:
                     raise UserError(f"{self._deaths} workers were killed: out of memory? Try fewer workers")
                 self._queue.take_back()

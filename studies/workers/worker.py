@@ -5,6 +5,7 @@ nothing but the storage, and do not outlive the launcher that started them.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,10 +20,12 @@ from studies.design import Study
 from studies.trials.plan import trial_settings
 from studies.trials.queue import Claim, Queue
 from studies.trials.storage import HEARTBEAT, StorageLost
+from wfn.commands import messages
 from wfn.errors import UserError
 from wfn.runs.lifecycle import Stopped, run_tracked, terminable
 from wfn.runs.record import Record
 
+log = logging.getLogger("wfn.studies.worker")
 _LAUNCHER = os.getppid()
 PAUSE = 2.0  # seconds between two looks into an empty queue while others still work: one of them may die
 
@@ -51,7 +54,7 @@ def _carry_out(queue: Queue, claim: Claim, here: Mapping[str, Any]) -> None:
         claim.set_run(record.id)
         record.set(tags={"study": queue.label, "trial": claim.number})
 
-    print(f"trial {claim.number}", flush=True)
+    log.info("trial %s", claim.number)
     with _signs_of_life(claim):
         try:
             metrics = _metrics(_run(queue, claim, here, began))
@@ -61,11 +64,11 @@ def _carry_out(queue: Queue, claim: Claim, here: Mapping[str, Any]) -> None:
         except KeyboardInterrupt:
             if claim.put_back():
                 raise
-            print(f"trial {claim.number} was given to another worker: this one was silent for too long", flush=True)
+            log.info("trial %s was given to another worker: this one was silent for too long", claim.number)
         except StorageLost:  # no fault of the trial's: it is taken up again
             raise
         except Exception as error:
-            print(f"trial {claim.number} failed: {type(error).__name__}: {error}", flush=True)
+            log.info("trial %s failed: %s: %s", claim.number, type(error).__name__, error)
             claim.fail(f"{type(error).__name__}: {error}")
 
 
@@ -88,7 +91,7 @@ def _run(queue: Queue, claim: Claim, here: Mapping[str, Any], began: Callable[[R
     def watched(settings: Any, record: Record, written: Callable[[], None]) -> object:
         return study.run(settings, record, _watch(study, queue, record, written))
 
-    record, _ = run_tracked(settings, lambda line: print(line, flush=True), watched, began)
+    record, _ = run_tracked(settings, watched, began)
     return record
 
 
@@ -138,7 +141,7 @@ def _may_go_on(claim: Claim) -> bool:
     try:
         return claim.sign_of_life() and os.getppid() == _LAUNCHER
     except StorageLost as error:
-        print(error, flush=True)
+        log.info(error)
         return False
 
 
@@ -146,7 +149,7 @@ def main() -> int:
     """Work; return the exit status: 0 when there is nothing left to do, 130 where it was told to end, 1 for trouble."""
     url, label, here = sys.argv[1:]
     try:
-        with terminable():
+        with messages.shown(), terminable():
             work(url, label, json.loads(here))
     except KeyboardInterrupt:
         return 130

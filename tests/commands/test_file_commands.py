@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import logging
 import os
 import shutil
 
@@ -158,12 +159,13 @@ def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_p
     assert "artefact_bytes" in {line["key"] for line in record.metrics_from(0)}
 
 
-def test_a_float_network_leaves_no_compressed_file_and_says_why(tmp_path, monkeypatch):
+def test_a_float_network_leaves_no_compressed_file_and_says_why(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "wfn")
     monkeypatch.setattr(files, "draw_weights", lambda *arguments: None)
     monkeypatch.setattr("wfn.compressed_file.codebook.MOST_VALUES", 100)
     layer = torch.nn.Linear(20, 20)
     weights = {name: p.detach() for name, p in layer.named_parameters()}
-    said = []
-    assert files.write_files(tmp_path, weights, Quantised(layer, weights), [], {}, said.append) is None
-    assert len(said) == 1 and "no compressed file: the weights take 420 distinct values" in said[0]
+    assert files.write_files(tmp_path, weights, Quantised(layer, weights), [], {}) is None
+    (message,) = caplog.messages
+    assert "no compressed file: the weights take 420 distinct values" in message
     assert (tmp_path / files.FIXED).exists() and not (tmp_path / "fixed.wfn").exists()

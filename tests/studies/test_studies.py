@@ -25,7 +25,7 @@ from studies.trials.plan import Plan
 from studies.trials.queue import CUTS, Queue
 from studies.trials.storage import url_of
 from studies.workers.launch import launch
-from studies.workers.progress import Standing
+from studies.workers.standing import Standing
 from studies.workers.worker import work
 from tests.support.places import ROOT
 from wfn.errors import UserError

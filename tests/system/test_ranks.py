@@ -181,7 +181,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(ranks, "ranks_here", lambda: (4, 0))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match="device=cuda, but 4 processes share this machine's 2 GPUs"):
-        prepare(Settings(device="cuda"), print)
+        prepare(Settings(device="cuda"))
 
 
 def test_one_process_needs_no_group(tmp_path):

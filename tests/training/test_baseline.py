@@ -1,4 +1,5 @@
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -32,12 +33,16 @@ def initial(seed=0):
     return networks.build("small_resnet", 10, (1, 8, 8))
 
 
-def train(digits, model=None, seed=0, epochs=1, lines=None):
+@pytest.fixture
+def lines(caplog):
+    """What was told so far, a line each."""
+    caplog.set_level(logging.INFO, "wfn")
+    return lambda: caplog.messages
+
+
+def train(digits, model=None, seed=0, epochs=1):
     model = model or initial()
-    report = (lambda line: None) if lines is None else lines.append
-    path, was_cached = trained_baseline(
-        model, "small_resnet", digits, seed=seed, device="cpu", epochs=epochs, report=report
-    )
+    path, was_cached = trained_baseline(model, "small_resnet", digits, seed=seed, device="cpu", epochs=epochs)
     return model, path, was_cached
 
 
@@ -52,18 +57,17 @@ def test_it_learns_the_digits(digits):
     assert correct > 0.95 * 360
 
 
-def test_it_is_trained_once_and_kept(digits, cache):
-    lines = []
-    trained, path, was_cached = train(digits, lines=lines)
+def test_it_is_trained_once_and_kept(digits, cache, lines, caplog):
+    trained, path, was_cached = train(digits)
     assert not was_cached
     assert path.parent == cache
-    assert lines[0].startswith("baseline: training small_resnet on digits for 1 epochs")
-    assert lines[1].startswith("baseline: epoch 1/1, loss ")
-    lines.clear()
-    loaded, same_path, was_cached = train(digits, lines=lines)
+    assert lines()[0].startswith("baseline: training small_resnet on digits for 1 epochs")
+    assert lines()[1].startswith("baseline: epoch 1/1, loss ")
+    caplog.clear()
+    loaded, same_path, was_cached = train(digits)
     assert was_cached
     assert same_path == path
-    assert lines == [f"baseline: small_resnet trained on digits before, from {path}"]
+    assert lines() == [f"baseline: small_resnet trained on digits before, from {path}"]
     assert same(trained, loaded)
     assert not same(trained, initial())
     assert not trained.training
@@ -115,7 +119,7 @@ def test_the_name_follows_all_that_shapes_the_weights(digits, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "not finite", "another network"])
-def test_a_damaged_file_is_trained_anew(digits, damage):
+def test_a_damaged_file_is_trained_anew(digits, damage, lines, caplog):
     from safetensors.torch import load_file, save_file
 
     trained, path, _ = train(digits)
@@ -127,10 +131,10 @@ def test_a_damaged_file_is_trained_anew(digits, damage):
         save_file(state, path)
     else:
         save_file({"weight": torch.zeros(3)}, path)
-    lines = []
-    again, _, was_cached = train(digits, lines=lines)
+    caplog.clear()
+    again, _, was_cached = train(digits)
     assert not was_cached
-    assert lines[0].startswith("baseline: training anew")
+    assert lines()[0].startswith("baseline: training anew")
     assert same(trained, again)
     assert train(digits)[2]
 
@@ -175,11 +179,13 @@ DATA = "tests.support.tiny:data"
 PROGRAM = f"""
 import torch
 from wfn import data, networks
+from wfn.commands import messages
 from wfn.training.baseline import trained_baseline
 loaded = data.load("{DATA}", None, batch_size=96, validation_share=0, seed=0, device="cpu")
 torch.manual_seed(0)
 model = networks.build("tests.support.tiny:held_network", loaded.classes, loaded.input_shape)
-trained_baseline(model, "held", loaded, seed=0, device="cpu", epochs=2)
+with messages.shown():
+    trained_baseline(model, "held", loaded, seed=0, device="cpu", epochs=2)
 """
 
 
@@ -217,20 +223,21 @@ def test_of_several_processes_one_trains_and_the_others_wait_for_its_file(proces
     assert sorted(process.wait() for process in processes) == [-signal.SIGKILL, 0, 0]
 
 
-def test_waiting_can_be_interrupted(digits, cache):
+def test_waiting_can_be_interrupted(digits, cache, monkeypatch):
     path = train(digits)[1]
     path.unlink()
 
-    def interrupt(line):
-        assert "waiting" in line
+    def interrupt(text, *arguments):
+        assert "waiting" in text
         Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
         with path.with_suffix(".lock").open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)  # as another process would
-            with pytest.raises(KeyboardInterrupt):
-                trained_baseline(initial(), "small_resnet", digits, seed=0, device="cpu", epochs=1, report=interrupt)
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(baseline.log, "info", interrupt)
+                trained_baseline(initial(), "small_resnet", digits, seed=0, device="cpu", epochs=1)
     finally:
         signal.signal(signal.SIGINT, before)
     assert train(digits)[1].exists()

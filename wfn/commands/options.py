@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import click
 
+from wfn.commands import messages
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
 
@@ -36,7 +37,8 @@ def exit_status(command: click.Command, arguments: list[str] | None, go_on_with:
     That is 0, 2 for a user's mistake, 130 where it was interrupted; ``go_on_with`` tells what to do then.
     """
     try:
-        command(arguments, standalone_mode=False)
+        with messages.shown():
+            command(arguments, standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message())
     except UserError as error:

@@ -1,6 +1,7 @@
 """A run with a record and, where wanted, a tracking store: however it ends, both say how."""
 
 import fcntl
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +17,15 @@ from wfn.system import ranks
 from wfn.runs.mlflow_store import Store
 
 
+log = logging.getLogger(__name__)
+
+
 class Stopped(Exception):  # noqa: N818 - it is no error
     """Raise it in a run to end it on purpose: its status becomes KILLED, the reason a tag of it."""
 
 
 def run_tracked(
     settings: Settings,
-    say,
     work: Callable[[Settings, Record, Callable[[], None]], Any] = run,
     began: Callable[[Record], object] = lambda record: None,
 ) -> tuple[Record, Any]:
@@ -36,7 +39,6 @@ def run_tracked(
 
     Args:
         settings: what to run.
-        say: takes a line of text.
         work: does it; takes what :func:`wfn.runs.run.run` takes.
         began: called with the run's record before ``work`` is.
 
@@ -64,11 +66,11 @@ def run_tracked(
     with _alone(record), terminable():
         if settings.resume:
             record = _reopened(record, store)
-        with _concluded(record, store, say):
-            say(f"run {record.id} in {record.folder}")
+        with _concluded(record, store):
+            log.info("run %s in %s", record.id, record.folder)
             began(record)
             ranks.from_first(lambda: (settings, DistantRecord(record.id, record.folder, record.header)))
-            return record, work(settings, record, _copier(record, store, say))
+            return record, work(settings, record, _copier(record, store))
 
 
 def _store(settings: Settings) -> Store | None:
@@ -95,7 +97,7 @@ def _reopened(record: Record, store: Store | None) -> Record:
     return record
 
 
-def _copier(record: Record, store: Store | None, say):
+def _copier(record: Record, store: Store | None) -> Callable[[], None]:
     """A function that brings the record's growth into the store now and then, and complains once where it cannot."""
     complained = False
 
@@ -107,14 +109,16 @@ def _copier(record: Record, store: Store | None, say):
             store.copy(record, now_and_then=True)
         except UserError as error:
             if not complained:
-                say(f"warning: {error}; the run goes on, and 'python -m wfn sync {record.folder}' can follow later")
+                log.warning(
+                    "%s; the run goes on, and 'python -m wfn sync %s' can follow later", error, record.folder
+                )
             complained = True
 
     return copy
 
 
 @contextmanager
-def _concluded(record: Record, store: Store | None, say) -> Iterator[None]:
+def _concluded(record: Record, store: Store | None) -> Iterator[None]:
     """Write down how the run ended, whatever happens."""
     status, tags = "FINISHED", {}
     try:
@@ -132,12 +136,12 @@ def _concluded(record: Record, store: Store | None, say) -> Iterator[None]:
         try:
             record.set(status=status, ended=now(), tags=tags)
         except UserError as problem:  # the store may still be told how it ended
-            say(f"warning: {problem}")
+            log.warning(problem)
         if store:
             try:
                 store.copy(record)
             except UserError as problem:
-                say(f"warning: {problem}; bring the run in later: python -m wfn sync {record.folder}")
+                log.warning("%s; bring the run in later: python -m wfn sync %s", problem, record.folder)
 
 
 @contextmanager

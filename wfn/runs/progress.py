@@ -1,5 +1,6 @@
 """What a person at the terminal sees of a run: a bar that moves, or plain lines where the output is no terminal."""
 
+import logging
 from collections.abc import Mapping
 
 from tqdm import tqdm
@@ -8,11 +9,14 @@ from wfn.interface import Epoch, Step
 from wfn.system import ranks
 
 
-class Progress:
+log = logging.getLogger(__name__)
+
+
+class RunProgress:
     """A bar over all steps of all iterations.
 
-    Where the output is a file or a pipe, a flushed line for each epoch and each iteration takes its place. Of several
-    ranks (:mod:`wfn.system.ranks`) only the first shows anything.
+    Where the output is a file or a pipe, a line for each epoch takes its place. Of several ranks
+    (:mod:`wfn.system.ranks`) only the first has a bar.
     """
 
     def __init__(self, iterations: int, epochs: int) -> None:
@@ -35,7 +39,7 @@ class Progress:
         if self._bar is None or self._bar.disable:
             scores = epoch.scores
             validation = f", validation {scores['validation_top1']:.2f} %" if "validation_top1" in scores else ""
-            self.say(
+            log.info(
                 f"iteration {epoch.iteration}/{self._iterations} epoch {epoch.epoch}/{self._epochs}: "
                 f"loss {scores['train_loss']:.4f}{validation}, {scores['training_seconds']:.1f} s"
             )
@@ -44,7 +48,7 @@ class Progress:
         """Tell what an iteration came to."""
         name = "baseline" if number == 0 else f"iteration {number}/{self._iterations}"
         fixed = f", {100 * scores['share_fixed']:.2f} % fixed" if "share_fixed" in scores else ""
-        self.say(
+        log.info(
             f"{name}: top1 {scores['top1']:.2f} %, {scores['unique_params']:,} unique values, "
             f"{scores['entropy_bits']:.2f} bits{fixed}"
         )
@@ -56,13 +60,6 @@ class Progress:
                     "bits": f"{scores['entropy_bits']:.2f}",
                 }
             )
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        if ranks.this():
-            return
-        with tqdm.external_write_mode():
-            print(line, flush=True)
 
     def close(self) -> None:
         """Take the bar away."""

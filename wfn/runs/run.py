@@ -1,5 +1,6 @@
 """One run from beginning to end: prepare, fix, measure, and write down all of it as it happens."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from time import perf_counter
@@ -13,7 +14,7 @@ from wfn.measures import outcomes as outcomes_of_images
 from wfn.measures.accuracy import evaluate
 from wfn.measures.outcomes import TestOutputs
 from wfn.interface import Epoch, Event, Iteration, Step
-from wfn.runs.progress import Progress
+from wfn.runs.progress import RunProgress
 from wfn.runs.record import Record
 from wfn.runs.files import write_files
 from wfn.runs.settings import Settings
@@ -21,6 +22,7 @@ from wfn.runs.workload import Subject, prepare
 from wfn.system import ranks
 from wfn.system.provenance import provenance
 
+log = logging.getLogger(__name__)
 Measures = dict[str, float | None]
 UNCOMPARED = {"weights", "evaluation_seconds"}
 KNOWN_BY = ("method", "model", "dataset", "delta")  # the settings by which people tell runs apart
@@ -46,11 +48,11 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
         UserError: network, weights or data cannot be used, or are not those that the record began with.
     """
     method = settings.make_method()
-    progress = Progress(method.iterations, settings.epochs)
-    subject = prepare(settings, progress.say)
+    progress = RunProgress(method.iterations, settings.epochs)
+    subject = prepare(settings)
     description = describe(settings, subject, record)
     record.set(tags={name: getattr(settings, name) for name in KNOWN_BY})
-    progress.say(
+    log.info(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
         f"parameters and {description['uncounted_buffers']:,} values in buffers are not"
@@ -83,7 +85,7 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     rows = list(observer.rows.values())
     try:
         if ranks.this() == 0:
-            fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about, progress.say)
+            fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about)
             if outcomes:
                 outcomes_of_images.write(record.files, outcomes, outputs_before, outputs_after)
     except OSError as error:
@@ -100,7 +102,7 @@ class Observer:
     """
 
     def __init__(
-        self, subject: Subject, record: Record, progress: Progress, epochs: int, written: Callable[[], None]
+        self, subject: Subject, record: Record, progress: RunProgress, epochs: int, written: Callable[[], None]
     ) -> None:
         self._subject, self._record, self._progress = subject, record, progress
         self._epochs, self._written = epochs, written

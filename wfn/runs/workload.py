@@ -1,7 +1,6 @@
 """What a run works on: a trained network and data, on a device."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +57,7 @@ class Subject:
         }
 
 
-def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
+def prepare(settings: Settings) -> Subject:
     """Load data and network, and the network's weights, or train them where none are given.
 
     Raises:
@@ -80,7 +79,7 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
     torch.manual_seed(settings.seed)
     model = networks.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
-    ranks.from_first(lambda: _give_weights(model, settings, loaded, device, say))
+    ranks.from_first(lambda: _give_weights(model, settings, loaded, device))
     ranks.spread(model.state_dict().values())
     example = next(iter(loaded.test))[0][:1].to(device)
     try:
@@ -93,9 +92,7 @@ def prepare(settings: Settings, say: Callable[[str], object]) -> Subject:
     return Subject(device, loaded, model, trace(model, example))
 
 
-def _give_weights(
-    model: nn.Module, settings: Settings, loaded: Data, device: torch.device, say: Callable[[str], object]
-) -> None:
+def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: torch.device) -> None:
     if settings.weights:
         load_weights(model, settings.weights, settings.model)
     elif not is_entry_point(settings.model):
@@ -106,7 +103,6 @@ def _give_weights(
             seed=settings.seed,
             device=device,
             epochs=settings.baseline_epochs,
-            report=say,
         )
 
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from wfn.networks.weights import load_weights
 from wfn.system.files import write_atomically
 from wfn.system.fingerprint import fingerprint
 
+log = logging.getLogger(__name__)
 EPOCHS = 30
 
 
@@ -48,10 +50,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("WFN_CACHE") or "~/.cache/wfn").expanduser() / "baselines"
 
 
-def _print_at_once(line: str) -> None:
-    print(line, flush=True)
-
-
 def trained_baseline(
     model: nn.Module,
     network: str,
@@ -60,7 +58,6 @@ def trained_baseline(
     seed: int,
     device: torch.device | str,
     epochs: int = 0,
-    report: Callable[[str], object] = _print_at_once,
 ) -> tuple[Path, bool]:
     """Give ``model`` trained weights: those kept from an earlier call, or else it is trained now and they are kept.
 
@@ -78,7 +75,6 @@ def trained_baseline(
         seed: settles the order of the batches and the augmentation.
         device: where to train; on CUDA in bfloat16 autocast, else in float32.
         epochs: how long to train; 0 for the recipe's 30.
-        report: takes a line of text.
 
     Returns:
         the file, and whether it was there already.
@@ -91,22 +87,24 @@ def trained_baseline(
     epochs, device = epochs or EPOCHS, torch.device(device)
     path = _path(model, network, data, seed=seed, device=device, epochs=epochs)
     model.to(device, memory_format=torch.channels_last).eval()
-    found = f"baseline: {network} trained on {data.name} before, from {path}"
+    kept = f"baseline: {network} trained on {data.name} before, from {path}"
     if path.exists() and not _reason_against(model, path, network):
-        report(found)
+        log.info(kept)
         return path, True
     _make_folder(path.parent)
-    with _alone(path, f"{network} on {data.name}", report):
+    with _alone(path, f"{network} on {data.name}"):
         if path.exists():  # damaged, or another process has just trained it
             reason = _reason_against(model, path, network)
-            report(f"baseline: training anew, for {reason}" if reason else found)
+            log.info(f"baseline: training anew, for {reason}" if reason else kept)
             if not reason:
                 return path, True
-        report(f"baseline: training {network} on {data.name} for {epochs} epochs, once; it will be kept as {path}")
+        log.info(
+            "baseline: training %s on %s for %s epochs, once; it will be kept as %s", network, data.name, epochs, path
+        )
         cuda_devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(cuda_devices):
             torch.manual_seed(seed)
-            _train(model, data, device, epochs, report)
+            _train(model, data, device, epochs)
         _save(model, path)
     return path, False
 
@@ -121,14 +119,14 @@ def _reason_against(model: nn.Module, path: Path, network: str) -> str:
 
 
 @contextmanager
-def _alone(path: Path, work: str, report: Callable[[str], object]) -> Iterator[None]:
+def _alone(path: Path, work: str) -> Iterator[None]:
     """Hold ``path`` against other processes that would train it, too; wait for one that does."""
     lock = FileLock(path.with_suffix(".lock"))
     try:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            report(f"baseline: waiting for another process that trains {work}, to take {path}")
+            log.info("baseline: waiting for another process that trains %s, to take %s", work, path)
             lock.acquire(poll_interval=LOOK)
     except OSError as error:
         raise _unwritable(path.parent, error) from error
@@ -158,7 +156,7 @@ def _path(model: nn.Module, network: str, data: Data, *, seed: int, device: torc
     return cache_folder() / f"{label}_{digest}.safetensors"
 
 
-def _train(model: nn.Module, data: Data, device: torch.device, epochs: int, report: Callable[[str], object]) -> None:
+def _train(model: nn.Module, data: Data, device: torch.device, epochs: int) -> None:
     """Train by :data:`RECIPE`; one bar over all steps, or a line an epoch where the output is no terminal."""
     optimiser = torch.optim.SGD(
         model.parameters(),
@@ -190,7 +188,7 @@ def _train(model: nn.Module, data: Data, device: torch.device, epochs: int, repo
                 raise UserError(f"the baseline's training diverged in epoch {epoch}: give trained weights instead")
             bar.set_postfix(epoch=f"{epoch}/{epochs}", loss=f"{mean_loss:.3f}")
             if bar.disable:
-                report(f"baseline: epoch {epoch}/{epochs}, loss {mean_loss:.3f}")
+                log.info("baseline: epoch %s/%s, loss %.3f", epoch, epochs, mean_loss)
     model.eval()
 
 

@@ -1,11 +1,15 @@
 """How far a study is: a bar at a terminal, elsewhere a line whenever something has changed."""
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from studies.design import MAXIMISE, Results
+
+
+log = logging.getLogger("wfn.studies.standing")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Standing:
         return ", ".join(parts)
 
 
-class Progress:
+class StudyProgress:
     """Shows how a study stands."""
 
     def __init__(self, label: str, trials: int) -> None:
@@ -70,15 +74,10 @@ class Progress:
             return
         self._shown = standing.counts
         if self._bar.disable:
-            print(f"{self._label}: {standing.line(workers)}", flush=True)
+            log.info("%s: %s", self._label, standing.line(workers))
         else:
             self._bar.n = len(standing.results.trials) - standing.open
             self._bar.set_postfix_str(standing.line(workers))
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        with tqdm.external_write_mode():
-            print(line, flush=True)
 
     def close(self) -> None:
         """Take the bar away."""
