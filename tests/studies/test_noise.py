@@ -1,0 +1,71 @@
+"""The question of noise: the paper's form of it, and a measurement that goes on where it was cut off."""
+
+import math
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from studies.questions import noise
+from wfn.errors import UserError
+
+
+def test_noise_has_the_papers_form():
+    weight, epsilon = torch.tensor([1.0, -3.0]), torch.tensor([0.5, 0.5])
+    assert noise.noise(weight, epsilon, 0.2, "relative").tolist() == pytest.approx([0.1, 0.3])
+    assert noise.noise(weight, epsilon, 0.2, "absolute").tolist() == pytest.approx([0.2, 0.2])
+
+
+def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
+    from wfn.runs.record import Record
+    from wfn.system.provenance import provenance
+
+    monkeypatch.setattr(noise, "LAYERS_AT_ONCE", 1)
+    settings = noise.NoiseSettings(model="tests.support.tiny:network", dataset="tests.support.tiny:data", beta=2.0)
+    whole = Record.create(tmp_path, asdict(settings))
+    noise.measure(settings, whole, lambda: None)
+
+    class Killed(Exception):  # noqa: N818
+        pass
+
+    def die():
+        raise Killed
+
+    cut = Record.create(tmp_path, asdict(settings))
+    with pytest.raises(Killed):
+        noise.measure(settings, cut, die)
+    again = Record(cut.folder)
+    assert len(again.metrics_from(0)) == 2
+    elsewhere = {"device_name": "another machine", "version_torch": "9.9"}
+    monkeypatch.setattr("wfn.runs.run.provenance", lambda device: provenance(device) | elsewhere)
+    noise.measure(settings, again, lambda: None)
+    assert elsewhere | {"ranks": "1"} == {name: again.header["tags"][name] for name in (*elsewhere, "ranks")}
+    values = [[(line["key"], line["value"]) for line in record.metrics_from(0)] for record in (whole, again)]
+    assert values[0] == values[1]
+    assert any(value != 0 for key, value in values[0] if key.startswith("top1_change_layer"))
+    params = {
+        "noise": "relative",
+        "beta": 2.0,
+        "noise_seed": 0,
+        "model": "tests.support.tiny:network",
+        "counted_weights": 147,
+    }
+    assert whole.header["params"] | params == again.header["params"]
+    assert {"commit", "weights_sha256", "data_sha256"} <= whole.header["params"].keys()
+    assert "method" not in whole.header["tags"]  # by which reports tell the runs that compress a network
+    with pytest.raises(UserError, match="began with other data"):
+        noise.measure(replace(settings, validation_share=0.5), again, lambda: None)
+
+
+@pytest.mark.parametrize("beta", [-1.0, math.inf, math.nan])
+def test_noise_without_a_finite_scale_is_refused(beta):
+    with pytest.raises(UserError, match=f"beta must be a finite number, 0 or more, but got beta={beta}"):
+        noise.NoiseSettings(beta=beta)
+
+
+def test_noise_needs_a_weight_of_two_axes(tmp_path):
+    from wfn.runs.record import Record
+
+    settings = noise.NoiseSettings(model="tests.support.tiny:flat_network", dataset="tests.support.tiny:data")
+    with pytest.raises(UserError, match=r"'tests\.support\.tiny:flat_network' has no weight of two axes or more"):
+        noise.measure(settings, Record.create(tmp_path, asdict(settings)), lambda: None)

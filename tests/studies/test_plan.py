@@ -1,0 +1,119 @@
+"""Questions, the plans made of them, and the command line's bad input: all without a trial."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from studies import catalogue
+from studies.__main__ import main, studies
+from studies.design import Columns, Grid
+from studies.questions import delta
+from studies.trials.plan import Plan
+from tests.support.places import ROOT
+from tests.support.studies import plan_of
+from wfn.runs.settings import Settings
+
+
+def test_every_question_asks_something_and_has_a_study():
+    assert {"ablation", "delta", "noise", "pareto"} <= set(catalogue.names())
+    for name in catalogue.names():
+        assert catalogue.question(name).partition("?")[1], name
+        catalogue.load(name)
+
+
+def test_columns_cross_in_one_point_that_is_run_once():
+    points = Columns({"a": (1, 2, 3), "b": (5, 6)}).points({"a": 2, "b": 5})
+    assert points == [{"a": 1, "b": 5}, {"a": 2, "b": 5}, {"a": 3, "b": 5}, {"a": 2, "b": 6}]
+
+
+def test_a_grid_is_every_combination():
+    expected = [{"a": a, "b": b} for a, b in ((1, 5), (1, 6), (2, 5), (2, 6))]
+    assert Grid({"a": (1, 2), "b": (5, 6)}).points({}) == expected
+
+
+def test_the_ablation_is_the_papers():
+    plan = plan_of()
+    points = plan.points()
+    assert len(points) == (4 + 4 + 2 - 2) * 3
+    assert {point["seed"] for point in points} == {0, 1, 2}
+    assert {point["alpha"] for point in points} == {0.0, 0.2, 0.4, 0.8}
+    assert {point["delta"] for point in points} == {0.0075, 0.01, 0.015, 0.03}
+    assert len(plan_of(full_grid=True, repeats=1).points()) == 4 * 4 * 2
+
+
+def test_values_can_be_given_and_are_of_the_settings_types():
+    plan = plan_of(vary="alpha=0 fix_batch_norm=true shares='0.5 1,1'", repeats=1)
+    assert {point["shares"] for point in plan.points()} == {"0.5 1", "1", Settings.shares}
+    assert all(type(point["alpha"]) is float and point["fix_batch_norm"] is True for point in plan.points())
+
+
+def test_a_plan_comes_back_from_its_text_the_same():
+    for question in catalogue.names():
+        plan = plan_of(question)
+        again = Plan.from_json(plan.to_json())
+        assert again.differences(plan) == []
+        assert again.points() == plan.points()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "ablatoin"], "did you mean ablation"),
+        (["run", "ablation", "--workers", "0"], "workers must be at least 1"),
+        (["run", "ablation", "--vary", "alpha="], "a grid with no points"),
+        (["run", "ablation", "--vary", "alhpa=1"], "did you mean alpha"),
+        (["run", "ablation", "--vary", "alpha"], "vary must be like"),
+        (["run", "ablation", "--vary", "alpha=much"], "not a valid float"),
+        (["run", "ablation", "--vary", "delta=2"], "delta must be between 0 and 1"),
+        (["run", "ablation", "--vary", "seed=1,2"], "say repeats instead"),
+        (["run", "ablation", "--repeats", "-1"], "repeats must be 1 or more"),
+        (["run", "ablation", "--trials", "5"], "runs a grid"),
+        (["run", "delta", "--delta", "0.5"], "delta is what study 'delta' varies"),
+        (["run", "pareto", "--repeats", "5"], "samples"),
+        (["run", "pareto", "--validation_share", "0"], "may not look at the test images"),
+        (["run", "ablation", "--model", "resnet21"], "unknown network 'resnet21'"),
+        (["run", "ablation", "--storage", "nothing://here"], "cannot be used"),
+        (["run", "ablation", "--storage", "no_database.db"], "cannot be used"),
+        (["status", "ablation"], "there is no storage"),
+        (["plot", "ablation", "--storage", "absent.db"], "there is no storage"),
+        (["status", "abaltion"], "did you mean ablation"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(arguments, told, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "no_database.db").write_text("this is no database, whatever its name may say\n" * 20)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.process
+def test_studies_load_without_the_heavy_libraries():
+    code = (
+        "import studies.__main__, studies.questions.ablation, studies.questions.pareto, studies.questions.noise, sys; "
+        "print(*{'torch', 'mlflow', 'optuna', 'matplotlib'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == []
+
+
+def test_delta_draws_from_what_trials_have():
+    assert set(delta.STUDY.objectives) <= {"top1", "lzw_bytes"}
+    assert json.loads(plan_of("delta").to_json())["question"] == "delta"
+
+
+def test_mlproject_starts_a_study_with_every_option():
+    entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["study"]
+    options = {option.name: option for option in studies.commands["run"].params if option.name != "name"}
+    parameters = entry["parameters"]
+    assert set(parameters) == {"name", *options}
+    for name, option in options.items():
+        assert option.type.convert(parameters[name]["default"], None, None) == option.default, name
+    words = entry["command"].split()
+    assert words[:6] == ["python", "-u", "-m", "studies", "run", "{name}"]
+    assert words[6:] == [word for name in parameters if name != "name" for word in (f"--{name}", f"{{{name}}}")]

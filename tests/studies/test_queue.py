@@ -1,0 +1,154 @@
+"""The queue of trials: each is taken once, put back, cut short, run again, extended; all without worker processes."""
+
+import itertools
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from studies.questions import pareto
+from studies.trials.queue import CUTS, Queue
+from studies.workers.launch import launch
+from studies.workers.worker import work
+from tests.support.processes import ended_process
+from tests.support.studies import SETTINGS, fill, plan_of
+from wfn.errors import UserError
+
+
+def test_every_trial_is_taken_once_however_many_take(url):
+    queues = [Queue.open_for(url, "ablation", plan_of())] + [Queue(url, "ablation") for _ in range(3)]
+
+    def take_all(queue):
+        return [claim.number for claim in iter(queue.take, None)]
+
+    with ThreadPoolExecutor(len(queues)) as pool:
+        taken = list(itertools.chain(*pool.map(take_all, queues)))
+    assert sorted(taken) == list(range(len(plan_of().points())))
+
+
+def test_a_trial_put_back_is_taken_again_with_its_run(url):
+    queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
+    claim = queue.take()
+    chosen = claim.choose()
+    claim.set_run("abc")
+    claim.put_back()
+    assert len(queue.trials()) == 8
+    (again,) = [claim for claim in iter(queue.take, None) if claim.run]
+    assert (again.run, again.choose()) == ("abc", chosen)
+
+
+def test_a_samplers_trial_keeps_its_choice_over_a_cut(url):
+    queue = Queue.open_for(url, "pareto", plan_of("pareto", trials=1))
+    claim = queue.take()
+    chosen = claim.choose()
+    claim._trial.set_user_attr("worker", ended_process())
+    queue.take_back()
+    (trial,) = queue.trials()
+    assert (trial.state, trial.settings) == ("WAITING", chosen)
+    assert queue.take().choose() == chosen
+
+
+def test_a_trial_that_kills_its_workers_ends_as_failed(url):
+    queue = Queue.open_for(url, "delta", plan_of("delta", vary="delta=0.01", repeats=1))
+    for _ in range(CUTS):
+        queue.take()._trial.set_user_attr("worker", ended_process())
+        queue.take_back()
+    (trial,) = queue.trials()
+    assert trial.state == "FAIL"
+    assert "died 5 times" in trial.reason
+    assert queue.take() is None
+
+
+def test_starting_again_puts_in_what_a_dying_process_could_not(url):
+    plan = plan_of(repeats=1)
+    queue = Queue.open_for(url, "ablation", plan)
+    claim = queue.take()
+    claim.set_run("abc")
+    queue._study.tell(claim.number, state=claim._trial.storage.get_trial(claim._trial_id).state.FAIL)  # no copy yet
+    assert [trial.state for trial in queue.trials()] == ["WAITING"] * 8
+    assert len(list(iter(queue.take, None))) == 7
+    trials = Queue.open_for(url, "ablation", plan).trials()
+    assert [trial.run for trial in trials if trial.state == "WAITING"] == ["abc"]
+    assert len(Queue.open_for(url, "ablation", plan).trials()) == 8
+
+
+def test_two_studies_of_one_name_and_other_settings(url):
+    Queue.open_for(url, "ablation", plan_of())
+    for other in (plan_of(settings={**SETTINGS, "epochs": 1}), plan_of(repeats=2), plan_of(vary="alpha=0")):
+        with pytest.raises(UserError, match="has other settings"):
+            Queue.open_for(url, "ablation", other)
+    Queue.open_for(url, "another", plan_of(repeats=2))
+    Queue.open_for(url, "ablation", plan_of(settings={**SETTINGS, "folder": "elsewhere"}))
+
+
+@pytest.mark.parametrize(("question", "more"), [("ablation", {"repeats": 2}), ("pareto", {"trials": 4})])
+def test_a_study_is_extended_by_more_repeats_or_trials(url, question, more):
+    few = {name: number // 2 for name, number in more.items()}
+    queue = Queue.open_for(url, question, plan_of(question, **few))
+    fill(queue, lambda settings: dict.fromkeys(queue.plan.study.objectives, 1.0))
+    before = queue.trials()
+    queue = Queue.open_for(url, question, plan_of(question, **more))
+    after = queue.trials()
+    assert after[: len(before)] == before
+    assert [trial.state for trial in after[len(before) :]] == ["WAITING"] * len(before)
+    fill(queue, lambda settings: dict.fromkeys(queue.plan.study.objectives, 1.0))
+    if question == "ablation":
+        assert {(t.settings["seed"], t.settings["alpha"]) for t in queue.results().complete} == {
+            (seed, alpha) for seed in (0, 1) for alpha in (0.0, 0.2, 0.4, 0.8)
+        }
+    with pytest.raises(UserError, match=r"(repeats|trials) is ., was .\): .* as many repeats or trials or more"):
+        Queue.open_for(url, question, plan_of(question, **few))
+
+
+def test_failed_trials_are_run_again_only_where_wanted(url):
+    plan = plan_of("delta", vary="delta=0.01,0.02,0.03", repeats=1)
+    queue = Queue.open_for(url, "delta", plan)
+    failing, complete, _ = (queue.take() for _ in range(3))
+    failing.set_run("abc")
+    chosen = failing.choose()
+    failing.fail("OSError: no space left")
+    complete.finish(dict.fromkeys(plan.study.objectives, 1.0))
+    queue = Queue.open_for(url, "delta", plan)
+    assert [trial.state for trial in queue.trials()] == ["FAIL", "COMPLETE", "RUNNING"]
+    queue.retry_failed()
+    queue.retry_failed()
+    assert [trial.state for trial in queue.trials()] == ["WAITING", "COMPLETE", "RUNNING"]
+    again = queue.take()
+    assert (again.run, again.choose()) == ("abc", chosen)
+    assert queue.take() is None
+
+
+def test_a_worker_takes_nothing_of_a_stopped_study(url):
+    queue = Queue.open_for(url, "ablation", plan_of())
+    queue.set("stop", True)
+    work(url, "ablation", {})
+    assert {trial.state for trial in queue.trials()} == {"WAITING"}
+    with pytest.raises(UserError, match="workers"):
+        launch(url, "ablation", plan_of(), SETTINGS, 0)
+
+
+def test_a_hopeless_trial_is_pruned_and_its_run_says_so(url, tmp_path, monkeypatch):
+    monkeypatch.setattr(pareto, "STUDY", replace(pareto.STUDY, hopeless=lambda record, results: "no hope"))
+    settings = {**SETTINGS, "model": "tests.support.tiny:network", "dataset": "tests.support.tiny:data", "epochs": 0}
+    queue = Queue.open_for(url, "pareto", plan_of("pareto", settings, trials=1))
+    work(url, "pareto", {"folder": str(tmp_path), "tracking": "folder"})
+    (trial,) = queue.trials()
+    assert (trial.state, trial.reason) == ("PRUNED", "pruned: no hope")
+    header = json.loads((tmp_path / trial.run / "record.json").read_text())
+    assert (header["status"], list(header["iterations"])) == ("KILLED", ["1"])
+    assert header["tags"] | {"study": "pareto", "trial": trial.number, "stopped": "pruned: no hope"} == header["tags"]
+
+
+def test_a_trial_that_was_given_away_cannot_be_ended(url):
+    queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
+    claim = queue.take()
+    claim.put_back()
+    claim.fail("too late")
+    assert {trial.state for trial in queue.trials()} == {"WAITING"}
+
+
+def test_an_objective_that_was_not_measured_is_an_error(url):
+    queue = Queue.open_for(url, "ablation", plan_of())
+    with pytest.raises(UserError, match="logged no unique_params and no entropy_bits"):
+        queue.take().finish({"top1": 90.0})
