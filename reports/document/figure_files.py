@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from reports.document.document import Figure
-from wfn.figures.style import render
+from wfn.figures.style import render_each
 from wfn.system.files import write_atomically
 
 FORMATS = ("pdf", "svg")  # for the document, and for Markdown
@@ -15,5 +15,5 @@ def write(figure: Figure, folder: Path) -> None:
     Raises:
         OSError: a file cannot be written.
     """
-    for form in FORMATS:
-        write_atomically(folder / f"{figure.name}.{form}", render(figure.draw, figure.size, form))
+    for form, picture in render_each(figure.draw, figure.size, FORMATS).items():
+        write_atomically(folder / f"{figure.name}.{form}", picture)

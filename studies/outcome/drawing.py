@@ -1,13 +1,12 @@
 """A study's figure as a file, under a line that says of what it is."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.design import Results
 from wfn.figures.style import render
-from wfn.runs.settings import WHERE, Settings
+from wfn.runs.settings import WHERE, Settings, own_options
 from wfn.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -27,10 +26,12 @@ def write(results: Results, path: Path, draw: Callable[["Figure"], object], size
 def conditions(results: Results) -> str:
     """The network, the data, settings that are neither the paper's nor varied, and how many trials are finished."""
     silent = {*WHERE, "device", "model", "dataset", *results.varied}
+    defaults = {setting.name: setting.default for setting in Settings.common()}
+    defaults |= own_options(results.base.get("method", Settings.method))
     departures = [
-        f"{field.name} = {results.base[field.name]}"
-        for field in fields(Settings)
-        if field.name not in silent and results.base.get(field.name, field.default) != field.default
+        f"{name} = {results.base[name]}"
+        for name, default in defaults.items()
+        if name not in silent and results.base.get(name, default) != default
     ]
     workload = [f"{results.base[name]}" for name in ("model", "dataset") if name not in results.varied]
     trials = len(results.complete)

@@ -73,7 +73,7 @@ def _draw_measure(axes: "Axes", points: Sequence[tuple[Value, float]]) -> None:
     found = [[score for value, score in points if value == each] for each in values]
     means, halves = zip(*map(mean_and_half_interval, found), strict=True) if found else ((), ())
     for place, scores in zip(places, found, strict=True):
-        axes.plot([place] * len(scores), scores, "x", color=COLOURS[2], linestyle="none", zorder=3)  # above the means
+        axes.plot([place] * len(scores), scores, "x", color=COLOURS[3], linestyle="none", zorder=3)  # above the means
     axes.errorbar(
         places, means, [half or nan for half in halves],  # no bar without a spread
         marker="o", linestyle="-" if is_scale else "none", color=COLOURS[0], capsize=3, elinewidth=0.7,

@@ -24,8 +24,8 @@ DOTS_PER_INCH = 200  # of bitmaps
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
-# Of the palette of Okabe & Ito, made for the colour-blind, those that differ in lightness as well.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#56B4E9", "#E69F00", "#999999")
+# The palette of Okabe & Ito, made for the colour-blind, in an order in which neighbours differ in lightness as well.
+COLOURS = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73")
 GREYS = ("0.15", "0.55", "0.8")
 HATCHES = ("", "////", "....")
 BAR_EDGE = {"edgecolor": "black", "linewidth": 0.3}
@@ -63,8 +63,16 @@ def render(draw: Callable[["Figure"], object], size: tuple[float, float], form: 
     Raises:
         UserError: ``form`` is none of these.
     """
-    if form.lower() not in _UNDATED:
-        raise UserError(f"cannot draw a figure as {form!r}: give a file name that ends in .png, .pdf or .svg")
+    return render_each(draw, size, (form,), title)[form]
+
+
+def render_each(
+    draw: Callable[["Figure"], object], size: tuple[float, float], forms: Sequence[str], title: str = ""
+) -> dict[str, bytes]:
+    """One picture in each of ``forms``, drawn once; all else as in :func:`render`."""
+    for form in forms:
+        if form.lower() not in _UNDATED:
+            raise UserError(f"cannot draw a figure as {form!r}: give a file name that ends in .png, .pdf or .svg")
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -75,8 +83,12 @@ def render(draw: Callable[["Figure"], object], size: tuple[float, float], form: 
         draw(canvas)
         if title:
             canvas.suptitle(textwrap.fill(title, max(int(LETTERS * size[0]), 1)))
-        picture = BytesIO()
-        canvas.savefig(picture, format=form.lower(), metadata=_UNDATED[form.lower()])
+        return {form: _saved(canvas, form.lower()) for form in forms}
+
+
+def _saved(canvas: "Figure", form: str) -> bytes:
+    picture = BytesIO()
+    canvas.savefig(picture, format=form, metadata=_UNDATED[form])
     return picture.getvalue()
 
 

@@ -1,0 +1,74 @@
+"""The figures of a report show the runs that their captions name."""
+
+import pytest
+from matplotlib.figure import Figure
+
+from reports.evidence.evidence import Evidence
+from reports.evidence.runs import read_folder
+from reports.figures import figures
+from tests.support import made_up_runs
+from wfn.figures.intervals import mean_and_half_interval
+
+
+@pytest.fixture(scope="module")
+def axes(tmp_path_factory):
+    """Name of a figure -> its axes."""
+    parent = tmp_path_factory.mktemp("runs")
+    made_up_runs.everything(parent)
+    drawn = {}
+    for figure in figures(Evidence(read_folder(parent))):
+        canvas = Figure()
+        figure.draw(canvas)
+        drawn[figure.name] = canvas.axes
+    return drawn
+
+
+def points(axes, marker):
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    return [list(zip(*map(list, line.get_data()), strict=True)) for line in lines]
+
+
+def test_figure_1_has_printed_bars_and_measured_ones(axes):
+    unique, entropy = axes["figure-1"]
+    labels = [label.get_text() for label in unique.get_yticklabels()]
+    assert labels[-2:] == ["resnet20 on cifar10, APoT (3bit)", "resnet20 on cifar10, WFN δ = 0.01"]
+    assert [bar.get_width() for bar in unique.patches][-2:] == [640, 32]
+    assert [bar.get_width() for bar in entropy.patches][-2:] == [8.5, 4.0]
+    assert [bool(bar.get_hatch()) for bar in unique.patches] == [True] * 4 + [False] * 2
+    assert any("(text)" in text.get_text() for text in unique.texts)
+
+
+def test_figure_2_has_a_panel_for_each_beta(axes):
+    panels = axes["figure-2"]
+    assert [panel.get_title() for panel in panels] == ["β = 0.1", "β = 0.5"]
+    assert points(panels[1], "o") == [[(1, -2), (2, -4), (3, -6)]]
+    assert points(panels[1], "s") == [[(1, -7), (2, -14), (3, -21)]]
+
+
+def test_figure_3_has_means_over_seeds_and_what_is_printed(axes):
+    ours, theirs = axes["figure-3"]
+    assert points(ours, "o") == [[(0.8, 92.5), (0.7, 92.25), (0.6, 91.0)]]
+    assert [text.get_text() for text in ours.texts] == ["0.0075", "0.01", "0.015"]
+    low, high = ours.get_ylim()
+    mean, half = mean_and_half_interval([92.25, 92.75])
+    assert low < mean - half and high > mean + half
+    assert [text.get_text() for text in theirs.get_legend().texts] == ["ResNet-18", "ResNet-34", "ResNet-50"]
+    assert len(points(theirs, "o")[0]) == 3
+
+
+def test_figure_4_has_the_trials_of_its_study(axes):
+    top1 = axes["figure-4"][0]
+    assert points(top1, "o") == [[(0.0, 92.0), (0.8, 91.2)]]
+    last_row = axes["figure-4"][-3:]
+    assert [[label.get_text() for label in panel.get_xticklabels()] for panel in last_row] == [
+        ["0", "0.8"], ["0.0075"], ["yes"],
+    ]  # fmt: skip
+
+
+def test_figure_5_has_a_line_for_each_delta_and_the_values_of_the_least(axes):
+    share, centres, orders, values = axes["figure-5"]
+    assert [text.get_text() for text in centres.get_legend().texts] == ["δ = 0.0075", "δ = 0.01", "δ = 0.015"]
+    assert [points(centres, marker)[0][-1] for marker in "os^"] == [(10, 40), (10, 20), (10, 20)]
+    assert points(share, "o")[0][-1] == (10, 100)
+    assert sum(bar.get_height() for bar in orders.patches) == pytest.approx(100 * made_up_runs.ITERATIONS)
+    assert [bar.get_height() for bar in values.patches] == pytest.approx([20, 60, 18, 2])
