@@ -11,7 +11,7 @@ from reports.document.document import Document, Heading, Paragraph, Table
 from reports.document.figure_files import write as write_figure
 from reports.evidence.evidence import Evidence
 from reports.evidence.runs import Run
-from reports.figures import figures
+from reports.paper_figures import figures
 from reports.verdicts.claims import claims
 from reports.verdicts.findings import findings
 from reports.verdicts.rules import NOT, NOT_TESTED, PARTLY, REPRODUCED

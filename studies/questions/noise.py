@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from studies.design import MAXIMISE, Grid, Results, Study
 from wfn.errors import UserError, unknown_name
-from wfn.figures.noise import KINDS, LAYER
+from wfn.figures.layer_noise import KINDS, LAYER
 from wfn.runs.settings import Settings
 
 if TYPE_CHECKING:  # it would import torch
@@ -97,13 +97,13 @@ def noise(weight: "Tensor", epsilon: "Tensor", beta: float, kind: str) -> "Tenso
 def draw(results: Results, path: Path) -> None:
     """The change of top-1 against the layer, relative beside absolute, a panel for each beta; 95 % intervals shaded."""
     from studies.outcome.drawing import write
-    from wfn.figures import noise as figure
+    from wfn.figures import layer_noise
 
     trials = [
-        figure.Noised(trial.settings["noise"], trial.settings["beta"], figure.changes_by_layer(trial.metrics))
+        layer_noise.Noised(trial.settings["noise"], trial.settings["beta"], layer_noise.changes_by_layer(trial.metrics))
         for trial in results.complete
     ]
-    write(results, path, lambda canvas: figure.draw(canvas, trials), figure.size(trials))
+    write(results, path, lambda canvas: layer_noise.draw(canvas, trials), layer_noise.size(trials))
 
 
 STUDY = Study(

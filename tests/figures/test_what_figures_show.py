@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from wfn.figures import ablation, accuracy_and_size, iterations, noise, run, search, unique_values_and_entropy
+from wfn.figures import (
+    accuracy_and_size,
+    iterations,
+    layer_noise,
+    search,
+    setting_effects,
+    unique_values_and_entropy,
+    weight_histograms,
+)
 from wfn.figures.accuracy_and_size import Compressed, Line, Panel
 from wfn.figures.intervals import mean_and_half_interval
 
@@ -36,7 +44,7 @@ def ends_of_bars(axes):
 
 
 def test_weights_before_and_after_are_counted(canvas):
-    run.draw(canvas, [-1.0, 0.0, 0.0, 1.0], np.array([0.5, 0.5, -0.0, 0.0], np.float32))
+    weight_histograms.draw(canvas, [-1.0, 0.0, 0.0, 1.0], np.array([0.5, 0.5, -0.0, 0.0], np.float32))
     before, after = canvas.axes
     assert before.get_title() == "before: 3 unique values" and after.get_title() == "after: 2 unique values"
     assert sum(heights(before)) in (2, 4)  # the two largest lie on the edge of the panel
@@ -45,7 +53,7 @@ def test_weights_before_and_after_are_counted(canvas):
 
 
 def test_weights_that_are_all_zero_are_drawn(canvas):
-    run.draw(canvas, [0.0] * 3, [0.0] * 3)
+    weight_histograms.draw(canvas, [0.0] * 3, [0.0] * 3)
     assert [sum(heights(axes)) for axes in canvas.axes] == [3, 3]
 
 
@@ -96,14 +104,14 @@ def test_shares_of_orders_are_percent_of_all_that_is_fixed(counts):
 def outcomes():
     settings = [(0.4, True), (0.4, True), (0.8, True), (0.4, False), (0.8, False)]
     return [
-        ablation.Outcome({"alpha": alpha, "fix_batch_norm": fixed}, {"top1": 90.0 + n, "unique_params": 10.0**n})
+        setting_effects.Outcome({"alpha": alpha, "fix_batch_norm": fixed}, {"top1": 90.0 + n, "unique_params": 10.0**n})
         for n, (alpha, fixed) in enumerate(settings)
     ]
 
 
 def test_ablation_holds_the_other_settings_and_shows_runs_means_and_intervals(canvas):
     centre = {"alpha": 0.4, "fix_batch_norm": True}
-    ablation.draw(canvas, outcomes(), centre, ("top1", "unique_params"))
+    setting_effects.draw(canvas, outcomes(), centre, ("top1", "unique_params"))
     (top1, _, unique, categories) = canvas.axes
     crosses = [points(line) for line in top1.lines if line.get_marker() == "x"]
     assert crosses == [[(0.4, 90), (0.4, 91)], [(0.8, 92)]]
@@ -118,23 +126,23 @@ def test_ablation_holds_the_other_settings_and_shows_runs_means_and_intervals(ca
 
 
 def test_categories_of_an_ablation_are_not_joined(canvas):
-    ablation.draw(canvas, outcomes(), {"fix_batch_norm": True, "alpha": 0.4}, ("top1",))
+    setting_effects.draw(canvas, outcomes(), {"fix_batch_norm": True, "alpha": 0.4}, ("top1",))
     (means,) = [line for line in canvas.axes[0].lines if line.get_marker() == "o"]
     assert points(means) == [(0, 93), (1, 90.5)] and means.get_linestyle() == "None"
 
 
 def test_an_ablation_of_which_no_trial_is_at_the_centre_is_empty(canvas):
-    ablation.draw(canvas, outcomes(), {"alpha": 0.1, "fix_batch_norm": True}, ("top1",))
+    setting_effects.draw(canvas, outcomes(), {"alpha": 0.1, "fix_batch_norm": True}, ("top1",))
     assert [len(axes.lines) > 1 for axes in canvas.axes] == [True, False]
-    assert ablation.size({"alpha": 0.1, "fix_batch_norm": True}, ("top1",))[0] < ablation.WIDTH
+    assert setting_effects.size({"alpha": 0.1, "fix_batch_norm": True}, ("top1",))[0] < setting_effects.WIDTH
 
 
 def test_noise_shows_means_by_layer_and_shades_their_intervals(canvas):
-    changes = noise.changes_by_layer({"top1": 90.0, "top1_change_layer_10": -3.0, "top1_change_layer_02": -1.0})
+    changes = layer_noise.changes_by_layer({"top1": 90.0, "top1_change_layer_10": -3.0, "top1_change_layer_02": -1.0})
     assert list(changes.items()) == [(2, -1.0), (10, -3.0)]
-    trials = [noise.Noised("relative", 0.5, changes), noise.Noised("relative", 0.5, {2: -2.0}),
-              noise.Noised("absolute", 0.5, changes), noise.Noised("absolute", 0.1, changes)]  # fmt: skip
-    noise.draw(canvas, trials)
+    trials = [layer_noise.Noised("relative", 0.5, changes), layer_noise.Noised("relative", 0.5, {2: -2.0}),
+              layer_noise.Noised("absolute", 0.5, changes), layer_noise.Noised("absolute", 0.1, changes)]  # fmt: skip
+    layer_noise.draw(canvas, trials)
     small, large = canvas.axes
     assert (small.get_title(), large.get_title()) == ("β = 0.1", "β = 0.5")
     assert {line.get_label(): points(line) for line in large.lines} == {

@@ -228,7 +228,13 @@ def on_two_ranks(name, folder, work, *arguments):
 CASES = (gradients, accuracy, fixing, sharing, resumed, order, refusals)
 
 if __name__ == "__main__":
-    for late in ("torch._dynamo", "matplotlib.pyplot", "wfn.figures.run", "wfn.commands.summary", "wfn.runs.lifecycle"):
+    for late in (
+        "torch._dynamo",
+        "matplotlib.pyplot",
+        "wfn.figures.weight_histograms",
+        "wfn.commands.summary",
+        "wfn.runs.lifecycle",
+    ):
         import_module(late)
     torch.set_num_threads(1)
     shared = Path(sys.argv[1])

@@ -16,7 +16,7 @@ from wfn import compressed_file
 from wfn.codebooks.powers_of_two import powers_of_two
 from wfn.errors import UserError
 from wfn.figures import iterations as iterations_figure
-from wfn.figures import run as weights_figure
+from wfn.figures import weight_histograms
 from wfn.figures.iterations import Curve, Fixing
 from wfn.figures.style import render
 from wfn.interface import Quantised
@@ -64,7 +64,7 @@ def write_files(
     write_atomically(folder / FIXED, safetensors.torch.save(state, metadata))
     _write_csv(folder / "codebook.csv", codebook)
     weights = _flat(before), _flat(quantised.weights)
-    picture = render(lambda canvas: weights_figure.draw(canvas, *weights), weights_figure.SIZE, "png")
+    picture = render(lambda canvas: weight_histograms.draw(canvas, *weights), weight_histograms.SIZE, "png")
     write_atomically(folder / "weights.png", picture)
     if iterations:
         _write_csv(folder / "iterations.csv", iterations)

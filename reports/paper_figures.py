@@ -10,7 +10,7 @@ from reports.evidence.presentation import departures, named
 from reports.evidence.rows import Row, conditions, float_network, run_ids, runs_of, subject_of
 from reports.evidence.runs import Run
 from reports.verdicts.rules import mean_by_iteration, noise_runs
-from wfn.figures import ablation, accuracy_and_size, iterations, noise, unique_values_and_entropy
+from wfn.figures import accuracy_and_size, iterations, layer_noise, setting_effects, unique_values_and_entropy
 
 TITLES = {
     "figure-1": "Figure 1. Unique values (log scale) and entropy of WFN against APoT.",
@@ -96,7 +96,7 @@ def _noise(evidence: Evidence) -> Figure:
         return _missing("figure-2", "trials of the study “noise” are")
     subject, runs = max(found.items(), key=lambda item: len(item[1]))
     trials = [
-        noise.Noised(run.params["noise"], float(run.params["beta"]), noise.changes_by_layer(run.metrics))
+        layer_noise.Noised(run.params["noise"], float(run.params["beta"]), layer_noise.changes_by_layer(run.metrics))
         for run in runs
     ]
     repeats = len({run.params["noise_seed"] for run in runs})
@@ -106,8 +106,8 @@ def _noise(evidence: Evidence) -> Figure:
         "figure-2",
         f"{subject}; means over the repeats (n = {repeats}), their 95 % intervals shaded; each panel has a "
         f"scale of its own.{not_drawn} Runs: {run_ids(runs)}.",
-        noise.size(trials),
-        lambda canvas: noise.draw(canvas, trials),
+        layer_noise.size(trials),
+        lambda canvas: layer_noise.draw(canvas, trials),
     )
 
 
@@ -165,13 +165,15 @@ def _ablation(evidence: Evidence) -> Figure:
         alike.setdefault((_conditions(run), float_network(run)), []).append(run)
     (told, _), runs = max(alike.items(), key=lambda item: len(item[1]))
     left_out = f" Not drawn, for other networks or settings: {len(trials) - len(runs)}." if len(alike) > 1 else ""
-    outcomes = [ablation.Outcome({name: _value(run.params[name]) for name in VARIED}, run.metrics) for run in runs]
+    outcomes = [
+        setting_effects.Outcome({name: _value(run.params[name]) for name in VARIED}, run.metrics) for run in runs
+    ]
     centre = {name: _most_common([outcome.settings[name] for outcome in outcomes]) for name in VARIED}
     return _figure(
         "figure-4",
         f"Crosses are runs, circles their means with 95 % intervals; {told}.{left_out} Runs: {run_ids(runs)}.",
-        ablation.size(centre, MEASURED),
-        lambda canvas: ablation.draw(canvas, outcomes, centre, MEASURED),
+        setting_effects.size(centre, MEASURED),
+        lambda canvas: setting_effects.draw(canvas, outcomes, centre, MEASURED),
     )
 
 
