@@ -87,7 +87,7 @@ def _key(params: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _measure(settings: Settings) -> Run:
-    from wfn.runs.lifecycle import run_tracked
+    from wfn.runs.run import run_tracked
 
     record, _ = run_tracked(settings)
     return read_folder(record.folder)[0]

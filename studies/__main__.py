@@ -112,12 +112,12 @@ def plot(output: Path | None, **which: str) -> None:
     own = Path(here.get("folder", "")).expanduser() / queue.get("run", "none")
     if not (own / "record.json").is_file():  # the study's run lies on another machine
         own = None
-    path = output or (Record(own).files if own else Path()) / f"{queue.label}.png"
+    path = output or (Record.read(own).files if own else Path()) / f"{queue.label}.png"
     draw(queue, path)
     if own and not output and here["tracking"] == "mlflow":
         from wfn.runs.mlflow_store import Store
 
-        Store(here["experiment"]).attach(Record(own))
+        Store(here["experiment"]).attach(Record.read(own))
     click.echo(path)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wfn.runs.settings import Settings
 
 if TYPE_CHECKING:  # it would import torch
+    from wfn.runs.lifecycle import RunHandle
     from wfn.runs.record import Record
 
 MAXIMISE, MINIMISE = "maximize", "minimize"
@@ -106,11 +107,11 @@ class Results:
         return [trial for trial in self.trials if trial.state == "COMPLETE"]
 
 
-def fix_weights(settings: Settings, record: "Record", written: Callable[[], None]) -> object:
+def fix_weights(settings: Settings, handle: "RunHandle") -> object:
     """What most studies do in a trial: one run, from beginning to end."""
     from wfn.runs.run import run
 
-    return run(settings, record, written)
+    return run(settings, handle)
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,9 @@ class Study:
         repeats: how many times each point of a grid is run.
         nuisance: the integer setting that tells repeats apart: it counts up from its base.
         settings: the settings of a trial.
-        run: carries a trial out, as :func:`wfn.runs.run.run` does: logs metrics to the record, calls ``written`` when the
-            record has grown, and goes on where the record stands.
-        hopeless: told of a trial's record whenever it has grown, and of the results so far; gives the reason to prune
+        run: carries a trial out, as :func:`wfn.runs.run.run` does: logs metrics by the handle of the trial's run, and
+            goes on where its record stands.
+        hopeless: told of a trial's record after each iteration, and of the results so far; gives the reason to prune
             it, or nothing. None where nothing may be pruned, as in a grid.
     """
 
@@ -136,7 +137,7 @@ class Study:
     repeats: int = 3
     nuisance: str = "seed"
     settings: type[Settings] = Settings
-    run: Callable[[Any, "Record", Callable[[], None]], object] = fix_weights
+    run: Callable[[Any, "RunHandle"], object] = fix_weights
     hopeless: Callable[["Record", Results], str | None] | None = None
 
 

@@ -22,7 +22,7 @@ def wfn(context: click.Context, **settings) -> None:
         return
     chosen = Settings(**settings)
     from wfn.commands.summary import summarise
-    from wfn.runs.lifecycle import run_tracked
+    from wfn.runs.run import run_tracked
     from wfn.system import ranks
 
     with ranks.started():

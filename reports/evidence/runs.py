@@ -1,13 +1,12 @@
 """One run as a report sees it, whether it was read from its folder or from the tracking store."""
 
 import csv
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wfn.errors import UserError
-from wfn.runs.record import FILES
+from wfn.runs.record import Record
 
 CODEBOOK = "codebook.csv"
 
@@ -97,32 +96,19 @@ def read_codebook(path: Path) -> tuple[SharedValue, ...]:
 
 
 def _read(folder: Path) -> Run:
-    """Read a record without :class:`wfn.runs.record.Record`, which mends its files: the run may be going on."""
-    try:
-        header = json.loads((folder / "record.json").read_text())
-        lines = _whole_lines(folder / "metrics.jsonl")
-        values = [(line["key"], line["step"], line["value"]) for line in map(json.loads, lines)]
-        return Run(
-            id=header["id"],
-            status=header["status"],
-            started=header["started"],
-            params=_texts(header["settings"] | header["params"]),
-            tags=_texts(header["tags"]),
-            metrics={key: value for key, _, value in sorted(values, key=lambda value: value[1])},
-            iterations=iterations(value for value in values if is_of_iterations(value[0])),
-            codebook=read_codebook(folder / FILES / CODEBOOK),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{folder} is not the folder of a run ({reason}): mend it, or leave it out") from error
-
-
-def _whole_lines(path: Path) -> list[str]:
-    """All lines but one that is being written at this moment."""
-    text = path.read_text() if path.exists() else ""
-    return text[: text.rfind("\n") + 1].splitlines()
+    record = Record.read(folder)
+    header = record.header
+    values = [(line["key"], line["step"], line["value"]) for line in record.metrics_from(0)]
+    return Run(
+        id=header.id,
+        status=header.status,
+        started=header.started,
+        params=_texts({**header.settings, **header.params}),
+        tags=_texts(header.tags),
+        metrics=record.last_values(),
+        iterations=iterations(value for value in values if is_of_iterations(value[0])),
+        codebook=read_codebook(record.files / CODEBOOK),
+    )
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

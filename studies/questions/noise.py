@@ -5,7 +5,6 @@ turn gets noise while the others keep their weights, and the change of top-1 on 
 Fixed: the network and its data; nothing is trained or fixed. Nuisance: ``noise_seed``. Nothing is pruned.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -19,7 +18,7 @@ from wfn.runs.settings import Settings
 if TYPE_CHECKING:  # it would import torch
     from torch import Tensor
 
-    from wfn.runs.record import Record
+    from wfn.runs.lifecycle import RunHandle
 
 LAYERS_AT_ONCE = 12  # that share the pass without noise; what is measured is written down as often
 
@@ -41,7 +40,7 @@ class NoiseSettings(Settings):
             raise UserError(f"beta must be a finite number, 0 or more, but got beta={self.beta}")
 
 
-def measure(settings: NoiseSettings, record: "Record", written: Callable[[], None]) -> None:
+def measure(settings: NoiseSettings, handle: "RunHandle") -> None:
     """Log ``top1_change_layer_01``, ... (percentage points) and their mean; layers that are logged are not done again.
 
     Layers are the weights with two axes or more, in the order in which the network uses them. The same ``noise_seed``
@@ -56,23 +55,22 @@ def measure(settings: NoiseSettings, record: "Record", written: Callable[[], Non
     from wfn.runs.workload import prepare
 
     subject = prepare(settings)
-    describe(settings, subject, record)
+    describe(settings, subject, handle)
     parameters = dict(subject.model.named_parameters())
     layers = [parameters[name] for name in subject.forward_pass.order if parameters[name].dim() > 1]
     if not layers:
         raise UserError(f"network {settings.model!r} has no weight of two axes or more to give noise to: name another")
-    known = {line["key"]: line["value"] for line in record.metrics_from(0)}
+    known = handle.record.last_values()
     missing = [number for number in range(1, len(layers) + 1) if _key(number) not in known]
     for numbers in (missing[i : i + LAYERS_AT_ONCE] for i in range(0, len(missing), LAYERS_AT_ONCE)):
         changes = [(layers[number - 1], _noisy(layers[number - 1], number, settings)) for number in numbers]
         before, after = top1_of_each(subject.model, subject.data.test, subject.device, changes)
-        record.log({"baseline_top1": before}, step=0)
+        handle.log({"baseline_top1": before}, step=0)
         for number, top1 in zip(numbers, after, strict=True):
             known[_key(number)] = top1 - before
-            record.log({_key(number): top1 - before}, step=number)
-        written()
+            handle.log({_key(number): top1 - before}, step=number)
     changes = [known[_key(number)] for number in range(1, len(layers) + 1)]
-    record.log({"mean_top1_change": sum(changes) / len(changes)}, step=len(layers))
+    handle.log({"mean_top1_change": sum(changes) / len(changes)}, step=len(layers))
 
 
 def _key(number: int) -> str:

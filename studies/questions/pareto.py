@@ -39,13 +39,13 @@ class SearchSettings(Settings):
 
 def hopeless(record: "Record", results: Results) -> str | None:
     """Why the trial cannot come onto the front any more, by the rule above; None while it can."""
-    iterations = record.header["iterations"]
+    iterations = record.header.iterations
     if not iterations:
         return None
-    row = iterations[max(iterations, key=int)]
+    row = iterations[max(iterations)]
     orders = [count for name, count in row.items() if name.startswith("weights_order_")]
     best_top1 = row["held_back_top1"] + RECOVERY
-    least_bits = least_entropy(orders, record.header["params"]["counted_weights"])
+    least_bits = least_entropy(orders, record.header.params["counted_weights"])
     for trial in results.complete:
         done = trial.metrics
         if (

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -17,9 +17,8 @@ from studies.trials.plan import HERE, Plan, trial_settings
 from studies.trials.queue import Queue
 from studies.workers.standing import Standing, StudyProgress
 from wfn.errors import UserError
-from wfn.runs.lifecycle import run_tracked
-from wfn.runs.record import Record
-from wfn.runs.settings import Settings
+from wfn.runs.lifecycle import RunHandle
+from wfn.runs.record import HEADER
 
 log = logging.getLogger("wfn.studies.launch")
 ROOT = Path(__file__).parents[2]  # where the package studies is found
@@ -56,43 +55,32 @@ def launch(
         log.info("%s: nothing left to do: %s%s", label, standing.line(workers), hint)
         return
 
-    def supervise(settings: Settings, record: Record, written: Callable[[], None]) -> None:
-        record.set(params=_description(label, plan), tags={"study": label, "question": plan.question})
-        written()
-        below = {**here, "parent_run": queue.get("run"), "resume": ""}
-        try:
-            Supervisor(queue, url, below, record.folder, workers).to_the_end()
-        finally:
-            write_report(queue, record)
-        if Standing(queue.results()).open:
-            raise KeyboardInterrupt  # stopped by 'studies stop': the run is to say so
-
     # Launchers that start at once on several machines must agree on whose run is the study's.
     with ExitStack() as until_begun:
         until_begun.enter_context(queue.alone())
-        where = _own_run(queue, Path(here["folder"]))
-
-        def began(record: Record) -> None:
-            if "parent_run" not in where:
+        place = _place_of_run(queue, Path(here["folder"]))
+        settings = trial_settings(plan, plan.study, {}, here | place)
+        with RunHandle.open(settings, even_finished=True) as handle:
+            if "parent_run" not in place:
                 queue.set("here", here)
-                queue.set("run", record.id)
+                queue.set("run", handle.record.id)
             until_begun.close()
+            handle.set(params=_description(label, plan), tags={"study": label, "question": plan.question})
+            below = {**here, "parent_run": queue.get("run"), "resume": ""}
+            try:
+                Supervisor(queue, url, below, handle.record.folder, workers).to_the_end()
+            finally:
+                write_report(queue, handle.record)
+            if Standing(queue.results()).open:
+                raise KeyboardInterrupt  # stopped by 'studies stop': the run is to say so
 
-        run_tracked(trial_settings(plan, plan.study, {}, here | where), supervise, began)
 
-
-def _own_run(queue: Queue, folder: Path) -> dict[str, str]:
+def _place_of_run(queue: Queue, folder: Path) -> dict[str, str]:
     """The study's run goes on where it lies here; on a further machine a run of its own is nested under it."""
     run = queue.get("run")
     if not run:
         return {}
-    own = folder.expanduser() / run
-    if not (own / "record.json").is_file():
-        return {"parent_run": run}
-    record = Record(own)
-    if record.header["status"] == "FINISHED":  # since then trials were added, or failed ones put in again
-        record.set(status="RUNNING")
-    return {"resume": run}
+    return {"resume": run} if (folder.expanduser() / run / HEADER).is_file() else {"parent_run": run}
 
 
 def _description(label: str, plan: Plan) -> dict[str, Any]:

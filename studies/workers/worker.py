@@ -13,17 +13,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from studies.design import Study
+from studies.design import Results
 from studies.trials.plan import trial_settings
 from studies.trials.queue import Claim, Queue
 from studies.trials.storage import HEARTBEAT, StorageLost
 from wfn.commands import messages
 from wfn.errors import UserError
-from wfn.runs.lifecycle import Stopped, run_tracked, terminable
-from wfn.runs.record import Record
+from wfn.runs.lifecycle import RunHandle, Stopped, terminable
+from wfn.runs.record import HEADER, Record
+from wfn.runs.settings import Settings
 
 log = logging.getLogger("wfn.studies.worker")
 _LAUNCHER = os.getppid()
@@ -46,21 +48,16 @@ def work(url: str, label: str, here: Mapping[str, Any]) -> None:
 
 def _carry_out(queue: Queue, claim: Claim, here: Mapping[str, Any]) -> None:
     """Run a trial and write down how it ended; whatever its run raises stays its own affair."""
-    record: Record | None = None
-
-    def began(begun: Record) -> None:
-        nonlocal record
-        record = begun
-        claim.set_run(record.id)
-        record.set(tags={"study": queue.label, "trial": claim.number})
-
     log.info("trial %s", claim.number)
     with _signs_of_life(claim):
         try:
-            metrics = _metrics(_run(queue, claim, here, began))
-            claim.finish(metrics)
-        except Stopped as reason:
-            claim.prune(str(reason), _metrics(record))
+            settings = trial_settings(queue.plan, queue.plan.study, claim.choose(), here)
+            earlier = _earlier_run(Path(settings.folder).expanduser() / (claim.run or "none"))
+            if earlier and earlier.header.status == "FINISHED":
+                _bring_in(earlier, settings)
+                claim.finish(earlier.last_values())
+            else:
+                _run(queue, claim, replace(settings, resume=claim.run if earlier else ""))
         except KeyboardInterrupt:
             if claim.put_back():
                 raise
@@ -72,49 +69,48 @@ def _carry_out(queue: Queue, claim: Claim, here: Mapping[str, Any]) -> None:
             claim.fail(f"{type(error).__name__}: {error}")
 
 
-def _run(queue: Queue, claim: Claim, here: Mapping[str, Any], began: Callable[[Record], None]) -> Record:
-    """The record of the trial's finished run: begun, gone on with, or only to be read where it was finished already."""
+def _earlier_run(folder: Path) -> Record | None:
+    """The run that was begun for a trial, if it lies here; otherwise, on another machine, the trial begins again."""
+    return Record.read(folder) if (folder / HEADER).is_file() else None
+
+
+def _bring_in(record: Record, settings: Settings) -> None:
+    """See to it that the tracking store has all of a finished run."""
+    if settings.tracking == "mlflow":
+        from wfn.runs.mlflow_store import sync
+
+        sync(record.folder, settings.experiment)
+
+
+def _run(queue: Queue, claim: Claim, settings: Settings) -> None:
     study = queue.plan.study
-    settings = trial_settings(queue.plan, study, claim.choose(), here)
-    earlier = Path(settings.folder).expanduser() / (claim.run or "none")
-    if (earlier / "record.json").is_file():  # otherwise it lies on another machine: begin again
-        record = Record(earlier)
-        if record.header["status"] == "FINISHED":
-            if settings.tracking == "mlflow":
-                from wfn.runs.mlflow_store import sync
-
-                sync(earlier, settings.experiment)
-            return record
-        here = {**here, "resume": claim.run}
-        settings = trial_settings(queue.plan, study, claim.choose(), here)
-
-    def watched(settings: Any, record: Record, written: Callable[[], None]) -> object:
-        return study.run(settings, record, _watch(study, queue, record, written))
-
-    record, _ = run_tracked(settings, watched, began)
-    return record
+    try:
+        with RunHandle.open(settings) as handle:
+            claim.set_run(handle.record.id)
+            handle.set(tags={"study": queue.label, "trial": claim.number})
+            if study.hopeless:
+                handle.record.subscribe(_pruner(study.hopeless, queue, handle.record))
+            study.run(handle.settings, handle)
+    except Stopped as reason:
+        claim.prune(str(reason), handle.record.last_values())
+    else:
+        claim.finish(handle.record.last_values())
 
 
-def _watch(study: Study, queue: Queue, record: Record, written: Callable[[], None]) -> Callable[[], None]:
-    """``written``, and after each iteration a look whether the trial is hopeless: then its run is stopped."""
-    if not study.hopeless:
-        return written
-    seen = len(record.header["iterations"])
+def _pruner(
+    hopeless: Callable[[Record, Results], str | None], queue: Queue, record: Record
+) -> Callable[[Record], None]:
+    """A listener that looks after each iteration whether the trial is hopeless: then its run is stopped."""
+    seen = len(record.header.iterations)
 
-    def look() -> None:
+    def look(record: Record) -> None:
         nonlocal seen
-        written()
-        if len(record.header["iterations"]) > seen:
-            seen = len(record.header["iterations"])
-            if reason := study.hopeless(record, queue.results()):
+        if len(record.header.iterations) > seen:
+            seen = len(record.header.iterations)
+            if reason := hopeless(record, queue.results()):
                 raise Stopped(f"pruned: {reason}")
 
     return look
-
-
-def _metrics(record: Record | None) -> dict[str, float]:
-    """The last value of everything that the run has logged."""
-    return {line["key"]: line["value"] for line in record.metrics_from(0)} if record else {}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.places import ROOT
 from wfn.__main__ import main
-from wfn.runs.record import Record
+from wfn.runs.record import OpenRecord, Record
 from wfn.runs.settings import Settings
 
 WFN = [sys.executable, "-u", "-m", "wfn"]
@@ -129,7 +129,7 @@ def test_a_tracking_store_that_cannot_be_reached_is_told_of(wfn_here, monkeypatc
 
 def only_record(folder):
     (path,) = (folder / "runs").glob("*/record.json")
-    return Record(path.parent)
+    return Record.read(path.parent)
 
 
 def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn_here, tmp_path):
@@ -138,7 +138,7 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn_here, tmp_pat
     assert "baseline" in output
     assert "unique values" in output
     record = only_record(tmp_path)
-    assert record.header["status"] == "FINISHED"
+    assert record.header.status == "FINISHED"
     assert {"fixed.safetensors", "codebook.csv", "iterations.csv", "weights.png", "iterations.png"} <= {
         path.name for path in record.files.iterdir()
     }
@@ -164,7 +164,7 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn_here, tmp_pat
         assert name in logged, name
     assert {"baseline_top1", "top1_from_baseline", "weights_order_1"} <= logged
     assert {"commit", "tree", "version_torch", "device", "weights_sha256", "data_sha256", "seed", "delta"} <= set(
-        record.header["params"]
+        record.header.params
     )
     status, _, error = wfn_here("--resume", record.id, "--tracking", "folder")
     assert status == 2
@@ -211,14 +211,14 @@ def test_a_run_killed_with_sigkill_ends_with_the_same_weights(start, wfn, uncut,
     process.kill()
     process.communicate()
     record = only_record(tmp_path)
-    assert record.header["status"] == "RUNNING"
+    assert record.header.status == "RUNNING"
     status, output, error = wfn("--resume", record.id, "--tracking", "folder")
     assert status == 0, error
     assert done not in output
     assert_same_bits(tmp_path, uncut)
-    steps = [(line["key"], line["step"]) for line in Record(record.folder).metrics_from(0)]
+    steps = [(line["key"], line["step"]) for line in Record.read(record.folder).metrics_from(0)]
     assert len(steps) == len(set(steps))
-    assert Record(record.folder).header["status"] == "FINISHED"
+    assert Record.read(record.folder).header.status == "FINISHED"
 
 
 def test_a_tracked_run_with_given_weights_goes_on_by_its_id_alone(start, wfn, tmp_path):
@@ -251,11 +251,11 @@ def test_an_interrupted_run_is_marked_killed_and_says_how_to_go_on(start, tmp_pa
     assert process.returncode == 130
     assert "Traceback" not in error
     assert "--resume" in error
-    assert only_record(tmp_path).header["status"] == "KILLED"
+    assert only_record(tmp_path).header.status == "KILLED"
 
 
 def test_going_on_with_other_settings_is_refused(wfn_here, tmp_path):
-    record = Record.create(tmp_path / "runs", asdict(Settings()))
+    record = OpenRecord.create(tmp_path / "runs", asdict(Settings()))
     status, _, error = wfn_here("--resume", record.id, "--alpha", "0.1", "--tracking", "folder")
     assert status == 2
     assert "alpha was 0.4, is 0.1" in error
@@ -276,8 +276,8 @@ def test_a_failing_run_is_marked_failed_with_its_error(wfn_here, tmp_path):
     with pytest.raises(OSError, match="the cable is out"):
         wfn_here("--dataset", "unplugged:data", "--tracking", "folder")
     record = only_record(tmp_path)
-    assert record.header["status"] == "FAILED"
-    assert "the cable is out" in record.header["tags"]["error"]
+    assert record.header.status == "FAILED"
+    assert "the cable is out" in record.header.tags["error"]
 
 
 def test_a_users_own_network_and_data(wfn_here, tmp_path):

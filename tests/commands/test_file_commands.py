@@ -43,7 +43,7 @@ def runs(tmp_path_factory):
 @pytest.fixture
 def run(runs):
     (folder,) = runs.iterdir()
-    return Record(folder)
+    return Record.read(folder)
 
 
 def test_a_run_logs_the_size_of_the_file_that_it_leaves(run):
@@ -151,11 +151,11 @@ def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_p
     output, error = capsys.readouterr()
     assert "No space left" in error and "make room, resume" in error and "no compressed file" not in output
     (folder,) = tmp_path.iterdir()
-    assert Record(folder).header["status"] == "FAILED"
+    assert Record.read(folder).header.status == "FAILED"
     monkeypatch.undo()
     assert main(["--resume", str(folder), "--tracking", "folder"]) == 0
-    record = Record(folder)
-    assert record.header["status"] == "FINISHED" and (record.files / "fixed.wfn").exists()
+    record = Record.read(folder)
+    assert record.header.status == "FINISHED" and (record.files / "fixed.wfn").exists()
     assert "artefact_bytes" in {line["key"] for line in record.metrics_from(0)}
 
 

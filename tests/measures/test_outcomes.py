@@ -11,7 +11,8 @@ from wfn.errors import UserError
 from wfn.measures import outcomes
 from wfn.measures.accuracy import evaluate
 from wfn.measures.outcomes import TestOutputs, paired
-from wfn.runs.record import Record
+from wfn.runs.lifecycle import RunHandle
+from wfn.runs.record import OpenRecord
 from wfn.runs.run import run
 from wfn.runs.settings import Settings
 
@@ -72,8 +73,8 @@ def test_a_run_leaves_them_and_its_changes_add_up(tmp_path):
     settings = Settings(
         model="tests.support.tiny:network", dataset="tests.support.tiny:data", epochs=0, folder=str(tmp_path)
     )
-    record = Record.create(tmp_path, {})
-    result = run(settings, record, lambda: None)
+    record = OpenRecord.create(tmp_path, {})
+    result = run(settings, RunHandle(settings, record))
     found = outcomes.read(record.files / outcomes.OUTCOMES)
     change = result.fixed["top1"] - result.baseline["top1"]
     assert 100 * (found.gained - found.lost) / len(found.before) == pytest.approx(change)

@@ -12,7 +12,6 @@ from reports.__main__ import main, reports
 from reports.released_saves import settings_of
 from tests.support import made_up_saves
 from tests.support.places import ROOT
-from wfn.runs import lifecycle
 from wfn.runs.settings import Settings
 
 NETWORK = ["--model", "tests.support.made_up_saves:network", "--dataset", "tests.support.made_up_saves:pictures"]
@@ -27,7 +26,7 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def no_runs(monkeypatch):
     """Fail where a run is begun."""
-    monkeypatch.setattr(lifecycle, "run_tracked", lambda *arguments, **named: pytest.fail("a run was begun"))
+    monkeypatch.setattr("wfn.runs.run.run_tracked", lambda *arguments, **named: pytest.fail("a run was begun"))
 
 
 @pytest.fixture

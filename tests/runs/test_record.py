@@ -1,18 +1,30 @@
-"""A run's record: what was written is there, once, whatever happened in between."""
+"""A run's record: what was written is there, once, whatever happened in between; reading it changes nothing."""
 
 import errno
 import json
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wfn.errors import UserError
-from wfn.runs.record import Record
+from wfn.runs.record import METRICS, STATUSES, OpenRecord, Record, RunHeader
+
+TEXTS = st.text(max_size=5)
+OBJECTS = st.dictionaries(TEXTS, st.integers() | st.booleans() | st.none() | TEXTS | st.floats(allow_nan=False))
+ROWS = st.dictionaries(TEXTS, st.floats(allow_nan=False) | st.none(), max_size=3)
 
 
 @pytest.fixture
 def record(tmp_path):
-    return Record.create(tmp_path, {"delta": 0.1})
+    return OpenRecord.create(tmp_path, {"delta": 0.1})
+
+
+def content(folder):
+    """Every file under a folder: what it holds, and when that was written."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 def test_a_record_is_found_by_id_and_by_folder(record, tmp_path):
@@ -20,9 +32,9 @@ def test_a_record_is_found_by_id_and_by_folder(record, tmp_path):
     record.set(params={"c": 3}, status="KILLED")
     for name in (record.id, str(record.folder)):
         found = Record.find(name, tmp_path)
-        assert found.header["params"] == {"a": 1, "c": 3}
-        assert found.header["status"] == "KILLED"
-        assert found.header["settings"] == {"delta": 0.1}
+        assert found.header.params == {"a": 1, "c": 3}
+        assert found.header.status == "KILLED"
+        assert found.header.settings == {"delta": 0.1}
     with pytest.raises(UserError, match="no run 'nope'"):
         Record.find("nope", tmp_path)
 
@@ -30,7 +42,7 @@ def test_a_record_is_found_by_id_and_by_folder(record, tmp_path):
 def test_a_value_is_logged_once_a_step_also_after_it_is_opened_again(record):
     record.log({"top1": 1.0, "none": None}, step=1)
     record.log({"top1": 2.0, "loss": 3.0}, step=1)
-    again = Record(record.folder)
+    again = OpenRecord.open(record.folder)
     again.log({"top1": 4.0}, step=1)
     again.log({"top1": 5.0}, step=2)
     values = [(line["key"], line["step"], line["value"]) for line in again.metrics_from(0)]
@@ -38,21 +50,142 @@ def test_a_value_is_logged_once_a_step_also_after_it_is_opened_again(record):
     assert [line["value"] for line in again.metrics_from(2)] == [5.0]
 
 
-def test_a_line_that_a_crash_cut_short_is_dropped_and_logged_again(record):
+def test_the_last_value_of_a_metric_is_that_of_its_greatest_step(record):
+    for step, value in ((1, 1.0), (3, 3.0), (2, 2.0)):
+        record.log({"top1": value}, step)
+    record.log({"loss": 0.5}, step=0)
+    assert record.last_values() == {"top1": 3.0, "loss": 0.5}
+
+
+@given(data=st.data())
+def test_after_a_crash_at_any_byte_whole_lines_are_there_and_the_run_can_go_on(tmp_path_factory, data):
+    record = OpenRecord.create(tmp_path_factory.mktemp("runs"), {})
+    for step in range(3):
+        record.log({"top1": step, "loss": -step}, step)
+    path = record.folder / METRICS
+    written = path.read_bytes()
+    cut = data.draw(st.integers(0, len(written)))
+    path.write_bytes(written[:cut])
+    before = content(record.folder)
+    whole = Record.read(record.folder).metrics_from(0)
+    assert whole == record.metrics_from(0)
+    assert len(whole) == written[:cut].count(b"\n")
+    assert content(record.folder) == before  # reading mends nothing
+    again = OpenRecord.open(record.folder)
+    for step in range(3):
+        again.log({"top1": step, "loss": -step}, step)
+    values = [(line["key"], line["step"], line["value"]) for line in again.metrics_from(0)]
+    assert values == [(key, step, sign * step) for step in range(3) for key, sign in (("top1", 1), ("loss", -1))]
+
+
+def test_what_was_read_stays_as_it_was(record):
+    read = Record.read(record.folder)
+    record.set(status="FINISHED", iterations={1: {"top1": 90.0}})
+    assert (read.header.status, read.header.iterations) == ("RUNNING", {})
+    assert Record.read(record.folder).header == record.header
+
+
+def test_a_listener_is_told_whenever_the_record_has_grown(record):
+    heard = []
+    record.subscribe(lambda told: heard.append((len(told.metrics_from(0)), dict(told.header.tags))))
     record.log({"top1": 1.0}, step=1)
-    path = record.folder / "metrics.jsonl"
-    with path.open("a") as file:
-        file.write('{"key": "top1", "val')
-    again = Record(record.folder)
-    again.log({"top1": 2.0}, step=2)
-    assert [line["value"] for line in again.metrics_from(0)] == [1.0, 2.0]
-    assert all(json.loads(line) for line in path.read_text().splitlines())
+    record.set(tags={"a": "b"})
+    assert heard == [(1, {}), (1, {"a": "b"})]
+
+
+def test_what_a_listener_raises_comes_through_after_the_value_is_kept(record):
+    def refuse(told):
+        raise KeyError("no more")
+
+    record.subscribe(refuse)
+    with pytest.raises(KeyError, match="no more"):
+        record.log({"top1": 1.0}, step=1)
+    assert Record.read(record.folder).last_values() == {"top1": 1.0}
+
+
+@given(
+    header=st.builds(
+        RunHeader, st.text(min_size=1, max_size=5), OBJECTS, OBJECTS, OBJECTS,
+        st.dictionaries(st.integers(0, 99), ROWS, max_size=3), st.sampled_from(STATUSES), st.integers(0),
+        st.none() | st.integers(0),
+    )
+)  # fmt: skip
+def test_a_header_comes_back_from_its_text_the_same(header, tmp_path_factory):
+    assert RunHeader.from_json(header.to_json(), tmp_path_factory.getbasetemp()) == header
+
+
+def test_a_record_of_an_older_version_is_read(tmp_path):
+    """The keys and types of record.json, as folders of runs have them since the first version."""
+    header = {
+        "id": "abc", "settings": {"delta": 0.1}, "params": {"delta": 0.1, "seed": 0}, "tags": {"method": "wfn"},
+        "iterations": {"1": {"iteration": 1, "top1": 90.5, "held_back_top1": None}}, "status": "KILLED",
+        "started": 1700000000000, "ended": None,
+    }  # fmt: skip
+    (tmp_path / "record.json").write_text(json.dumps(header))
+    (tmp_path / METRICS).write_text('{"key": "top1", "value": 90.5, "step": 1, "timestamp": 1700000000001}\n')
+    record = Record.read(tmp_path)
+    assert record.header == RunHeader(**header | {"iterations": {1: header["iterations"]["1"]}})
+    assert record.last_values() == {"top1": 90.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": None}, "id in record.json must be the run's id, but is None"),
+        ({"settings": []}, "settings in record.json must be an object, but is []"),
+        ({"params": 3}, "params in record.json"),
+        ({"tags": "x"}, "tags in record.json"),
+        ({"iterations": {"first": {}}}, "iterations in record.json must be an object of rows by the iteration's number"),
+        ({"iterations": {"1": 5}}, "iterations in record.json"),
+        ({"status": "DONE"}, "status in record.json must be one of RUNNING, FINISHED, FAILED, KILLED, but is 'DONE'"),
+        ({"started": "now"}, "started in record.json must be milliseconds since 1970, but is 'now'"),
+        ({"ended": True}, "ended in record.json must be milliseconds since 1970, or null, but is True"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_field_that_holds_something_else_is_told_of_by_name(record, change, words):
+    path = record.folder / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert_is_refused(record.folder, words)
+
+
+@pytest.mark.parametrize("name", ["id", "settings", "params", "tags", "iterations", "status", "started", "ended"])
+def test_a_missing_field_is_told_of_by_name(record, name):
+    path = record.folder / "record.json"
+    header = json.loads(path.read_text())
+    del header[name]
+    path.write_text(json.dumps(header))
+    assert_is_refused(record.folder, f"{name} is missing in record.json")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "\udcff"])
+def test_a_header_that_is_none_is_told_of(record, text):
+    (record.folder / "record.json").write_text(text, errors="surrogateescape")
+    assert_is_refused(record.folder, "record.json")
+
+
+@pytest.mark.parametrize("line", ["{", "3", '{"key": "top1"}', '{"key": 1, "value": 1, "step": 1, "timestamp": 1}'])
+def test_a_damaged_line_is_told_of_by_number(record, line):
+    record.log({"top1": 1.0}, step=1)
+    with (record.folder / METRICS).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(UserError, match=r"line 2 of metrics\.jsonl must be a key, a value, a step and a timestamp"):
+        Record.read(record.folder).metrics_from(0)
+
+
+def assert_is_refused(folder, words):
+    for way in (Record.read, OpenRecord.open):
+        with pytest.raises(UserError) as refusal:
+            way(folder)
+        message = str(refusal.value)
+        assert message.startswith(f"{folder} is not the folder of a run: ") and words in message
+        assert "\n" not in message
 
 
 def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot keep the run in"):
-        Record.create(tmp_path / "file", {})
+        OpenRecord.create(tmp_path / "file", {})
 
 
 def test_a_full_disk_is_told_of(record, monkeypatch):
@@ -62,10 +195,4 @@ def test_a_full_disk_is_told_of(record, monkeypatch):
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UserError, match="No space left"):
         record.set(status="FINISHED")
-    assert Record(record.folder).header["status"] == "RUNNING"
-
-
-def test_a_damaged_record_is_told_of(record):
-    (record.folder / "record.json").write_text("{")
-    with pytest.raises(UserError, match="not the folder of a run"):
-        Record(record.folder)
+    assert Record.read(record.folder).header.status == "RUNNING"

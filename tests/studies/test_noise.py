@@ -8,6 +8,13 @@ import torch
 
 from studies.questions import noise
 from wfn.errors import UserError
+from wfn.runs.lifecycle import RunHandle
+from wfn.runs.record import OpenRecord
+
+
+def new_run(folder, settings):
+    """A handle that writes a record, but holds no lock and tracks nothing."""
+    return RunHandle(settings, OpenRecord.create(folder, asdict(settings)))
 
 
 def test_noise_has_the_papers_form():
@@ -17,30 +24,32 @@ def test_noise_has_the_papers_form():
 
 
 def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
-    from wfn.runs.record import Record
     from wfn.system.provenance import provenance
 
     monkeypatch.setattr(noise, "LAYERS_AT_ONCE", 1)
     settings = noise.NoiseSettings(model="tests.support.tiny:network", dataset="tests.support.tiny:data", beta=2.0)
-    whole = Record.create(tmp_path, asdict(settings))
-    noise.measure(settings, whole, lambda: None)
+    whole = new_run(tmp_path, settings)
+    noise.measure(settings, whole)
 
     class Killed(Exception):  # noqa: N818
         pass
 
-    def die():
-        raise Killed
+    def die_after_one_layer(record):
+        if len(record.metrics_from(0)) == 2:
+            raise Killed
 
-    cut = Record.create(tmp_path, asdict(settings))
+    cut = new_run(tmp_path, settings)
+    cut.record.subscribe(die_after_one_layer)
     with pytest.raises(Killed):
-        noise.measure(settings, cut, die)
-    again = Record(cut.folder)
-    assert len(again.metrics_from(0)) == 2
+        noise.measure(settings, cut)
+    again = RunHandle(settings, OpenRecord.open(cut.record.folder))
+    assert set(again.record.last_values()) == {"baseline_top1", "top1_change_layer_01"}
     elsewhere = {"device_name": "another machine", "version_torch": "9.9"}
     monkeypatch.setattr("wfn.runs.run.provenance", lambda device: provenance(device) | elsewhere)
-    noise.measure(settings, again, lambda: None)
-    assert elsewhere | {"ranks": "1"} == {name: again.header["tags"][name] for name in (*elsewhere, "ranks")}
-    values = [[(line["key"], line["value"]) for line in record.metrics_from(0)] for record in (whole, again)]
+    noise.measure(settings, again)
+    first, header = whole.record.header, again.record.header
+    assert elsewhere | {"ranks": "1"} == {name: header.tags[name] for name in (*elsewhere, "ranks")}
+    values = [[(line["key"], line["value"]) for line in run.record.metrics_from(0)] for run in (whole, again)]
     assert values[0] == values[1]
     assert any(value != 0 for key, value in values[0] if key.startswith("top1_change_layer"))
     params = {
@@ -50,11 +59,11 @@ def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
         "model": "tests.support.tiny:network",
         "counted_weights": 147,
     }
-    assert whole.header["params"] | params == again.header["params"]
-    assert {"commit", "weights_sha256", "data_sha256"} <= whole.header["params"].keys()
-    assert "method" not in whole.header["tags"]  # by which reports tell the runs that compress a network
+    assert first.params | params == header.params
+    assert {"commit", "weights_sha256", "data_sha256"} <= first.params.keys()
+    assert "method" not in first.tags  # by which reports tell the runs that compress a network
     with pytest.raises(UserError, match="began with other data"):
-        noise.measure(replace(settings, validation_share=0.5), again, lambda: None)
+        noise.measure(replace(settings, validation_share=0.5), again)
 
 
 @pytest.mark.parametrize("beta", [-1.0, math.inf, math.nan])
@@ -64,8 +73,6 @@ def test_noise_without_a_finite_scale_is_refused(beta):
 
 
 def test_noise_needs_a_weight_of_two_axes(tmp_path):
-    from wfn.runs.record import Record
-
     settings = noise.NoiseSettings(model="tests.support.tiny:flat_network", dataset="tests.support.tiny:data")
     with pytest.raises(UserError, match=r"'tests\.support\.tiny:flat_network' has no weight of two axes or more"):
-        noise.measure(settings, Record.create(tmp_path, asdict(settings)), lambda: None)
+        noise.measure(settings, new_run(tmp_path, settings))

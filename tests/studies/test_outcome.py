@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from studies.trials.queue import Queue
 from studies.workers.standing import Standing
 from tests.support.studies import fill, plan_of
 from wfn.errors import UserError
+from wfn.runs.record import Record, RunHeader
 
 
 def test_a_study_without_a_finished_trial_has_no_plot(url, tmp_path):
@@ -88,16 +90,12 @@ def test_no_choice_has_less_entropy_than_the_bound():
 
 
 def test_a_trial_is_hopeless_only_if_beaten_in_everything():
-    class Fake:
-        header = {  # noqa: RUF012
-            "iterations": {"1": {"iteration": 1, "held_back_top1": 80.0, "centres": 20, "weights_order_0": 50,
-                                 "weights_order_1": 50}},
-            "params": {"counted_weights": 100},
-        }  # fmt: skip
+    row = {"iteration": 1, "held_back_top1": 80.0, "centres": 20, "weights_order_0": 50, "weights_order_1": 50}
+    record = Record(Path(), RunHeader("abc", {}, params={"counted_weights": 100}, iterations={1: row}))
 
     def reason(**metrics):
         done = Trial(3, "COMPLETE", {}, {"held_back_top1": 90.0, "unique_params": 15, "entropy_bits": 0.9} | metrics)
-        return pareto.hopeless(Fake, Results({}, {}, {}, [done]))
+        return pareto.hopeless(record, Results({}, {}, {}, [done]))
 
     assert "trial 3" in reason()
     for better in ({"held_back_top1": 84.0}, {"unique_params": 25}, {"entropy_bits": 1.1}):

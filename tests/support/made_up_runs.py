@@ -4,7 +4,7 @@ import csv
 from dataclasses import asdict
 from pathlib import Path
 
-from wfn.runs.record import Record
+from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 
 PROVENANCE = {
@@ -31,7 +31,7 @@ def settings(**changes) -> dict[str, object]:
     return asdict(Settings()) | {"model": "resnet20", "dataset": "cifar10"} | changes
 
 
-def finish(record: Record, chosen: dict[str, object], number: int, **tags: object) -> Record:
+def finish(record: OpenRecord, chosen: dict[str, object], number: int, **tags: object) -> OpenRecord:
     """Give the record its header; runs start in the order of their numbers."""
     named = {name: chosen[name] for name in ("method", "model", "dataset", "delta")}
     record.set(params={**chosen, **PROVENANCE}, tags={**named, **tags})
@@ -39,10 +39,10 @@ def finish(record: Record, chosen: dict[str, object], number: int, **tags: objec
     return record
 
 
-def weight_fixing(parent: Path, number: int, centres=lambda t: 2 * t, codebook: bool = True, **changes) -> Record:
+def weight_fixing(parent: Path, number: int, centres=lambda t: 2 * t, codebook: bool = True, **changes) -> OpenRecord:
     """A run of weight fixing; ``changes`` are of its settings, its metrics, or tags that begin with ``tag_``."""
     chosen = settings(**{name: value for name, value in changes.items() if hasattr(Settings, name)})
-    record = Record.create(parent, chosen, f"{number:032x}"[::-1])
+    record = OpenRecord.create(parent, chosen, f"{number:032x}"[::-1])
     metrics = FIXED | {name: value for name, value in changes.items() if name in FIXED.keys() - chosen.keys()}
     record.log({f"baseline_{name}": value for name, value in FLOAT.items()}, step=0)
     for t in range(1, ITERATIONS + 1):
@@ -57,10 +57,10 @@ def weight_fixing(parent: Path, number: int, centres=lambda t: 2 * t, codebook: 
     return finish(record, chosen, number, **tags)
 
 
-def apot(parent: Path, number: int, **changes) -> Record:
+def apot(parent: Path, number: int, **changes) -> OpenRecord:
     """A run of an APoT save."""
     chosen = settings(method="apot", bits=3, save="somewhere/res20_3bit.pth.tar")
-    record = Record.create(parent, chosen, f"{number:032x}"[::-1])
+    record = OpenRecord.create(parent, chosen, f"{number:032x}"[::-1])
     record.log({f"baseline_{name}": value for name, value in FLOAT.items()}, step=0)
     found = {"unique_params": 640, "unique_params_no_bn_fl": 90, "entropy_nonzero_bits": 8.5}
     found |= {"entropy_nonzero_bits_no_bn_fl": 6.0, "rep_mixed": 0.75, "top1_float_activations": 92.75}
@@ -68,18 +68,18 @@ def apot(parent: Path, number: int, **changes) -> Record:
     return finish(record, chosen, number)
 
 
-def noise(parent: Path, number: int, kind: str, beta: float, change: float, **changes) -> Record:
+def noise(parent: Path, number: int, kind: str, beta: float, change: float, **changes) -> OpenRecord:
     """A trial of the study of noise: it has no method, and its settings only in the record's header."""
-    record = Record.create(parent, settings(noise=kind, beta=beta, noise_seed=0, **changes), f"{number:032x}"[::-1])
+    record = OpenRecord.create(parent, settings(noise=kind, beta=beta, noise_seed=0, **changes), f"{number:032x}"[::-1])
     layers = {f"top1_change_layer_{layer:02}": change * layer for layer in (1, 2, 3)}
     record.log({"baseline_top1": 92.5, **layers, "mean_top1_change": 2 * change}, step=3)
     record.set(tags={"study": "noise", "trial": number}, status="FINISHED", started=number)
     return record
 
 
-def going_on(parent: Path, number: int) -> Record:
+def going_on(parent: Path, number: int) -> OpenRecord:
     """A run that is not finished: its baseline and its first iteration are known."""
-    record = Record.create(parent, settings(), f"{number:032x}"[::-1])
+    record = OpenRecord.create(parent, settings(), f"{number:032x}"[::-1])
     record.log({"baseline_top1": 92.5}, step=0)
     record.log({"top1": 91.23, "share_fixed": 0.3, "centres": 3}, step=1)
     record.set(params={**settings(), **PROVENANCE}, tags={"method": "wfn", "model": "resnet20", "dataset": "cifar10"})

@@ -54,7 +54,7 @@ def two(script):
 
 def the_record(folder):
     (path,) = folder.glob("*/record.json")
-    return Record(path.parent)
+    return Record.read(path.parent)
 
 
 def assert_same_bits(first, second):
@@ -134,8 +134,8 @@ def test_ranks_that_differ_are_refused_by_number(two):
 def test_the_program_keeps_one_record_and_says_everything_once(script):
     assert not (script / "program.failure").read_text()
     record = the_record(script / "finished")
-    assert record.header["status"] == "FINISHED"
-    assert record.header["params"]["ranks"] == "2"
+    assert record.header.status == "FINISHED"
+    assert record.header.params["ranks"] == "2"
     logged = {line["key"]: line["value"] for line in record.metrics_from(0)}
     assert logged["share_fixed"] == 1
     assert (record.files / "fixed.safetensors").exists()
@@ -146,7 +146,7 @@ def test_the_program_keeps_one_record_and_says_everything_once(script):
 def test_a_rank_that_fails_ends_the_run(script):
     assert (script / "failing.failure").read_text()  # of either rank, as torchrun hears of it first
     assert "the cable is out" in "".join(path.read_text() for path in (script / "failing.logs").rglob("error.json"))
-    assert the_record(script / "failed").header["status"] in ("FAILED", "KILLED")  # as it hears of it first
+    assert the_record(script / "failed").header.status in ("FAILED", "KILLED")  # as it hears of it first
 
 
 def test_torchrun_told_to_stop_ends_the_run_as_killed(tmp_path):
@@ -156,7 +156,7 @@ def test_torchrun_told_to_stop_ends_the_run_as_killed(tmp_path):
     )
     assert status != 0
     assert error.count("stopped; go on with --resume") == 1
-    assert the_record(tmp_path).header["status"] == "KILLED"
+    assert the_record(tmp_path).header.status == "KILLED"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from wfn.system.files import write_atomically
 from wfn.system.processes import is_dead, this_process
 
 PREFIX = "wfn."  # mlflow run logs its parameters under their plain names, as literal strings
-RECORD_TAG = "wfn.runs.record"
+RECORD_TAG = "wfn.record"
 PROCESS_TAG = "wfn.process"
 COPIED = "copied.json"
 BATCH = 1000  # the most values that MLflow takes in one call
@@ -75,7 +75,7 @@ class Store:
             return False
         with reached():
             done = self._copied(record)
-            if record.header["ended"] and done.get("ended") == record.header["ended"]:
+            if record.header.ended and done.get("ended") == record.header.ended:
                 return False
             run_id = done["run"] = done.get("run") or self._run_id(record)
             self._copy_header(record, run_id)
@@ -83,10 +83,10 @@ class Store:
                 self._client.log_batch(run_id, metrics=[_metric(value) for value in values])
                 done["metrics"] = done.get("metrics", 0) + len(values)
                 self._remember(record, done)
-            if record.header["status"] != "RUNNING":
+            if record.header.status != "RUNNING":
                 self._client.log_artifacts(run_id, str(record.files))
-                self._client.set_terminated(run_id, record.header["status"], record.header["ended"])
-            done["ended"] = record.header["ended"]
+                self._client.set_terminated(run_id, record.header.status, record.header.ended)
+            done["ended"] = record.header.ended
             self._remember(record, done)
         self._copied_at = time.monotonic()
         return True
@@ -100,9 +100,9 @@ class Store:
         from mlflow.entities import Param, RunTag
 
         there = self._client.get_run(run_id).data.params
-        params = {PREFIX + key: str(value) for key, value in record.header["params"].items()}
+        params = {PREFIX + key: str(value) for key, value in record.header.params.items()}
         params = [Param(key, value) for key, value in params.items() if key not in there]
-        tags = [RunTag(key, str(value)) for key, value in record.header["tags"].items()]
+        tags = [RunTag(key, str(value)) for key, value in record.header.tags.items()]
         for some in _batches(params, 100):
             self._client.log_batch(run_id, params=some)
         self._client.log_batch(run_id, tags=[*tags, RunTag(RECORD_TAG, record.id)])
@@ -111,9 +111,9 @@ class Store:
         """The MLflow run of a record: the one of the same id, one that an earlier copy made, or a new one."""
         if found := self._found(record.id):
             return found
-        parent = record.header["settings"].get("parent_run", "")
+        parent = record.header.settings.get("parent_run", "")
         tags = {RECORD_TAG: record.id, **_parent_tag(parent and (self._found(parent) or parent))}
-        run = self._client.create_run(self.experiment, start_time=record.header["started"], tags=tags)
+        run = self._client.create_run(self.experiment, start_time=record.header.started, tags=tags)
         return run.info.run_id
 
     def _found(self, record_id: str) -> str:
@@ -185,7 +185,7 @@ def sync(folder: Path, experiment: str) -> list[tuple[Record, bool]]:
         raise UserError(f"{folder} holds no record of a run: give a run's folder, or the folder that holds them")
     store = Store(experiment)
     # Parents first: a study's run starts before its trials' runs.
-    records = sorted((Record(folder) for folder in folders), key=lambda record: record.header["started"])
+    records = sorted(map(Record.read, folders), key=lambda record: record.header.started)
     return [(record, store.copy(record)) for record in records]
 
 

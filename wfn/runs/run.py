@@ -1,7 +1,7 @@
 """One run from beginning to end: prepare, fix, measure, and write down all of it as it happens."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from time import perf_counter
 
@@ -15,7 +15,8 @@ from wfn.measures.accuracy import evaluate
 from wfn.measures.outcomes import TestOutputs
 from wfn.interface import Epoch, Event, Iteration, Step
 from wfn.runs.progress import RunProgress
-from wfn.runs.record import Record
+from wfn.runs.lifecycle import RunHandle
+from wfn.runs.record import OpenRecord
 from wfn.runs.files import write_files
 from wfn.runs.settings import Settings
 from wfn.runs.workload import Subject, prepare
@@ -36,22 +37,32 @@ class Result:
     fixed: Measures
 
 
-def run(settings: Settings, record: Record, written: Callable[[], None]) -> Result:
-    """Fix a network under ``settings``; go on where ``record`` has a checkpoint.
+def run_tracked(settings: Settings) -> tuple[OpenRecord, Result]:
+    """Run, or resume, what ``settings`` says; return the run's record and what it came to.
+
+    Raises:
+        UserError: bad input, or the tracking store cannot be reached at the start.
+    """
+    with RunHandle.open(settings) as handle:
+        return handle.record, run(handle.settings, handle)
+
+
+def run(settings: Settings, handle: RunHandle) -> Result:
+    """Fix a network under ``settings``; go on where the run of ``handle`` has a checkpoint.
 
     Args:
         settings: what to run.
-        record: where everything is written.
-        written: called whenever the record has grown.
+        handle: the run, where everything is written.
 
     Raises:
-        UserError: network, weights or data cannot be used, or are not those that the record began with.
+        UserError: network, weights or data cannot be used, or are not those that the run began with.
     """
+    record = handle.record
     method = settings.make_method()
     progress = RunProgress(method.iterations, settings.epochs)
     subject = prepare(settings)
-    description = describe(settings, subject, record)
-    record.set(tags={name: getattr(settings, name) for name in KNOWN_BY})
+    description = describe(settings, subject, handle)
+    handle.set(tags={name: getattr(settings, name) for name in KNOWN_BY})
     log.info(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
@@ -63,10 +74,9 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
     outputs_before = TestOutputs()
     baseline |= _row(subject, subject.model, before, outputs_before)
     outputs_before.gather()
-    record.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
     progress.iteration(0, baseline)
-    written()
-    observer = Observer(subject, record, progress, settings.epochs, written)
+    handle.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
+    observer = Observer(subject, handle, progress, settings.epochs)
     try:
         quantised = method.compress(subject.model, subject.data, observer, record.checkpoint)
     finally:
@@ -90,7 +100,7 @@ def run(settings: Settings, record: Record, written: Callable[[], None]) -> Resu
                 outcomes_of_images.write(record.files, outcomes, outputs_before, outputs_after)
     except OSError as error:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
-    record.log(fixed | changes | _seconds(record), step=method.iterations)
+    handle.log(fixed | changes | _seconds(record), step=method.iterations)
     return Result(baseline, fixed)
 
 
@@ -101,12 +111,9 @@ class Observer:
         rows: what is known of each iteration, by its number; also of those before a run was cut off.
     """
 
-    def __init__(
-        self, subject: Subject, record: Record, progress: RunProgress, epochs: int, written: Callable[[], None]
-    ) -> None:
-        self._subject, self._record, self._progress = subject, record, progress
-        self._epochs, self._written = epochs, written
-        self.rows: dict[int, Measures] = {int(n): row for n, row in record.header["iterations"].items()}
+    def __init__(self, subject: Subject, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
+        self._subject, self._handle, self._progress, self._epochs = subject, handle, progress, epochs
+        self.rows: dict[int, Measures] = dict(handle.record.header.iterations)
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -114,16 +121,14 @@ class Observer:
             case Step():
                 self._progress.step(event)
             case Epoch():
-                self._record.log(event.scores, step=(event.iteration - 1) * self._epochs + event.epoch)
                 self._progress.epoch(event)
-                self._written()
+                self._handle.log(event.scores, step=(event.iteration - 1) * self._epochs + event.epoch)
             case Iteration() if event.number:
                 row = dict(event.scores) | _row(self._subject, event.model, event.weights)
                 self.rows[event.number] = {"iteration": event.number} | row
-                self._record.log(row, step=event.number)
-                self._record.set(iterations=self.rows)
                 self._progress.iteration(event.number, row)
-                self._written()
+                self._handle.log(row, step=event.number)
+                self._handle.set(iterations=dict(self.rows))
 
 
 def _row(
@@ -138,7 +143,7 @@ def _row(
     return row | {"evaluation_seconds": perf_counter() - begin}
 
 
-def describe(settings: Settings, subject: Subject, record: Record) -> dict[str, object]:
+def describe(settings: Settings, subject: Subject, handle: RunHandle) -> dict[str, object]:
     """Write down what a run is about and where its numbers come from; return what identifies and describes it.
 
     Raises:
@@ -146,21 +151,21 @@ def describe(settings: Settings, subject: Subject, record: Record) -> dict[str, 
     """
     description = subject.description() | getattr(settings.make_method(), "hashes", dict)()
     for name in filter(lambda name: name.endswith("_sha256"), description):
-        then = record.header["params"].get(name, description[name])
+        then = handle.record.header.params.get(name, description[name])
         if then != description[name]:
             raise UserError(
-                f"run {record.id} began with other {name.split('_')[0]} ({name} {then}): give what it began with"
+                f"run {handle.record.id} began with other {name.split('_')[0]} ({name} {then}): give what it began with"
             )
     origin = provenance(subject.device) | {"ranks": str(ranks.count())}
-    record.set(
+    handle.set(
         # What the run began with stays: a tracking store takes no second value. The tags tell who went on last.
-        params=asdict(settings) | description | origin | record.header["params"],
+        params=asdict(settings) | description | origin | handle.record.header.params,
         tags={name: origin[name] for name in ("commit", "tree", "device_name", "version_torch", "ranks")},
     )
     return description
 
 
-def _seconds(record: Record) -> Measures:
+def _seconds(record: OpenRecord) -> Measures:
     """Seconds spent on each stage, over all the processes that the run was spread over."""
     totals: Measures = {}
     for line in record.metrics_from(0):

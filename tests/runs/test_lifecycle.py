@@ -1,0 +1,131 @@
+"""A run from its beginning to its end: whatever happens in between, record and store say how it ended."""
+
+import logging
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from wfn.errors import UserError
+from wfn.runs import lifecycle
+from wfn.runs.lifecycle import RunHandle, Stopped
+from wfn.runs.record import Record
+from wfn.runs.settings import Settings
+from wfn.system import ranks
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(method="float", tracking="folder", folder=str(tmp_path))
+
+
+def end_by(settings, event):
+    """Begin a run that ends by ``event``; its record as it lies in its folder then."""
+    with pytest.raises(BaseException) as caught, RunHandle.open(settings) as handle:
+        event()
+    assert not isinstance(caught.value, AssertionError)
+    return Record.read(handle.record.folder)
+
+
+def raises(error):
+    def event():
+        raise error
+
+    return event
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "tags"),
+    [
+        (raises(KeyError("lost")), "FAILED", {"error": "KeyError: 'lost'"}),
+        (raises(Stopped("pruned: no hope")), "KILLED", {"stopped": "pruned: no hope"}),
+        (interrupt, "KILLED", {}),
+        (raises(SystemExit(0)), "FAILED", {"error": "SystemExit: 0"}),
+    ],
+)
+def test_however_a_run_ends_its_record_says_so_and_it_can_be_resumed(settings, event, status, tags):
+    record = end_by(settings, event)
+    assert (record.header.status, dict(record.header.tags)) == (status, tags)
+    assert record.header.ended >= record.header.started
+    with RunHandle.open(replace(settings, resume=record.id)) as handle:
+        assert handle.record.id == record.id
+        assert (handle.record.header.status, handle.record.header.ended) == ("RUNNING", None)
+        assert not any(handle.record.header.tags.values())
+    assert Record.read(record.folder).header.status == "FINISHED"
+
+
+def test_a_finished_run_is_resumed_only_on_demand(settings):
+    with RunHandle.create(settings) as handle:
+        handle.log({"top1": 90.0}, step=1)
+    again = replace(settings, resume=handle.record.id)
+    with pytest.raises(UserError, match="is finished: there is nothing to go on with"), RunHandle.open(again):
+        pass
+    assert Record.read(handle.record.folder).header.status == "FINISHED"
+    with RunHandle.open(again, even_finished=True) as handle:
+        assert handle.record.last_values() == {"top1": 90.0}
+
+
+def test_a_resumed_run_has_the_settings_that_it_began_with(settings):
+    with RunHandle.create(replace(settings, seed=7)) as handle:
+        pass
+    with RunHandle.resume(replace(settings, resume=handle.record.id), even_finished=True) as handle:
+        assert handle.settings.seed == 7
+
+
+def test_a_run_that_is_going_on_is_held(settings):
+    with RunHandle.create(settings) as handle:
+        refusal = pytest.raises(UserError, match="is going on in another process: wait for it, or stop it")
+        with refusal, RunHandle.resume(replace(settings, resume=handle.record.id)):
+            pass
+        assert Record.read(handle.record.folder).header.status == "RUNNING"
+
+
+class LostStore:
+    """A tracking store that was there at the beginning of the run."""
+
+    def __init__(self, experiment):
+        self.copies = []
+
+    def open_run(self, parent):
+        return None
+
+    def copy(self, record, now_and_then=False):
+        self.copies.append((record.header.status, now_and_then))
+        raise UserError("the tracking store cannot be used")
+
+
+def test_a_store_that_is_lost_on_the_way_is_told_of_once_and_at_the_end(settings, monkeypatch, caplog):
+    store = LostStore("wfn")
+    monkeypatch.setattr(lifecycle, "Store", lambda experiment: store)
+    caplog.set_level(logging.WARNING, "wfn")
+    with RunHandle.open(replace(settings, tracking="mlflow")) as handle:
+        handle.log({"top1": 1.0}, step=1)
+        handle.log({"top1": 2.0}, step=2)
+    assert store.copies == [("RUNNING", True), ("RUNNING", True), ("FINISHED", False)]
+    sync = f"python -m wfn sync {handle.record.folder}"
+    assert caplog.messages == [
+        f"the tracking store cannot be used; the run goes on, and '{sync}' can follow later",
+        f"the tracking store cannot be used; bring the run in later: {sync}",
+    ]
+    assert Record.read(handle.record.folder).header.status == "FINISHED"
+
+
+def test_other_ranks_read_what_the_first_has_told_and_write_nothing(settings, monkeypatch, tmp_path):
+    told = []
+    monkeypatch.setattr(ranks, "from_first", lambda work=None: told.append(work()) if work else told[0])
+    with RunHandle.open(settings) as first:
+        monkeypatch.setattr(ranks, "this", lambda: 1)
+        with RunHandle.open(Settings(method="float")) as handle:
+            assert (handle.settings, handle.record.id) == (settings, first.record.id)
+            handle.log({"top1": 1.0}, step=1)
+            handle.set(status="FAILED")
+        monkeypatch.setattr(ranks, "this", lambda: 0)
+    record = Record.read(first.record.folder)
+    assert (record.header.status, record.last_values()) == ("FINISHED", {})
+    assert len(list(tmp_path.iterdir())) == 1
