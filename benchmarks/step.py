@@ -103,7 +103,7 @@ def _timed_parts(model, zero: Callable, update: Callable, batch: tuple, device: 
     mark()
     loss.backward()
     mark()
-    update(loss.detach())
+    update.after(loss.detach())
     mark()
     return np.diff(marks).tolist()
 

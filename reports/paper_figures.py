@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from reports import printed
 from reports.document.document import TALLEST, Figure
 from reports.evidence.evidence import Evidence
-from reports.evidence.presentation import departures, named
+from reports.evidence.presentation import departures, in_words
 from reports.evidence.rows import Row, conditions, float_network, run_ids, runs_of, subject_of
 from reports.evidence.runs import Run
 from reports.verdicts.rules import mean_by_iteration, noise_runs
@@ -181,7 +181,7 @@ def _conditions(run: Run) -> str:
     """What a trial was run on, and its settings that are neither the paper's nor varied."""
     settings = departures(run.tags["method"], run.params)
     fixed = {name: value for name, value in settings.items() if name not in VARIED}
-    return ", ".join([str(subject_of(run)), *named(fixed)])
+    return ", ".join([str(subject_of(run)), *in_words(run.tags["method"], fixed)])
 
 
 def _value(text: str) -> bool | float | str:

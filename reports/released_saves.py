@@ -29,7 +29,7 @@ def settings_of(texts: Iterable[str], **common: str) -> list[Settings]:
     if not saves:
         return []
     base = Settings(method="apot", tracking="folder", **common)
-    found = [replace(base, bits=bits, save=file) for bits, file in map(_parted, saves)]
+    found = [base.replaced(bits=bits, save=file) for bits, file in map(_parted, saves)]
     for settings in found:
         settings.make_method()
     if not base.weights and not is_entry_point(base.model):
@@ -57,7 +57,7 @@ def measured(wanted: Sequence[Settings], known: Sequence[Run]) -> list[Run]:
     subject = prepare(wanted[0])  # they have it in common
     known = sorted(filter(_is_measured, [*_kept(wanted), *known]), key=lambda run: run.started)
     runs = {_key(run.params): run for run in known}
-    keys = [_key(vars(each) | subject.description() | each.make_method().hashes()) for each in wanted]
+    keys = [_key(each.flat() | subject.description() | each.make_method().hashes()) for each in wanted]
     missing = {key: settings for key, settings in zip(keys, wanted, strict=True) if key not in runs}
     for settings in missing.values():
         settings.make_method().put_into(subject.model)

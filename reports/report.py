@@ -10,6 +10,7 @@ from reports.document import markdown, typesetting
 from reports.document.document import Document, Heading, Paragraph, Table
 from reports.document.figure_files import write as write_figure
 from reports.evidence.evidence import Evidence
+from reports.evidence.presentation import files_of
 from reports.evidence.runs import Run
 from reports.paper_figures import figures
 from reports.verdicts.claims import claims
@@ -20,7 +21,6 @@ from wfn.runs.settings import WHERE
 
 THOUSANDS = ","
 NOTHING = "none"  # what runs.csv says of a value that the run does not have
-FILES = ("weights", "save")  # settings that are paths
 STORE_TAGS = ("mlflow.", "wfn.")
 
 
@@ -98,14 +98,20 @@ def runs_csv(runs: Sequence[Run]) -> str:
     rows = [
         {"run": run.id, "status": run.status, "started": run.started}
         | {f"tag.{name}": value for name, value in run.tags.items() if not name.startswith(STORE_TAGS)}
-        | {f"param.{name}": value for name, value in run.params.items() if name not in {*WHERE, *FILES}}
-        | {f"param.{name}": Path(run.params[name]).name for name in FILES if name in run.params}
+        | _params_without_places(run)
         | {name: repr(float(value)) for name, value in run.metrics.items()}
         for run in distinct(runs)
     ]
     first = ["run", "status", "started"]
     columns = first + sorted({name for row in rows for name in row}.difference(first))
     return _csv([columns, *([row.get(name, NOTHING) for name in columns] for row in rows)])
+
+
+def _params_without_places(run: Run) -> dict[str, str]:
+    """The params by the names of their columns; of a path the file's name alone."""
+    files = {"weights", *files_of(run.tags.get("method", ""))}
+    told = {name: Path(text).name if name in files else text for name, text in run.params.items()}
+    return {f"param.{name}": text for name, text in told.items() if name in files or name not in WHERE}
 
 
 def _csv(lines) -> str:

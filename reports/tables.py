@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from reports import printed
 from reports.document.document import Column, Group, Section, Table
 from reports.evidence.evidence import Evidence
-from reports.evidence.presentation import departures, named, presentation
+from reports.evidence.presentation import departures, in_words, label
 from reports.evidence.rows import (
     NOT_MEASURED,
     Row,
@@ -228,7 +228,7 @@ def _label(run: Run) -> str:
     method = run.tags["method"]
     save = [f"save {run.params['save_sha256'][:8]}"] if "save_sha256" in run.params else []
     study = [f"study {run.tags['study']}"] if "study" in run.tags else []
-    return ", ".join([presentation(method).name(run.params), *named(departures(method, run.params)), *save, *study])
+    return ", ".join([label(method, run.params, run.tags), *in_words(method, departures(method, run.params)), *save, *study])
 
 
 def _text(run: Run, name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from wfn.commands.options import exit_status, setting_options
+from wfn.errors import UserError
 from wfn.runs.settings import Settings
 
 
@@ -20,7 +21,7 @@ def wfn(context: click.Context, **settings) -> None:
     """
     if context.invoked_subcommand:
         return
-    chosen = Settings(**settings)
+    chosen = Settings.of(settings)
     from wfn.commands.summary import summarise
     from wfn.runs.run import run_tracked
     from wfn.system import ranks
@@ -72,6 +73,21 @@ def inspect(file: Path) -> None:
     from wfn import compressed_file
 
     print(compressed_file.describe(compressed_file.inspect(file)))
+
+
+@wfn.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("MLproject"))
+@click.option("--check", is_flag=True, help="write nothing; fail where the file is not up to date")
+def mlproject(file: Path, check: bool) -> None:
+    """Bring the parameters in FILE, this project's MLproject, up to date with settings and methods."""
+    from wfn.commands.mlproject import regenerated
+    from wfn.system.files import write_atomically
+
+    text = regenerated(file)
+    if check and text != file.read_text(encoding="utf-8"):
+        raise UserError(f"{file} is not up to date: run 'wfn mlproject'")
+    if not check:
+        write_atomically(file, text.encode())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,6 +11,19 @@ class UserError(ValueError):
     """
 
 
+def require(name: str, value: object, holds: bool, expected: str) -> None:
+    """Raise the error for the setting ``name`` unless it ``holds``; validators of attrs or pydantic word it otherwise.
+
+    Args:
+        name: of the setting.
+        value: what it is.
+        holds: whether that can work.
+        expected: what it must be, e.g. ``"0 or more"``.
+    """
+    if not holds:
+        raise UserError(f"{name} must be {expected}, but got {name}={value}")
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
     """Return the error for a ``name`` that is not in ``known``, with the nearest names.
 

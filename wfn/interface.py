@@ -5,10 +5,11 @@ A method is a frozen dataclass whose fields are its hyperparameters. It takes a 
 experiment tracking and pruning listen through ``observe``; the algorithms import none of them.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 import torch
 
@@ -27,7 +28,7 @@ class Step:
 class Epoch:
     """An epoch of training is done.
 
-    ``scores`` holds, by name, ``train_loss`` (cross-entropy a sample), ``train_top1`` and ``validation_top1``
+    ``scores`` holds, by name, ``train_loss`` (cross-entropy a sample), ``train_top1`` and ``held_back_top1``
     (percent), ``penalty`` (mean of Eq. 4 over the free weights) and ``training_seconds``.
     """
 
@@ -78,23 +79,68 @@ class Quantised:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-class Method(Protocol):
-    """A way to compress a trained network; implementations are frozen dataclasses, their fields the hyperparameters.
+@dataclass(frozen=True)
+class Treatment:
+    """What a method does to the parts of a network that methods differ in, in words that stand in tables.
 
-    One that reads files of its own may also have ``hashes()``, which gives name -> SHA-256 of each, the names ending in
-    ``_sha256``: a run has them among its params, and goes on with the same files only.
+    Attributes:
+        first_last: to the weights of the first and the last layer.
+        batch_norm: to batch-norm's scales and shifts.
+        activations: to what passes between layers.
     """
 
-    @property
-    def iterations(self) -> int:
-        """How many :class:`Iteration` events it tells of, number 0 apart; 0 for a method that has none."""
-        ...
+    first_last: str
+    batch_norm: str
+    activations: str = "float"
 
+
+class Method(ABC):
+    """A way to compress a trained network: one file of ``wfn/methods/`` that holds one class derived from this one.
+
+    The class is a frozen dataclass. Its fields are the method's options: each has a plain constant as its default and a
+    line under "Attributes:" in the docstring, which is its help text on the command line. Fields of the names that
+    every run's settings have (``seed``, ``precision``) take theirs.
+
+    Attributes:
+        name: by which the command line calls it.
+        rank: where its rows stand in tables, lower ones first.
+        named: the options that :attr:`label` tells.
+        switched_off: option -> what a table's row says where it is False, for "False" alone tells little.
+        files: the options that are paths: what tells runs apart is the files' content, which :meth:`hashes` gives.
+        iterations: how many :class:`Iteration` events it tells of, number 0 apart.
+        epochs: of training in each iteration.
+    """
+
+    name: ClassVar[str]
+    rank: ClassVar[int] = 50
+    named: ClassVar[tuple[str, ...]] = ()
+    switched_off: ClassVar[Mapping[str, str]] = {}
+    files: ClassVar[tuple[str, ...]] = ()
+    iterations: int = 0
+    epochs: int = 0
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """How a row of it is called, such as "WFN δ = 0.0075"."""
+
+    @property
+    @abstractmethod
+    def treatment(self) -> Treatment:
+        """What it does to which part of the network."""
+
+    def hashes(self) -> dict[str, str]:
+        """Name -> SHA-256 of each file that the method reads, the names ending in ``_sha256``.
+
+        A run has them among its params, and is resumed with the same files only.
+        """
+        return {}
+
+    @abstractmethod
     def compress(
         self, model: torch.nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
     ) -> Quantised:
         """Compress ``model`` (changed in place) with the help of ``data`` (anything :func:`wfn.data.as_data` takes).
 
-        Where ``checkpoint`` is given, a method that takes its time writes there how far it is, and goes on from there.
+        Where ``checkpoint`` is given, a method that takes its time writes there how far it is, and resumes from there.
         """
-        ...

@@ -1,113 +1,104 @@
-"""How each method is shown: its name, the settings that tell its rows apart, and what it does to which layer."""
+"""How the rows of a method are shown: as its run's record says, or, where that is older, as the method itself does."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from functools import cache
 
-from wfn.runs.settings import WHERE, Settings
+from wfn import methods
+from wfn.errors import UserError
+from wfn.interface import Method, Treatment
+from wfn.runs.settings import WHERE, Settings, own_options
 
 Params = Mapping[str, str]
 
-_TRAINING = ("epochs", "learning_rate", "batch_size", "clip_norm", "shares", "validation_share", "precision")
-_DEFAULTS = {setting.name: str(setting.default) for setting in fields(Settings)}
-_SUBJECT = ("method", "model", "dataset", "seed", "device", "baseline_epochs")
+# Settings of every run that change what training does; a row says where one is not the default, which is the paper's.
+TRAINING = ("batch_size", "validation_share", "precision")
+NOT_STATED = Treatment(*["not stated"] * 3)
+AFTER_ALL = 1000  # the rank of a method that this version does not know
 
 
-@dataclass(frozen=True)
-class Treatment:
-    """What becomes of first and last layer, of batch-norm, and of activations."""
-
-    first_last: str
-    batch_norm: str
-    activations: str = "float"
+def label(method: str, params: Params, tags: Params) -> str:
+    """What a row is called, without the settings that are not the default."""
+    made = _made(method, params)
+    return tags.get("label") or (made.label if made else method)
 
 
-@dataclass(frozen=True)
-class Presentation:
-    """How the rows of one method are shown.
-
-    Attributes:
-        name: of a row, from its run's params.
-        named: settings that the name tells.
-        settings: further settings that tell rows apart; a row says where one is not the default, which is the paper's.
-        treatment: from a run's params.
-    """
-
-    name: Callable[[Params], str]
-    named: tuple[str, ...]
-    settings: tuple[str, ...]
-    treatment: Callable[[Params], Treatment]
-
-
-def _batch_norm(params: Params) -> str:
-    return "shared values" if params.get("fix_batch_norm", "True") == "True" else "float"
-
-
-def _activations(params: Params) -> str:
-    return f"{params['bits']} bit" if params.get("quantise_activations", "True") == "True" else "float"
-
-
-# In the order in which tables show them.
-_PRESENTATIONS = {
-    "float": Presentation(lambda params: "Baseline", (), (), lambda params: Treatment("float", "float")),
-    "rounding": Presentation(
-        lambda params: "Nearest power of two",
-        (),
-        ("threshold",),
-        lambda params: Treatment("powers of two", "powers of two"),
-    ),
-    "kmeans": Presentation(
-        lambda params: f"k-means, {params['clusters']} {'a layer' if params.get('per_layer') == 'True' else 'values'}",
-        ("clusters", "per_layer"),
-        _TRAINING,
-        lambda params: Treatment("shared values", "shared values"),
-    ),
-    "apot": Presentation(
-        lambda params: f"APoT ({params['bits']}bit)",
-        ("bits",),
-        ("quantise_activations",),
-        lambda params: Treatment("8 bit", "float", _activations(params)),
-    ),
-    "wfn": Presentation(
-        lambda params: f"WFN δ = {params['delta']}",
-        ("delta",),
-        ("alpha", "fix_batch_norm", "threshold", "temperature", "train_first", *_TRAINING),
-        lambda params: Treatment("shared values", _batch_norm(params)),
-    ),
-}
-
-
-def _unknown(method: str) -> Presentation:
-    """A method that this report knows nothing of: every setting tells its rows apart."""
-    settings = tuple(name for name in _DEFAULTS if name not in (*WHERE, *_SUBJECT))
-    return Presentation(lambda params: method, (), settings, lambda params: Treatment(*["not stated"] * 3))
-
-
-def presentation(method: str) -> Presentation:
-    """How ``method`` is shown."""
-    return _PRESENTATIONS.get(method) or _unknown(method)
+def treatment(method: str, params: Params, tags: Params) -> Treatment:
+    """What the method does to which part of the network."""
+    if "first_last" in tags:
+        return Treatment(tags["first_last"], tags["batch_norm"], tags["activations"])
+    made = _made(method, params)
+    return made.treatment if made else NOT_STATED
 
 
 def rank(method: str) -> int:
-    """Where the rows of ``method`` stand in a table."""
-    return [*_PRESENTATIONS].index(method) if method in _PRESENTATIONS else len(_PRESENTATIONS)
+    """Where the rows of a method stand in a table."""
+    kind = _class(method)
+    return kind.rank if kind else AFTER_ALL
 
 
-# What a row says where such a setting is off: by itself, "False" tells a reader little.
-_SWITCHED_OFF = {"quantise_activations": "float activations", "fix_batch_norm": "batch-norm not fixed"}
+def told_by_label(method: str) -> tuple[str, ...]:
+    """The options that the label tells."""
+    kind = _class(method)
+    return kind.named if kind else ()
 
 
-def named(settings: Params) -> list[str]:
-    """Settings as a row names them."""
-    return [_in_words(name, value) for name, value in settings.items()]
-
-
-def _in_words(name: str, value: str) -> str:
-    if value == "False" and name in _SWITCHED_OFF:
-        return _SWITCHED_OFF[name]
-    return value if name == "precision" else f"{name} = {value}"
+def files_of(method: str) -> tuple[str, ...]:
+    """The options that are paths of files."""
+    kind = _class(method)
+    return kind.files if kind else ()
 
 
 def departures(method: str, params: Params) -> dict[str, str]:
-    """The settings that are not the default, which is the paper's; ``delta`` and what else the name tells left out."""
-    settings = presentation(method).settings
-    return {name: params[name] for name in settings if params.get(name, _DEFAULTS.get(name)) != _DEFAULTS.get(name)}
+    """The settings that are not the default, which is the paper's; what the label tells is left out."""
+    defaults = _defaults(method)
+    return {
+        name: params[name]
+        for name, default in defaults.items()
+        if name not in told_by_label(method) and params.get(name, default) != default
+    }
+
+
+def in_words(method: str, settings: Params) -> list[str]:
+    """Settings as a row names them."""
+    kind = _class(method)
+    return [_in_words(name, value, kind.switched_off if kind else {}) for name, value in settings.items()]
+
+
+def _in_words(name: str, value: str, switched_off: Mapping[str, str]) -> str:
+    if value == "False" and name in switched_off:
+        return switched_off[name]
+    return value if name == "precision" else f"{name} = {value}"
+
+
+@cache
+def _class(method: str) -> type[Method] | None:
+    return methods.load(method) if method in methods.names() else None
+
+
+@cache
+def _defaults(method: str) -> dict[str, str]:
+    """What tells rows of the method apart, with its default as params have it; files are told apart by their content."""
+    kind = _class(method)
+    if not kind:
+        return {}
+    options = {name: str(value) for name, value in own_options(method).items() if name not in kind.files}
+    trains = {s.name: str(s.default) for s in Settings.common() if s.name in TRAINING and s.name not in WHERE}
+    return options | (trains if "epochs" in options else {})
+
+
+def _made(method: str, params: Params) -> Method | None:
+    """The method as the run had it; None where this version cannot make it."""
+    if method not in methods.names():
+        return None
+    kinds = {option.name: option.kind for option in methods.options(method)}
+    values = {name: _value(params[name], kind) for name, kind in kinds.items() if name in params}
+    try:
+        return methods.make(method, values)
+    except (UserError, ValueError):
+        return None
+
+
+def _value(text: str, kind: type) -> object:
+    if kind is bool:
+        return text == "True"
+    return text if kind in (str, tuple) else kind(text)

@@ -5,14 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
-from reports.evidence.presentation import (
-    Treatment,
-    departures,
-    named,
-    presentation,
-    rank,
-)
+from reports.evidence.presentation import departures, files_of, in_words, label, rank, told_by_label, treatment
 from reports.evidence.runs import Run
+from wfn.interface import Treatment
 from wfn.system.entry_points import is_entry_point
 
 NOT_MEASURED = "not meas."
@@ -57,7 +52,7 @@ class Row:
     @property
     def label(self) -> str:
         """The method with all that tells this row from others."""
-        return ", ".join([self.name, *named(self.departures)])
+        return ", ".join([self.name, *in_words(self.method, self.departures)])
 
     @property
     def delta(self) -> float:
@@ -163,7 +158,7 @@ def run_ids(runs: Iterable[Run]) -> str:
 
 def conditions(row: Row) -> str:
     """What a row was measured on, and its settings that are neither the paper's nor ``delta``."""
-    return ", ".join([str(row.subject), *named(row.departures)])
+    return ", ".join([str(row.subject), *in_words(row.method, row.departures)])
 
 
 def runs_of(some: Iterable[Row]) -> tuple[Run, ...]:
@@ -178,15 +173,14 @@ def subject_of(run: Run) -> Subject:
 
 def _key(run: Run) -> tuple:
     method = run.tags["method"]
-    shown = presentation(method)
-    in_name = tuple(run.params.get(name) for name in shown.named)
+    in_name = tuple(run.params.get(name) for name in told_by_label(method))
     return (
         subject_of(run),
         method,
         in_name,
         tuple(departures(method, run.params).items()),
         float_network(run),
-        _save(run),
+        _method_files(run),
     )
 
 
@@ -196,9 +190,10 @@ def float_network(run: Run) -> tuple:
     return tuple(run.params.get(name) for name in (("weights_sha256",) if given else TRAINED_BY))
 
 
-def _save(run: Run) -> str:
-    """What identifies a save: its hash; its path where the run is of a version that did not write that down."""
-    return run.params.get("save_sha256", run.params.get("save", ""))
+def _method_files(run: Run) -> tuple[str, ...]:
+    """What identifies the files that the method read: their hashes; paths where an older run has none."""
+    names = files_of(run.tags["method"])
+    return tuple(run.params.get(f"{name}_sha256", run.params.get(name, "")) for name in names)
 
 
 def _of_different_seeds(runs: Sequence[Run]) -> list[list[Run]]:
@@ -238,20 +233,19 @@ def _told_apart(some: Sequence[Row]) -> list[Row]:
 def _files(row: Row) -> dict[str, str]:
     """What a row's network came from, as labels name it: the file without its folder, and its hash, cut."""
     params = row.runs[0].params
-    names = ("weights", "save") if row.method == "apot" else ("weights",)
+    names = ("weights", *files_of(row.method))
     hashes = {name: params.get(f"{name}_sha256", "unknown")[:8] for name in names}
     return {name: f"{Path(params.get(name, '')).name or 'trained here'} ({hashes[name]})" for name in names}
 
 
 def _row(runs: Sequence[Run]) -> Row:
     method, params = runs[0].tags["method"], runs[0].params
-    shown = presentation(method)
     return Row(
         subject_of(runs[0]),
         method,
-        shown.name(params),
+        label(method, params, runs[0].tags),
         departures(method, params),
-        shown.treatment(params),
+        treatment(method, params, runs[0].tags),
         tuple(runs),
     )
 
@@ -266,15 +260,19 @@ def _baselines(runs: Sequence[Run]) -> list[Row]:
     groups: dict[tuple, list[Run]] = {}
     for (subject, weights, _), run in measured.items():
         groups.setdefault((subject, weights), []).append(run)
-    shown = presentation("float")
+    name, treated = label("float", {}, {}), treatment("float", {}, {})
     return [
-        Row(subject, "float", shown.name({}), {}, shown.treatment({}), tuple(some), "baseline_")
+        Row(subject, "float", name, {}, treated, tuple(some), "baseline_")
         for (subject, _), group in groups.items()
         for some in _of_different_seeds(sorted(group, key=lambda run: run.started))
     ]
 
 
 def _order(row: Row) -> tuple:
-    params = row.runs[0].params
-    strongest_last = -float(params.get("delta" if row.method == "wfn" else "bits", 0) or 0)
-    return not row.subject.is_of_the_paper, row.subject, rank(row.method), strongest_last, row.label
+    return not row.subject.is_of_the_paper, row.subject, rank(row.method), _strongest_last(row), row.label
+
+
+def _strongest_last(row: Row) -> list[float]:
+    """By the numbers that the label tells, falling: fewer bits, and fewer values, come later."""
+    told = [row.runs[0].params.get(name, "") for name in told_by_label(row.method)]
+    return [-float(text) for text in told if text.replace(".", "", 1).replace("e-", "", 1).isdigit()]

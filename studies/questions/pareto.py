@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from studies.design import MAXIMISE, MINIMISE, Interval, Results, Sampled, Study
 from wfn.errors import UserError
-from wfn.runs.settings import Settings
+from wfn.runs.settings import Settings, own_options
 
 if TYPE_CHECKING:  # it would import torch
     from wfn.runs.record import Record
@@ -102,7 +102,11 @@ STUDY = Study(
             "threshold": Interval(2.0**-10, 2.0**-5, log=True),
             "temperature": Interval(0.01, 1.0, log=True),
             "learning_rate": Interval(1e-6, 1e-3, log=True),
-            "shares": (Settings.shares, "0.5 0.75 0.9 0.97 0.99 1", "0.2 0.4 0.6 0.7 0.8 0.9 0.95 0.975 0.99 1"),
+            "shares": (
+                own_options("wfn")["shares"],
+                "0.5 0.75 0.9 0.97 0.99 1",
+                "0.2 0.4 0.6 0.7 0.8 0.9 0.95 0.975 0.99 1",
+            ),
         },
         trials=50,
     ),

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import click
@@ -62,7 +62,7 @@ class Plan:
             raise UserError(f"study {question!r} runs a grid: leave out trials={trials}, or give values by vary")
         if sampled and (full_grid or repeats):
             raise UserError(f"study {question!r} samples: full_grid and repeats are for grids; say trials instead")
-        base = {name: value for name, value in asdict(study.settings(**settings)).items() if name not in HERE}
+        base = {name: value for name, value in study.settings.of(settings).flat().items() if name not in HERE}
         plan = cls(
             question,
             base,
@@ -142,11 +142,11 @@ class Plan:
         if not isinstance(study.varied, Columns):
             _refuse_without_effect(self, study)
         for point in self.points() if not isinstance(study.varied, Sampled) else _extremes(study.varied):
-            study.settings(**{**self.base, **point}).make_method()
+            study.settings.of({**self.base, **point}).make_method()
 
 
 def _refuse_without_effect(plan: Plan, study: Study) -> None:
-    defaults = {setting.name: setting.default for setting in fields(study.settings)}
+    defaults = study.settings.of({"method": plan.base["method"]}).flat()
     for name in study.varied.values:
         if name not in plan.varied and plan.base[name] != defaults[name]:
             raise UserError(
@@ -165,7 +165,7 @@ def _extremes(varied: Sampled) -> list[Point]:
 
 def _values(vary: str, study: Study) -> dict[str, list[Any]]:
     """``"delta=0.01,0.02 model=a,b"`` -> name -> values of the setting's type; values with spaces go in quotes."""
-    types = {setting.name: setting.type for setting in fields(study.settings) if setting.name not in HERE}
+    types = {name: kind for name, kind in study.settings.kinds().items() if name not in HERE}
     found = {}
     try:
         words = shlex.split(vary)
@@ -184,4 +184,4 @@ def _values(vary: str, study: Study) -> dict[str, list[Any]]:
 
 def trial_settings(plan: Plan, study: Study, point: Point, here: Mapping[str, Any]) -> Settings:
     """The settings of one trial on this machine."""
-    return study.settings(**{**plan.base, **here, **point})
+    return study.settings.of({**plan.base, **here, **point})

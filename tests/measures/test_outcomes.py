@@ -8,25 +8,21 @@ import torch
 from tests.support import tiny
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.measures import outcomes
 from wfn.measures.accuracy import evaluate
-from wfn.measures.outcomes import TestOutputs, paired
+from wfn.measures.common import outcomes
+from wfn.measures.common.outcomes import paired
+from wfn.measures.common.predictions import Predictions, predict
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.record import OpenRecord
 from wfn.runs.run import run
 from wfn.runs.settings import Settings
 
 
-def outputs_of(model, batches):
-    collected = TestOutputs()
-    score = evaluate(model, batches, torch.device("cpu"), observe=collected)
-    return collected.gather(), score
-
-
 def test_a_pass_keeps_every_score_in_the_order_of_the_images():
     data = as_data(tiny.data(), batch_size=7)
     model = tiny.network(3, (3, 2, 2)).eval()
-    collected, score = outputs_of(model, data.test)
+    device = torch.device("cpu")
+    collected, score = predict(model, data.test, device), evaluate(model, data.test, device)
     inputs, labels = tiny.data()[1]
     assert torch.equal(collected.labels, labels)
     assert torch.allclose(collected.scores, model(inputs))
@@ -36,11 +32,10 @@ def test_a_pass_keeps_every_score_in_the_order_of_the_images():
 @pytest.mark.parametrize("images", [1, 7, 8, 9, 1000])
 def test_what_is_written_is_read_again(tmp_path, images):
     random = np.random.default_rng(images)
-    before, after = TestOutputs(), TestOutputs()
     labels = torch.from_numpy(random.integers(0, 3, images))
-    for collected in (before, after):
-        collected(torch.from_numpy(random.normal(size=(images, 3)).astype(np.float32)), labels)
-        collected.gather()
+    before, after = (
+        Predictions(((torch.from_numpy(random.normal(size=(images, 3)).astype(np.float32)), labels),)) for _ in range(2)
+    )
     pair = paired(before, after)
     outcomes.write(tmp_path, pair, before, after)
     found = outcomes.read(tmp_path / outcomes.OUTCOMES)
@@ -51,10 +46,8 @@ def test_what_is_written_is_read_again(tmp_path, images):
 
 
 def test_images_in_another_order_are_not_paired():
-    one, other = TestOutputs(), TestOutputs()
-    one(torch.eye(3), torch.tensor([0, 1, 2]))
-    other(torch.eye(3), torch.tensor([0, 2, 1]))
-    assert paired(one.gather(), other.gather()) is None
+    one, other = (Predictions(((torch.eye(3), torch.tensor(labels)),)) for labels in ([0, 1, 2], [0, 2, 1]))
+    assert paired(one, other) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +64,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
 
 def test_a_run_leaves_them_and_its_changes_add_up(tmp_path):
     settings = Settings(
-        model="tests.support.tiny:network", dataset="tests.support.tiny:data", epochs=0, folder=str(tmp_path)
+        options={"epochs": 0}, model="tests.support.tiny:network", dataset="tests.support.tiny:data"
     )
     record = OpenRecord.create(tmp_path, {})
     result = run(settings, RunHandle(settings, record))

@@ -25,7 +25,7 @@ from wfn.codebooks.additive_powers import (
     quantise_weight,
 )
 from wfn.errors import UserError
-from wfn.measures import measure_diversity
+from wfn.measures import measure
 from wfn.measures.accuracy import evaluate
 from wfn.methods.apot import ApotSave, load_quantised
 from wfn.networks.forward_pass import trace
@@ -115,12 +115,12 @@ def cifar_shaped(count=2):
 @pytest.mark.parametrize("bits", RELEASED)
 def test_released_saves_have_the_unique_values_and_entropy_of_their_readme(apot_saves, bits):
     quantised = released(apot_saves, bits).compress(cifar_network(), cifar_shaped())
-    diversity = measure_diversity(quantised.weights, trace(quantised.model, torch.zeros(1, 3, 32, 32)))
+    diversity = measure(quantised.weights, trace(quantised.model, torch.zeros(1, 3, 32, 32)), every_iteration=True)
     unique, unique_inner, entropy = RELEASED[bits]
-    assert diversity.weights == 272_474
-    assert diversity.unique_params == unique
-    assert diversity.unique_params_no_bn_fl == unique_inner
-    assert round(diversity.entropy_bits, 2) == entropy
+    assert diversity["weights"] == 272_474
+    assert diversity["unique_params"] == unique
+    assert diversity["unique_params_no_bn_fl"] == unique_inner
+    assert round(diversity["entropy_bits"], 2) == entropy
     state = torch.load(apot_saves / f"res20_{bits}bit.pth.tar", weights_only=True, map_location="cpu")["state_dict"]
     for name, clip in state.items():
         if name.endswith("wgt_alpha"):
@@ -136,9 +136,9 @@ def test_the_released_float_save_has_the_unique_values_and_entropy_of_its_readme
     model = cifar_network()
     load_weights(model, str(apot_saves / "res20_32bit.pth.tar"), "resnet20_conv")
     quantised = FloatNetwork().compress(model, cifar_shaped())
-    diversity = measure_diversity(quantised.weights, trace(quantised.model, torch.zeros(1, 3, 32, 32)))
-    assert (diversity.unique_params, diversity.unique_params_no_bn_fl) == (271_951, 269_397)
-    assert round(diversity.entropy_bits, 2) == 18.05
+    diversity = measure(quantised.weights, trace(quantised.model, torch.zeros(1, 3, 32, 32)), every_iteration=True)
+    assert (diversity["unique_params"], diversity["unique_params_no_bn_fl"]) == (271_951, 269_397)
+    assert round(diversity["entropy_bits"], 2) == 18.05
 
 
 def test_the_released_three_bit_save_has_the_accuracy_of_its_readme(apot_saves, cifar10_folder):

@@ -78,7 +78,7 @@ def test_the_gradient_of_a_shared_value_is_the_sum_of_its_weights():
     shared = SharedValues(weights, np.arange(4, dtype=np.float32), assignment, 0.01, clip_norm=1e9)
     assert weights.values.tolist() == (np.arange(219) % 4).tolist()
     weights.values.grad.copy_(torch.linspace(-1, 2, 219))
-    shared(torch.tensor(1.0))
+    shared.after(torch.tensor(1.0))
     sums = [sum(torch.linspace(-1, 2, 219)[k::4].tolist()) for k in range(4)]
     assert shared.values.grad.tolist() == pytest.approx(sums, rel=1e-4)
     assert shared.values.tolist() == pytest.approx([k - 0.01 for k in range(4)], abs=1e-5)  # Adam's first step

@@ -1,7 +1,6 @@
 """Runs that never were, written as real ones are: what a report is tested on."""
 
 import csv
-from dataclasses import asdict
 from pathlib import Path
 
 from wfn.runs.record import OpenRecord
@@ -26,14 +25,14 @@ ORDERS = {"weights_order_0": 200, "weights_order_1": 600, "weights_order_2": 180
 ITERATIONS = 10
 
 
-def settings(**changes) -> dict[str, object]:
+def settings(method="wfn", **changes) -> dict[str, object]:
     """All settings of a run, as a record has them."""
-    return asdict(Settings()) | {"model": "resnet20", "dataset": "cifar10"} | changes
+    return Settings(method=method).flat() | {"model": "resnet20", "dataset": "cifar10"} | changes
 
 
 def finish(record: OpenRecord, chosen: dict[str, object], number: int, **tags: object) -> OpenRecord:
     """Give the record its header; runs start in the order of their numbers."""
-    named = {name: chosen[name] for name in ("method", "model", "dataset", "delta")}
+    named = {name: chosen[name] for name in ("method", "model", "dataset")}
     record.set(params={**chosen, **PROVENANCE}, tags={**named, **tags})
     record.set(status="FINISHED", started=number, ended=number + 1)
     return record
@@ -41,7 +40,7 @@ def finish(record: OpenRecord, chosen: dict[str, object], number: int, **tags: o
 
 def weight_fixing(parent: Path, number: int, centres=lambda t: 2 * t, codebook: bool = True, **changes) -> OpenRecord:
     """A run of weight fixing; ``changes`` are of its settings, its metrics, or tags that begin with ``tag_``."""
-    chosen = settings(**{name: value for name, value in changes.items() if hasattr(Settings, name)})
+    chosen = settings(**{name: value for name, value in changes.items() if name in Settings.kinds()})
     record = OpenRecord.create(parent, chosen, f"{number:032x}"[::-1])
     metrics = FIXED | {name: value for name, value in changes.items() if name in FIXED.keys() - chosen.keys()}
     record.log({f"baseline_{name}": value for name, value in FLOAT.items()}, step=0)

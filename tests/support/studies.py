@@ -1,11 +1,10 @@
 """Plans and queues of studies, as several tests need them."""
 
-from dataclasses import asdict
 
 from studies.trials.plan import Plan
 from wfn.runs.settings import Settings
 
-SETTINGS = asdict(Settings())
+SETTINGS = Settings().flat()
 
 
 def plan_of(question="ablation", settings=SETTINGS, **choices):

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from threading import Timer
+from threading import Timer, main_thread
 
 import pytest
 import torch
@@ -229,7 +229,7 @@ def test_waiting_can_be_interrupted(digits, cache, monkeypatch):
 
     def interrupt(text, *arguments):
         assert "waiting" in text
-        Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+        Timer(0.1, signal.pthread_kill, [main_thread().ident, signal.SIGINT]).start()
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:

@@ -73,7 +73,7 @@ def test_steps_equal_those_written_out(size, fixable, clip_norm, alpha, share):
     for loss in (2.0, 1.5):
         values.grad = torch.randn(size, generator=generator)
         penalties.append(literal(values.grad.tolist(), loss))
-        update(torch.tensor(loss))
+        update.after(torch.tensor(loss))
     assert torch.equal(values[~free], before[~free])
     torch.testing.assert_close(values.detach(), torch.tensor(literal.weights), rtol=1e-5, atol=2e-6)
     assert update.mean_penalty() == pytest.approx(sum(penalties) / max(2 * len(literal.drawn), 1), rel=1e-3)
@@ -87,7 +87,7 @@ def test_a_step_keeps_torchs_number_of_threads():
         values = torch.nn.Parameter(torch.ones(10))
         values.grad = torch.ones(10)
         flat = SimpleNamespace(values=values, fixable=10)
-        FreeUpdate(flat, torch.ones(10).bool(), learning_rate=0.1, penalty=None, alpha=0.0, clip_norm=1.0)(
+        FreeUpdate(flat, torch.ones(10).bool(), learning_rate=0.1, penalty=None, alpha=0.0, clip_norm=1.0).after(
             torch.ones(())
         )
         assert torch.get_num_threads() == 1
@@ -103,5 +103,5 @@ def test_a_gradient_that_is_not_finite_shows_in_every_free_weight():
     update = FreeUpdate(
         SimpleNamespace(values=values, fixable=5), free, learning_rate=0.1, penalty=None, alpha=0.0, clip_norm=1.0
     )
-    update(torch.ones(()))
+    update.after(torch.ones(()))
     assert values.isnan().tolist() == free.tolist()

@@ -1,31 +1,91 @@
-"""What the command lines of this project have in common: options made from settings, and mistakes told in one line."""
+"""What the command lines of this project have in common: options made from settings, and mistakes told in one line.
+
+click rather than tyro or cyclopts: MLproject hands on every parameter, given or not, so an empty text must mean "not
+given"; and the options come from several dataclasses that must not be imported for ``--help``.
+"""
 
 import sys
-from collections.abc import Callable, Collection
-from dataclasses import fields
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
+from wfn import methods
 from wfn.commands import messages
 from wfn.errors import UserError
-from wfn.runs.settings import Settings
+from wfn.runs.settings import Settings, all_options, own_options
+
+
+@dataclass(frozen=True)
+class CommandOption:
+    """One option of a command line, and parameter of ``mlflow run``.
+
+    Attributes:
+        name: of the setting, or of a method's option.
+        kind: its type.
+        default: None where methods that have it disagree.
+        help: a line.
+        of_methods: whose option it is; empty for a setting of every run.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    of_methods: tuple[str, ...] = ()
+
+    def parameter(self) -> click.Option:
+        """The option for click; not given, a method's is None, for its default depends on the method."""
+        if not self.of_methods:
+            return click.Option(
+                [f"--{self.name}"], type=self.kind, default=self.default, show_default=True, help=self.help
+            )
+        kind = _OrNothing(click.types.convert_type(self.kind))
+        return click.Option([f"--{self.name}"], type=kind, default=None, help=f"{self.help}  [{self._defaults()}]")
+
+    def _defaults(self) -> str:
+        if self.default is not None:
+            return f"default: {self.default}" if self.default != "" else "no default"
+        return "; ".join(f"{method}: {own_options(method)[self.name]}" for method in self.of_methods)
+
+
+class _OrNothing(click.ParamType):
+    """A type of click, or an empty text, which is what ``mlflow run`` hands on for what was not given."""
+
+    def __init__(self, inner: click.ParamType) -> None:
+        self._inner, self.name = inner, inner.name
+
+    def convert(self, value, parameter, context):
+        return None if value == "" else self._inner.convert(value, parameter, context)
+
+
+def command_options(leave_out: Collection[str] = ()) -> Iterator[CommandOption]:
+    """All options: the method, the methods' own, then the settings of every run; in one order everywhere."""
+    method, *common = Settings.common()
+    others = [setting for setting in common if setting.name not in leave_out]
+    yield CommandOption(method.name, method.type, method.default, method.metadata["help"])
+    for name in all_options():
+        if name not in leave_out:
+            yield _of_methods(name)
+    for setting in others:
+        yield CommandOption(setting.name, setting.type, setting.default, setting.metadata["help"])
+
+
+def _of_methods(name: str) -> CommandOption:
+    found = {method: option for method in methods.names() for option in methods.options(method) if option.name == name}
+    defaults = {own_options(method)[name] for method in found}
+    first = next(iter(found.values()))
+    help_text = f"{', '.join(found)}: {first.help.rstrip('.')}"
+    kind = str if first.kind is tuple else first.kind
+    return CommandOption(name, kind, defaults.pop() if len(defaults) == 1 else None, help_text, tuple(found))
 
 
 def setting_options(leave_out: Collection[str] = ()) -> Callable[[click.Command], click.Command]:
-    """A decorator that gives a command an option for every setting: its name, type, default and help."""
+    """A decorator that gives a command an option for every setting and every method's options."""
 
     def add(command: click.Command) -> click.Command:
-        command.params += [
-            click.Option(
-                [f"--{setting.name}"],
-                type=setting.type,
-                default=setting.default,
-                show_default=True,
-                help=setting.metadata["help"],
-            )
-            for setting in fields(Settings)
-            if setting.name not in leave_out
-        ]
+        command.params += [option.parameter() for option in command_options(leave_out)]
         return command
 
     return add

@@ -17,7 +17,7 @@ from wfn.compressed_file.container import (
     unwrap,
 )
 from wfn.compressed_file.header import Header, unpack_header
-from wfn.measures.distinct import frequencies
+from wfn.measures.common.distinct import frequencies
 from wfn.measures.entropy import entropy_bits
 
 

@@ -1,112 +1,121 @@
-"""What is measured on a network's weights: a measure a file, all of them together in :func:`measure`.
+"""What is measured of a network: a measure a file, found by walking this folder, all of them together here.
 
-Counted are the learnable parameters that the forward pass uses; running statistics are not weights.
+A measure reads the counted weights or the network's outputs (:mod:`wfn.measures.common.kinds`), and says itself how
+its numbers are shown. Counted are the learnable parameters that the forward pass uses; running statistics are not
+weights.
 """
 
-from collections import Counter
+import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from wfn.errors import UserError
-from wfn.measures.distinct import Distinct, distinct, frequencies
-from wfn.measures.entropy import entropy_bits
-from wfn.measures.huffman import huffman_bits
-from wfn.measures.lzw import lzw_bytes
-from wfn.measures.rep_mixed import use_counts, use_counts_as_printed
+from wfn.measures.common.distinct import distinct
+from wfn.measures.common.kinds import Block, Measure, OutputMeasure, Quantity, Values, WeightMeasure
+from wfn.measures.common.predictions import Predictions
 from wfn.networks.forward_pass import ForwardPass
 
+_FOLDER = Path(__file__).parent
 
-@dataclass(frozen=True)
-class Diversity:
-    """How diverse the weights are: cheap enough for every iteration.
 
-    Attributes:
-        weights: counted weights.
-        zeros: those of them that are 0 (or -0).
-        unique_params: distinct values among all counted weights.
-        unique_params_no_bn_fl: the same without batch-norm, first and last layer.
-        entropy_bits: Shannon entropy over all counted weights, bits a weight.
-        entropy_nonzero_bits: the same with the zeros left out, which is what the paper prints.
-        entropy_nonzero_bits_no_bn_fl: the same without batch-norm, first and last layer.
+@cache
+def measures(folder: Path = _FOLDER, package: str = __name__) -> tuple[type[Measure], ...]:
+    """The measures, one of each file, in the order of the files' names.
+
+    Raises:
+        UserError: a file does not say what it must; the message names the file and what is missing.
     """
-
-    weights: int
-    zeros: int
-    unique_params: int
-    unique_params_no_bn_fl: int
-    entropy_bits: float
-    entropy_nonzero_bits: float
-    entropy_nonzero_bits_no_bn_fl: float
+    return tuple(_of_file(path, package) for path in sorted(folder.glob("[!_]*.py")))
 
 
-@dataclass(frozen=True)
-class Metrics(Diversity):
-    """Every measure of a network's weights.
-
-    Attributes:
-        huffman_bits: total length of an optimal Huffman code over the counted weights, bits, without its table.
-        lzw_bytes: the weights under LZW (:data:`wfn.measures.lzw.VARIANT`) with their codebook, bytes.
-        compression_ratio: bytes of the weights as float32 over ``lzw_bytes``.
-        use_bits: Eq. 5 of the paper, bits: the uses of all weights in an inference, each at the length of its value's
-            word in a Huffman code built on use counts.
-        use_bits_as_printed: the same with the use counts of the authors' notebook
-            (:func:`wfn.measures.rep_mixed.use_counts_as_printed`).
-        rep_mixed: ``use_bits`` over those of the float network; None where that is not given.
-        rep_mixed_as_printed: ``use_bits_as_printed`` over those of the float network; None where that is not given.
-    """
-
-    huffman_bits: int
-    lzw_bytes: int
-    compression_ratio: float
-    use_bits: float
-    use_bits_as_printed: float
-    rep_mixed: float | None
-    rep_mixed_as_printed: float | None
+def _of_file(path: Path, package: str) -> type[Measure]:
+    module = import_module(f"{package}.{path.stem}")
+    found = [
+        value
+        for _, value in inspect.getmembers(module, inspect.isclass)
+        if issubclass(value, Measure) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1 or not issubclass(found[0], WeightMeasure | OutputMeasure):
+        raise UserError(
+            f"wfn/measures/{path.name} must hold one class that derives from WeightMeasure or OutputMeasure, but holds "
+            f"{len(found)}: see CONTRIBUTING.md"
+        )
+    (measure,) = found
+    missing = [*measure.__abstractmethods__, *([] if getattr(measure, "quantities", ()) else ["quantities"])]
+    if missing:
+        raise UserError(
+            f"wfn/measures/{path.name} lacks {' and '.join(sorted(missing))} in {measure.__name__}: see CONTRIBUTING.md"
+        )
+    return measure
 
 
-def measure(weights: Mapping[str, torch.Tensor], forward_pass: ForwardPass, baseline: Metrics | None = None) -> Metrics:
+@cache
+def quantities() -> dict[str, Quantity]:
+    """Every quantity that is measured, by name, in the order in which they are shown."""
+    return {quantity.name: quantity for measure in measures() for quantity in measure.quantities}
+
+
+def measure(
+    weights: Mapping[str, torch.Tensor],
+    forward_pass: ForwardPass,
+    baseline: Mapping[str, float] | None = None,
+    *,
+    every_iteration: bool = False,
+) -> Values:
     """Take every measure of ``weights``.
 
     Args:
         weights: parameter name -> float32 tensor, as in :attr:`wfn.interface.Quantised.weights`; those that the forward
             pass does not use are left out.
-        forward_pass: that of the network which computes with ``weights``, from :func:`wfn.networks.forward_pass.trace`.
-        baseline: the float network's metrics at the same input size, for Rep_Mixed.
+        forward_pass: that of the network which computes with ``weights``, from
+            :func:`wfn.networks.forward_pass.trace`.
+        baseline: what this gave for the float network at the same input size, for what is measured against it.
+        every_iteration: take those alone that are cheap enough for every iteration.
+
+    Returns:
+        name -> value, the names those of :func:`quantities`.
 
     Raises:
         UserError: a used parameter is missing from ``weights`` or not float32, or contains NaN.
     """
     counted = _counted(weights, forward_pass)
-    tally, values, uses, uses_as_printed = _Tally(forward_pass), [], Counter(), Counter()
+    wanted = [kind for kind in measures() if issubclass(kind, WeightMeasure)]
+    taken = [kind(forward_pass) for kind in wanted if kind.every_iteration or not every_iteration]
+    is_inner = np.array([name in forward_pass.inner for name in forward_pass.uses])
     for found in distinct(counted):
-        tally.add(found)
-        values.append(found.values)
-        uses.update(frequencies(use_counts(found, forward_pass)))
-        uses_as_printed.update(frequencies(use_counts_as_printed(found, forward_pass)))
-    diversity = tally.diversity()
-    compressed = lzw_bytes(counted.values(), np.concatenate(values))
-    use_bits, use_bits_as_printed = huffman_bits(uses), huffman_bits(uses_as_printed)
-    return Metrics(
-        **vars(diversity),
-        huffman_bits=huffman_bits(tally.counts),
-        lzw_bytes=compressed,
-        compression_ratio=4 * diversity.weights / compressed,
-        use_bits=use_bits,
-        use_bits_as_printed=use_bits_as_printed,
-        rep_mixed=use_bits / baseline.use_bits if baseline else None,
-        rep_mixed_as_printed=use_bits_as_printed / baseline.use_bits_as_printed if baseline else None,
-    )
+        block = Block(found, is_inner)
+        for one in taken:
+            one.update(block)
+    values: Values = {}
+    for one in taken:
+        values |= one.compute(counted)
+    return values | (compared(values, baseline) if baseline else {})
 
 
-def measure_diversity(weights: Mapping[str, torch.Tensor], forward_pass: ForwardPass) -> Diversity:
-    """Take the cheap measures of ``weights`` alone; arguments and errors are those of :func:`measure`."""
-    tally = _Tally(forward_pass)
-    for found in distinct(_counted(weights, forward_pass)):
-        tally.add(found)
-    return tally.diversity()
+def compared(values: Values, baseline: Mapping[str, float]) -> Values:
+    """What is known beside the float network's own values only; of the float network itself, too."""
+    found: Values = {}
+    for kind in measures():
+        if values.keys() & {quantity.name for quantity in kind.quantities}:
+            found |= kind.compare(values, baseline)
+    return found
+
+
+def measure_outputs(predictions: Predictions) -> Values:
+    """Take every measure of a network's ``predictions``."""
+    values: Values = {}
+    for kind in measures():
+        if issubclass(kind, OutputMeasure):
+            one = kind()
+            for scores, labels in predictions.batches:
+                one.update(scores, labels)
+            values |= one.compute()
+    return values
 
 
 def _counted(weights: Mapping[str, torch.Tensor], forward_pass: ForwardPass) -> dict[str, np.ndarray]:
@@ -118,33 +127,3 @@ def _counted(weights: Mapping[str, torch.Tensor], forward_pass: ForwardPass) -> 
             raise UserError(f"parameter {name!r} is {weights[name].dtype}: expected torch.float32, convert it first")
         counted[name] = weights[name].detach().cpu().numpy()
     return counted
-
-
-class _Tally:
-    """What the measures of diversity need, added up over blocks of distinct values."""
-
-    def __init__(self, forward_pass: ForwardPass) -> None:
-        self.counts: Counter[int] = Counter()
-        self._zeros = 0
-        self._inner_values = 0
-        self._inner_nonzero_counts: Counter[int] = Counter()
-        self._is_inner = np.array([name in forward_pass.inner for name in forward_pass.uses])
-
-    def add(self, found: Distinct) -> None:
-        self.counts.update(frequencies(found.counts))
-        self._zeros += int(found.counts[found.values == 0].sum())
-        inner_counts = found.combine(np.add, np.where(self._is_inner[found.parameter], found.occurrences, 0))
-        self._inner_values += int(np.count_nonzero(inner_counts))
-        self._inner_nonzero_counts.update(frequencies(inner_counts[found.values != 0]))
-
-    def diversity(self) -> Diversity:
-        counts_without_zero = self.counts - Counter([self._zeros] if self._zeros else [])
-        return Diversity(
-            weights=sum(count * values for count, values in self.counts.items()),
-            zeros=self._zeros,
-            unique_params=self.counts.total(),
-            unique_params_no_bn_fl=self._inner_values,
-            entropy_bits=entropy_bits(self.counts),
-            entropy_nonzero_bits=entropy_bits(counts_without_zero),
-            entropy_nonzero_bits_no_bn_fl=entropy_bits(self._inner_nonzero_counts),
-        )

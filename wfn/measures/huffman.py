@@ -4,9 +4,31 @@ Source: D. A. Huffman, A Method for the Construction of Minimum-Redundancy Codes
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
+
+from wfn.measures.common.kinds import Block, Quantity, Values, WeightMeasure
+from wfn.networks.forward_pass import ForwardPass
+
+
+class HuffmanLength(WeightMeasure):
+    """Total length of the weights under the optimal prefix code for them, without its table."""
+
+    quantities = (Quantity("huffman_bits", "length under a Huffman code (bits)", "{:,}", summary=False),)
+
+    def __init__(self, forward_pass: ForwardPass) -> None:
+        super().__init__(forward_pass)
+        self._frequencies: Counter[int | float] = Counter()
+
+    def update(self, block: Block) -> None:
+        """Take a block of distinct values."""
+        self._frequencies.update(block.frequencies)
+
+    def compute(self, weights: Mapping[str, np.ndarray]) -> Values:
+        """The length, a whole number of bits."""
+        return {"huffman_bits": huffman_bits(self._frequencies)}
 
 
 def huffman_bits(frequencies: Mapping[int | float, int]) -> int | float:
@@ -15,7 +37,7 @@ def huffman_bits(frequencies: Mapping[int | float, int]) -> int | float:
     Merging two nodes adds their sum to the total, and equal nodes are merged a whole run at a time.
 
     Args:
-        frequencies: count -> how many symbols of the message have it, from :func:`wfn.measures.distinct.frequencies`.
+        frequencies: count -> how many symbols of the message have it, from :func:`wfn.measures.common.distinct.frequencies`.
     """
     if sum(frequencies.values()) == 1:
         return next(iter(frequencies))

@@ -3,14 +3,43 @@
 Differs: the paper neither names its variant of LZW nor the layout of what it codes; ours are named here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 
+from wfn.measures.common.kinds import Block, Quantity, Values, WeightMeasure
+from wfn.networks.forward_pass import ForwardPass
+
 VARIANT = "Unix compress, 16 bit"  # by the package ncompress
 LARGEST_CODEBOOK = 1 << 16
 CENTRE_BYTES = 4
+FLOAT_BYTES = 4
+
+
+class LzwSize(WeightMeasure):
+    """Size of the weights under :data:`VARIANT` with their codebook, and the size as float32 over it."""
+
+    quantities = (
+        Quantity("lzw_bytes", "size under LZW (bytes)", "{:,}"),
+        Quantity("compression_ratio", "compression ratio", "{:.1f}", "higher"),
+    )
+
+    def __init__(self, forward_pass: ForwardPass) -> None:
+        super().__init__(forward_pass)
+        self._values: list[np.ndarray] = []
+
+    def update(self, block: Block) -> None:
+        """Take a block of distinct values."""
+        self._values.append(block.distinct.values)
+
+    def compute(self, weights: Mapping[str, np.ndarray]) -> Values:
+        """Bytes, and their ratio."""
+        size = lzw_bytes(weights.values(), np.concatenate(self._values))
+        return {
+            "lzw_bytes": size,
+            "compression_ratio": FLOAT_BYTES * sum(array.size for array in weights.values()) / size,
+        }
 
 
 def lzw_bytes(weights: Iterable[np.ndarray], values: np.ndarray) -> int:

@@ -4,14 +4,55 @@ Eq. 5 is sum_w N_w B_w, where N_w counts the uses of value w in one inference an
 With a Huffman code built on the N_w themselves that sum is the length of the optimally coded stream of uses, so it is
 :func:`wfn.measures.huffman.huffman_bits` of the use counts. Table 2 prints it over the float network's own.
 
-Both functions take the values that :func:`wfn.measures.distinct.distinct` found in the parameters of
+Both functions take the values that :func:`wfn.measures.common.distinct.distinct` found in the parameters of
 ``forward_pass.uses``, in that order.
 """
 
+from collections import Counter
+from collections.abc import Mapping
+
 import numpy as np
 
-from wfn.measures.distinct import Distinct
+from wfn.measures.common.distinct import Distinct, frequencies
+from wfn.measures.common.kinds import Block, Quantity, Values, WeightMeasure
+from wfn.measures.huffman import huffman_bits
 from wfn.networks.forward_pass import ForwardPass
+
+
+class RepMixed(WeightMeasure):
+    """Eq. 5, bits an inference, and over the float network's own; both as defined and as the paper's column has it."""
+
+    quantities = (
+        Quantity("rep_mixed", "Rep_Mixed (Eq. 5, of the baseline's)", "{:.3f}"),
+        Quantity("rep_mixed_as_printed", "Rep_Mixed as the paper's column has it", "{:.3f}", summary=False),
+        Quantity("use_bits", "Eq. 5 (bits an inference)", "{:,.0f}", summary=False),
+        Quantity("use_bits_as_printed", "Eq. 5 as the paper's column has it (bits)", "{:,.0f}", summary=False),
+    )
+
+    def __init__(self, forward_pass: ForwardPass) -> None:
+        super().__init__(forward_pass)
+        self._uses: Counter[int | float] = Counter()
+        self._uses_as_printed: Counter[int | float] = Counter()
+
+    def update(self, block: Block) -> None:
+        """Take a block of distinct values."""
+        self._uses.update(frequencies(use_counts(block.distinct, self.forward_pass)))
+        self._uses_as_printed.update(frequencies(use_counts_as_printed(block.distinct, self.forward_pass)))
+
+    def compute(self, weights: Mapping[str, np.ndarray]) -> Values:
+        """The uses of all weights in an inference, each at the length of its value's code word."""
+        return {
+            "use_bits": huffman_bits(self._uses),
+            "use_bits_as_printed": huffman_bits(self._uses_as_printed),
+        }
+
+    @classmethod
+    def compare(cls, values: Values, baseline: Mapping[str, float]) -> Values:
+        """Rep_Mixed, 1 for the float network itself."""
+        return {
+            "rep_mixed": values["use_bits"] / baseline["use_bits"],
+            "rep_mixed_as_printed": values["use_bits_as_printed"] / baseline["use_bits_as_printed"],
+        }
 
 
 def use_counts(distinct: Distinct, forward_pass: ForwardPass) -> np.ndarray:

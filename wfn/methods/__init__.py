@@ -1,39 +1,81 @@
-"""The methods by name. Importing this module does not import torch."""
+"""The methods, one a file, found by walking this folder. Importing this module does not import torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wfn.errors import unknown_name
+from wfn.errors import UserError, unknown_name
+from wfn.methods._reading import Option, Outline, outline
 
 if TYPE_CHECKING:
     from wfn.interface import Method
 
-_CLASSES = {
-    "wfn": "wfn.methods.weight_fixing:WeightFixing",
-    "float": "wfn.methods.float_network:FloatNetwork",
-    "rounding": "wfn.methods.rounding:PowerOfTwoRounding",
-    "kmeans": "wfn.methods.weight_sharing:KMeansSharing",
-    "apot": "wfn.methods.apot:ApotSave",
-}
+__all__ = ["Option", "Outline", "load", "make", "names", "options", "outlines"]
+
+_FOLDER = Path(__file__).parent
+
+
+@cache
+def outlines(folder: Path = _FOLDER) -> dict[str, Outline]:
+    """Name -> what the method's file says of it; files whose names begin with an underscore hold no method.
+
+    Raises:
+        UserError: a file does not say what it must, or two call their methods by one name.
+    """
+    found: dict[str, Outline] = {}
+    for path in sorted(folder.glob("[!_]*.py")):
+        this = outline(path)
+        if this.name in found:
+            raise UserError(f"wfn/methods/{path.name} and {found[this.name].file}.py both hold a method {this.name!r}")
+        found[this.name] = this
+    return dict(sorted(found.items()))
 
 
 def names() -> tuple[str, ...]:
     """Return the methods' names."""
-    return tuple(_CLASSES)
+    return tuple(outlines())
+
+
+def options(name: str) -> tuple[Option, ...]:
+    """The options of the method ``name``, those among them that every run's settings have.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    return _outline(name).options
+
+
+def load(name: str) -> type[Method]:
+    """The class of the method ``name``; raises :class:`UserError` for an unknown one."""
+    this = _outline(name)
+    return getattr(import_module(f"wfn.methods.{this.file}"), this.class_name)
 
 
 def make(name: str, settings: Mapping[str, Any]) -> Method:
-    """Make the method ``name`` with those of ``settings`` that are fields of its dataclass.
+    """Make the method ``name`` with those of ``settings`` that are its options; numbers may be given as text.
 
     Raises:
         UserError: an unknown name, or a setting that cannot work.
     """
-    if name not in _CLASSES:
+    chosen = {option.name: option for option in options(name) if option.name in settings}
+    values = {
+        key: _numbers(key, settings[key]) if option.kind is tuple else settings[key] for key, option in chosen.items()
+    }
+    return load(name)(**values)
+
+
+def _outline(name: str) -> Outline:
+    if name not in outlines():
         raise unknown_name("method", name, names())
-    module, _, class_name = _CLASSES[name].partition(":")
-    method = getattr(import_module(module), class_name)
-    return method(**{field.name: settings[field.name] for field in fields(method) if field.name in settings})
+    return outlines()[name]
+
+
+def _numbers(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in (value.replace(",", " ").split() if isinstance(value, str) else value))
+    except ValueError as error:
+        raise UserError(f"{name} must be numbers such as '0.5 0.9 1', but got {value!r}") from error

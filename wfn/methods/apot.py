@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wfn.codebooks.additive_powers import quantise_input, quantise_to_8_bits, quantise_weight
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.interface import Observe, Quantised, ignore
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.measures.accuracy import evaluate
 from wfn.training.flat_weights import counted_weights
 
@@ -24,23 +24,27 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int
 
 
 @dataclass(frozen=True)
-class ApotSave:
+class ApotSave(Method):
     """The quantised network in a save of theirs, CIFAR-10 or ImageNet.
 
     The convolutions in between are quantised, weights and what enters them; the weights of the first and the last layer
     have 8 bits; biases and batch-norm are float.
 
     Attributes:
-        save: the file.
-        bits: the bit width that it was trained for, which the file does not tell.
-        quantise_activations: compute as it was trained to; otherwise only the weights are quantised.
+        save: the file that its authors released.
+        bits: the bit width that the save was trained for, which it does not tell: 2, 3, 4 or 5.
+        quantise_activations: quantise activations, too, as the save was trained to.
     """
 
-    save: str
-    bits: int
-    quantise_activations: bool = True
+    name: ClassVar[str] = "apot"
+    rank: ClassVar[int] = 30
+    named: ClassVar[tuple[str, ...]] = ("bits",)
+    switched_off: ClassVar[dict[str, str]] = {"quantise_activations": "float activations"}
+    files: ClassVar[tuple[str, ...]] = ("save",)
 
-    iterations: ClassVar[int] = 0
+    save: str = ""
+    bits: int = 0
+    quantise_activations: bool = True
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a bit width that was not released, or where there is no such file."""
@@ -49,6 +53,16 @@ class ApotSave:
             raise UserError(f"bits must be one of {widths}, as the save was trained for, but got bits={self.bits}")
         if not Path(self.save).expanduser().is_file():
             raise UserError(f"save must be a file that the APoT authors released, but there is no file {self.save!r}")
+
+    @property
+    def label(self) -> str:
+        """The method with its bit width."""
+        return f"APoT ({self.bits}bit)"
+
+    @property
+    def treatment(self) -> Treatment:
+        """First and last layer have 8 bits, batch-norm is float."""
+        return Treatment("8 bit", "float", f"{self.bits} bit" if self.quantise_activations else "float")
 
     def hashes(self) -> dict[str, str]:
         """``save_sha256``, which identifies the save whatever its file is called.

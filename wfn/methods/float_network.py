@@ -7,15 +7,26 @@ from typing import ClassVar
 from torch import nn
 
 from wfn.data import as_data
-from wfn.interface import Observe, Quantised, ignore
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.training.flat_weights import counted_weights
 
 
 @dataclass(frozen=True)
-class FloatNetwork:
+class FloatNetwork(Method):
     """Leaves every weight as it is."""
 
-    iterations: ClassVar[int] = 0
+    name: ClassVar[str] = "float"
+    rank: ClassVar[int] = 0
+
+    @property
+    def label(self) -> str:
+        """What every other row is held against."""
+        return "Baseline"
+
+    @property
+    def treatment(self) -> Treatment:
+        """Nothing is changed."""
+        return Treatment("float", "float")
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None

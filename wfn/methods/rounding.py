@@ -10,13 +10,13 @@ from torch import nn
 
 from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.data import as_data
-from wfn.errors import UserError
-from wfn.interface import Observe, Quantised, ignore
+from wfn.errors import require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.training.flat_weights import counted_weights
 
 
 @dataclass(frozen=True)
-class PowerOfTwoRounding:
+class PowerOfTwoRounding(Method):
     """Every weight becomes the power of two, of its sign, that is nearest in the log domain: ``2^round(log2 |w|)``.
 
     First layer, last layer, batch-norm and biases are rounded as all others are.
@@ -25,14 +25,24 @@ class PowerOfTwoRounding:
         threshold: weights of lesser magnitude become zero.
     """
 
-    threshold: float = 2.0**-7
+    name: ClassVar[str] = "rounding"
+    rank: ClassVar[int] = 10
 
-    iterations: ClassVar[int] = 0
+    threshold: float = 2.0**-7
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a threshold that cannot work."""
-        if not 1e-30 <= self.threshold <= 1e8:
-            raise UserError(f"threshold must be from 1e-30 to 1e8, but got threshold={self.threshold}")
+        require("threshold", self.threshold, 1e-30 <= self.threshold <= 1e8, "from 1e-30 to 1e8")
+
+    @property
+    def label(self) -> str:
+        """The method; it has no setting of its own."""
+        return "Nearest power of two"
+
+    @property
+    def treatment(self) -> Treatment:
+        """All are rounded alike."""
+        return Treatment("powers of two", "powers of two")
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None

@@ -1,26 +1,27 @@
 """Weight Fixing Networks as a method: its settings, and what it takes and gives back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 from pathlib import Path
 from time import perf_counter
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wfn.codebooks.clustering.algorithm import Clustering, cluster
 from wfn.codebooks.codebook import Codebook
 from wfn.data.dataset import Data
-from wfn.errors import UserError
-from wfn.interface import Observe, Quantised, ignore
+from wfn.errors import UserError, require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.regulariser.penalty import Penalty
 from wfn.system.fingerprint import fingerprint
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.stages import StagedRun
-from wfn.training.state import State
+from wfn.training.stages import StagedTraining
 from wfn.training.updates.free_weights import FreeUpdate
 
 # p_t of the authors' released runs; the paper gives none.
@@ -28,7 +29,7 @@ RELEASED_SHARES = (0.3, 0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.9975, 0.999, 1.0)
 
 
 @dataclass(frozen=True)
-class WeightFixing:
+class WeightFixing(Method):
     """Weight Fixing Networks (Subia-Waud & Dasmahapatra, ECCV 2022), section 3.
 
     Each of ``len(shares)`` iterations trains the free weights for ``epochs`` epochs and then fixes ever more of all
@@ -55,6 +56,11 @@ class WeightFixing:
         seed: settles everything random.
     """
 
+    name: ClassVar[str] = "wfn"
+    rank: ClassVar[int] = 90
+    named: ClassVar[tuple[str, ...]] = ("delta",)
+    switched_off: ClassVar[dict[str, str]] = {"fix_batch_norm": "batch-norm not fixed"}
+
     delta: float = 0.0075
     alpha: float = 0.4
     threshold: float = 2.0**-7
@@ -71,31 +77,41 @@ class WeightFixing:
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
         check_shares(self.shares)
-        _require("delta", self.delta, 0 < self.delta < 1, "between 0 and 1, both excluded")
-        _require("delta", self.delta, self.delta >= 1e-6, "at least 1e-6, below which float32 weights do not share")
+        require("delta", self.delta, 0 < self.delta < 1, "between 0 and 1, both excluded")
+        require("delta", self.delta, self.delta >= 1e-6, "at least 1e-6, below which float32 weights do not share")
         first = tolerance(self.delta, 1, self.iterations)
         limit = f"below {1 / self.iterations:g} with {self.iterations} iterations, the first of which takes T * delta"
-        _require("delta", self.delta, first < 1, limit)
-        _require("alpha", self.alpha, 0 <= self.alpha < inf, "0 (no regulariser) or more")
-        _require("threshold", self.threshold, 1e-8 <= self.threshold <= 1e8, "from 1e-8 to 1e8")
-        _require("temperature", self.temperature, 0 < self.temperature < inf, "above 0")
-        _require("epochs", self.epochs, self.epochs >= 0, "0 or more")
-        _require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
-        _require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
-        _require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
-        _require("seed", self.seed, self.seed >= 0, "0 or more")
+        require("delta", self.delta, first < 1, limit)
+        require("alpha", self.alpha, 0 <= self.alpha < inf, "0 (no regulariser) or more")
+        require("threshold", self.threshold, 1e-8 <= self.threshold <= 1e8, "from 1e-8 to 1e8")
+        require("temperature", self.temperature, 0 < self.temperature < inf, "above 0")
+        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
+        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
+        require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
+        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        require("seed", self.seed, self.seed >= 0, "0 or more")
 
     @property
     def iterations(self) -> int:
         """T, how many iterations there are."""
         return len(self.shares)
 
+    @property
+    def label(self) -> str:
+        """The method with its tolerance."""
+        return f"WFN δ = {self.delta:g}"
+
+    @property
+    def treatment(self) -> Treatment:
+        """One codebook for all, batch-norm's weights among them unless they are left alone."""
+        return Treatment("shared values", "shared values" if self.fix_batch_norm else "float")
+
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
     ) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
 
-        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedRun.carry_out` says.
+        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
 
         Args:
             model: any trained network that takes one tensor; what is counted is said in :class:`FlatWeights`.
@@ -106,10 +122,10 @@ class WeightFixing:
         Raises:
             UserError: the network or the data cannot be used, or the checkpoint is of another run.
         """
-        return FixingRun.carry_out(self, model, data, observe, checkpoint)
+        return FixingTraining.run(self, model, data, observe, checkpoint)
 
 
-class FixingRun(StagedRun):
+class FixingTraining(StagedTraining[WeightFixing]):
     """One network on its way through the iterations (section 3, "Method Outline")."""
 
     def __init__(
@@ -121,19 +137,32 @@ class FixingRun(StagedRun):
         checkpoint: Checkpoint | None,
     ) -> None:
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
-        self.state = State(Codebook.empty(self.weights.fixable))
+        self.codebook = Codebook.empty(self.weights.fixable)
         named = sorted(self.untouched.items())
         self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
 
     def iterate(self) -> dict[str, float]:
         """Train, then cluster."""
-        if self.weights.trainable.any() and (self.state.iteration > 1 or self.method.train_first):
+        if self.weights.trainable.any() and (self.progress.iteration > 1 or self.method.train_first):
             self._training_stage()
         return self._clustering_stage()
 
     def identity(self) -> dict[str, object]:
         """The weights that the run began with."""
-        return {"shares": list(self.method.shares), "network's weights": self._began_with}
+        return {"network's weights": self._began_with}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights, the centres chosen so far, and which weight is fixed to which."""
+        return {
+            "values": self.weights.values,
+            "assignment": torch.from_numpy(self.codebook.assignment),
+            "centres": torch.tensor(self.codebook.centres),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.weights.values.data.copy_(state["values"])
+        self.codebook = Codebook(state["assignment"].numpy(), state["centres"].tolist())
 
     def _training_stage(self) -> None:
         """Let the free weights make up for the fixed ones, and come closer to the centres."""
@@ -151,7 +180,7 @@ class FixingRun(StagedRun):
     def _clustering_stage(self) -> dict[str, float]:
         """Fix more weights, until the iteration's share of all of them is reached."""
         begin = perf_counter()
-        codebook, iteration = self.state.codebook, self.state.iteration
+        codebook, iteration = self.codebook, self.progress.iteration
         values = self.weights.values.data[: self.weights.fixable]
         before = values.cpu().numpy()
         moved = np.count_nonzero(~codebook.free & (before != codebook.values()))
@@ -168,7 +197,7 @@ class FixingRun(StagedRun):
 
     def _penalty(self) -> Penalty | None:
         """Eq. 4 for the centres chosen so far: none before the first clustering, nor where it is turned off."""
-        centres = self.state.codebook.centres
+        centres = self.codebook.centres
         if not self.method.alpha or not centres:
             return None
         device = self.weights.values.device
@@ -177,7 +206,7 @@ class FixingRun(StagedRun):
     def _free(self) -> torch.Tensor:
         """bool [n], True for the weights that may move: neither fixed nor frozen."""
         free = self.weights.trainable.clone()
-        free[: self.weights.fixable] &= torch.from_numpy(self.state.codebook.free).to(free.device)
+        free[: self.weights.fixable] &= torch.from_numpy(self.codebook.free).to(free.device)
         return free
 
 
@@ -205,8 +234,3 @@ def check_shares(shares: tuple[float, ...]) -> None:
         raise UserError(
             f"shares must rise from above 0 to 1, such as '0.5 0.9 1', but got {' '.join(map(str, shares))!r}"
         )
-
-
-def _require(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"{name} must be {expected}, but got {name}={value}")

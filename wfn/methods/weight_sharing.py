@@ -1,27 +1,29 @@
 """Weight sharing by k-means, as in Deep Compression, as a method."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.k_means import k_means
 from wfn.data import Data
-from wfn.errors import UserError
-from wfn.interface import Observe, Quantised, ignore
+from wfn.errors import require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.flat_weights import FlatWeights
-from wfn.training.stages import StagedRun
-from wfn.training.state import State
+from wfn.training.stages import StagedTraining
 from wfn.training.updates.shared_values import SharedValues
 
 
 @dataclass(frozen=True)
-class KMeansSharing:
+class KMeansSharing(Method):
     """Clusters all weights by k-means, and fine-tunes the values that they share (Han, Mao & Dally, ICLR 2016).
 
     The fine-tuning takes ``iterations`` times ``epochs`` epochs and is measured after every ``epochs`` of them: with
@@ -33,13 +35,17 @@ class KMeansSharing:
         clusters: how many values to share, in each layer or in all.
         per_layer: whether each layer has values of its own. A layer is a module that holds parameters itself: a
             convolution, or a batch-norm's scale and shift.
-        iterations: stages of fine-tuning.
+        iterations: stages of fine-tuning, each of which is measured.
         epochs: of each stage.
         learning_rate: of Adam.
         clip_norm: largest norm of a step's gradient, that of the shared values.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
+
+    name: ClassVar[str] = "kmeans"
+    rank: ClassVar[int] = 20
+    named: ClassVar[tuple[str, ...]] = ("clusters", "per_layer")
 
     clusters: int = 256
     per_layer: bool = False
@@ -52,17 +58,23 @@ class KMeansSharing:
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
-        for name, holds, expected in (
-            ("clusters", self.clusters >= 1, "1 or more"),
-            ("iterations", self.iterations >= 1, "1 or more"),
-            ("epochs", self.epochs >= 0, "0 or more"),
-            ("learning_rate", 0 <= self.learning_rate < inf, "0 or more"),
-            ("clip_norm", self.clip_norm > 0, "above 0"),
-            ("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS)),
-            ("seed", self.seed >= 0, "0 or more"),
-        ):
-            if not holds:
-                raise UserError(f"{name} must be {expected}, but got {name}={getattr(self, name)}")
+        require("clusters", self.clusters, self.clusters >= 1, "1 or more")
+        require("iterations", self.iterations, self.iterations >= 1, "1 or more")
+        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
+        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
+        require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
+        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        require("seed", self.seed, self.seed >= 0, "0 or more")
+
+    @property
+    def label(self) -> str:
+        """The method with how many values it shares."""
+        return f"k-means, {self.clusters} {'a layer' if self.per_layer else 'values'}"
+
+    @property
+    def treatment(self) -> Treatment:
+        """Values are shared everywhere."""
+        return Treatment("shared values", "shared values")
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
@@ -71,7 +83,7 @@ class KMeansSharing:
 
         A frozen parameter (``requires_grad=False``) has no part in the gradients, but follows its shared values.
 
-        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedRun.carry_out` says.
+        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
 
         Args:
             model: any trained network that takes one tensor.
@@ -82,10 +94,10 @@ class KMeansSharing:
         Raises:
             UserError: the network or the data cannot be used, or the checkpoint is of another run.
         """
-        return SharingRun.carry_out(self, model, data, observe, checkpoint)
+        return SharingTraining.run(self, model, data, observe, checkpoint)
 
 
-class SharingRun(StagedRun):
+class SharingTraining(StagedTraining[KMeansSharing]):
     """One network on its way: clustered first, then fine-tuned stage by stage."""
 
     def __init__(
@@ -96,13 +108,12 @@ class SharingRun(StagedRun):
         self.update = self.shared = SharedValues(
             self.weights, centres, assignment, method.learning_rate, method.clip_norm
         )
-        self.values = self.shared.values
-        self.state = State(Codebook(assignment, centres.tolist()))
+        self._assignment = assignment
 
     def iterate(self) -> dict[str, float]:
         """Fine-tune the shared values."""
         self.train(self.shared)
-        codebook = self.state.codebook
+        codebook = Codebook(self._assignment, self.shared.values.tolist())
         orders = {f"weights_order_{order}": weights for order, weights in codebook.weights_per_order().items()}
         return {"share_fixed": 1.0, "centres": len(codebook.centres), **orders}
 
@@ -110,16 +121,14 @@ class SharingRun(StagedRun):
         """How many weights and values there are."""
         return {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
 
-    def save(self) -> None:
-        """Write the checkpoint, with the values as they are now."""
-        self.state.codebook.centres = self.shared.values.tolist()
-        super().save()
+    def state_dict(self) -> dict[str, Tensor]:
+        """The shared values as they are now, and which weight has which."""
+        return {"values": self.shared.values, "assignment": torch.from_numpy(self._assignment)}
 
-    def resumed(self) -> bool:
-        """Go to where the checkpoint says; every weight takes its value."""
-        resumed = super().resumed()
-        self.shared.hand_out()
-        return resumed
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave; every weight takes its value."""
+        self.shared.load_values(state["values"], state["assignment"])
+        self._assignment = state["assignment"].numpy()
 
 
 def _cluster(weights: FlatWeights, clusters: int, per_layer: bool) -> tuple[np.ndarray, np.ndarray]:

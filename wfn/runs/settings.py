@@ -1,14 +1,15 @@
-"""Every setting of a run: one dataclass from which the command line is made, and that MLproject follows.
+"""Every setting of a run: one dataclass from which, with the methods' options, command line and MLproject are made.
 
 Importing this module imports neither torch nor mlflow, so that ``--help`` and bad input are answered at once.
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from wfn import data, methods, networks
-from wfn.errors import UserError, unknown_name
+from wfn.errors import UserError, require, unknown_name
 from wfn.system import entry_points
 from wfn.system.precision import PRECISIONS
 
@@ -25,12 +26,14 @@ def _setting(default: Any, help_text: str) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run does; the same names are the options of ``python -m wfn`` and the parameters of ``mlflow run``."""
+    """What a run does; the same names are the options of ``wfn`` and the parameters of ``mlflow run``.
+
+    Attributes:
+        options: those of the method, by name; every one of them, whatever was given.
+    """
 
     method: str = _setting("wfn", ", ".join(methods.names()))
-    delta: float = _setting(0.0075, "tolerated mean relative distance of a fix in the last iteration")
-    alpha: float = _setting(0.4, "weight of the regulariser of Eq. 4; 0 turns it off")
-    fix_batch_norm: bool = _setting(True, "fix batch-norm's scales and shifts, too")
+    options: Mapping[str, Any] = field(default_factory=dict)
     model: str = _setting("small_resnet", f"{', '.join(networks.names())}, or package.module:function")
     dataset: str = _setting("digits", f"{', '.join(data.names())}, or package.module:function")
     weights: str = _setting(
@@ -39,21 +42,7 @@ class Settings:
         "and kept, and one's own is taken as its function gives it",
     )
     data_folder: str = _setting("", "where the data lies; $WFN_DATA or ~/.cache/wfn/data by default")
-    shares: str = _setting(
-        "0.3 0.6 0.8 0.9 0.95 0.975 0.99 0.9975 0.999 1", "share of weights fixed after each iteration, ending at 1"
-    )
-    epochs: int = _setting(3, "epochs of training in each iteration")
-    learning_rate: float = _setting(2e-5, "of Adam")
     batch_size: int = _setting(128, "images a step")
-    threshold: float = _setting(2.0**-7, "delta_0: weights of lesser magnitude become zero")
-    temperature: float = _setting(0.05, "of the softmax in Eq. 4; the paper prints 1")
-    clip_norm: float = _setting(0.5, "largest norm of a step's gradient")
-    train_first: bool = _setting(True, "train before the first clustering, too; the authors' code does not")
-    clusters: int = _setting(256, "kmeans: how many values to share, in each layer or in all")
-    per_layer: bool = _setting(False, "kmeans: each layer has values of its own")
-    save: str = _setting("", "apot: the file that its authors released")
-    bits: int = _setting(0, "apot: the bit width that the save was trained for: 2, 3, 4 or 5")
-    quantise_activations: bool = _setting(True, "apot: quantise activations, too, as the save was trained to")
     validation_share: float = _setting(0.1, "share of the training images held back to watch the training")
     baseline_epochs: int = _setting(0, "epochs of a baseline that is trained here; 0 takes the recipe's")
     device: str = _setting("auto", f"{', '.join(DEVICES)}")
@@ -71,52 +60,145 @@ class Settings:
         _require_one_of("device", self.device, DEVICES)
         _require_one_of("precision", self.precision, PRECISIONS)
         _require_one_of("tracking", self.tracking, TRACKINGS)
-        _require_one_of("method", self.method, methods.names())
+        defaults = own_options(self.method)
+        if foreign := sorted(self.options.keys() - defaults.keys()):
+            raise _foreign(foreign[0], self.method)
+        object.__setattr__(self, "options", {name: self.options.get(name, value) for name, value in defaults.items()})
         for kind, name, known in (("network", self.model, networks.names()), ("data set", self.dataset, data.names())):
             if name not in known and not entry_points.is_entry_point(name):
                 raise unknown_name(kind, name, known, "or package.module:function")
-        if self.batch_size < 1:
-            raise UserError(f"batch_size must be at least 1, but got batch_size={self.batch_size}")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"seed must be from 0 to 2^63 - 1, but got seed={self.seed}")
-        if not 0 <= self.validation_share < 1:
-            raise UserError(f"validation_share must be in [0, 1), but got validation_share={self.validation_share}")
+        require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
+        require("seed", self.seed, 0 <= self.seed < 2**63, "from 0 to 2^63 - 1")
+        require("validation_share", self.validation_share, 0 <= self.validation_share < 1, "in [0, 1)")
         for name in ("baseline_epochs", "workers"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} must be 0 or more, but got {name}={getattr(self, name)}")
+            require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         if self.weights not in ("", "torchvision") and not Path(self.weights).expanduser().is_file():
             raise UserError(f"weights must be a file or 'torchvision', but there is no file {self.weights!r}")
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Settings of plain names and values: those of every run, and the method's options beside them.
+
+        An option that is not of this method may be there with a default of it, as ``mlflow run`` hands all options on;
+        None, or an empty text where a default is not, stands for an option that was not given.
+
+        Raises:
+            UserError: an unknown name; another method's option is given; a value that cannot work.
+        """
+        common = {setting.name for setting in cls.common()}
+        method = values.get("method", cls.method)
+        own = own_options(method)
+        options: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in common:
+                continue
+            defaults = option_defaults(name)
+            if not defaults:
+                raise unknown_name("setting", name, {*common, *all_options()})
+            if value is None or (value == "" and "" not in defaults.values()):
+                continue
+            if name in own:
+                options[name] = value
+            elif value not in defaults.values():
+                raise _foreign(name, method)
+        return cls(**{name: value for name, value in values.items() if name in common}, options=options)
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any]) -> Self:
+        """The settings that a record holds; of older ones the other methods' options are left out.
+
+        Raises:
+            UserError: a value that cannot work.
+        """
+        known = {setting.name for setting in cls.common()} | own_options(values.get("method", cls.method)).keys()
+        return cls.of({name: value for name, value in values.items() if name in known})
+
+    @classmethod
+    def common(cls) -> tuple:
+        """The fields of every run's settings, the method's options left out."""
+        return tuple(setting for setting in fields(cls) if setting.name != "options")
+
+    @classmethod
+    def kinds(cls) -> dict[str, type]:
+        """The type of every setting and of every method's options, by name; of numbers in one text that of text."""
+        options = {option.name: option.kind for method in methods.names() for option in methods.options(method)}
+        texts = {name: str if kind is tuple else kind for name, kind in options.items()}
+        return texts | {setting.name: setting.type for setting in cls.common()}
+
+    def flat(self) -> dict[str, Any]:
+        """Plain names and values, as :meth:`of` takes them."""
+        common = {setting.name: getattr(self, setting.name) for setting in self.common()}
+        return {"method": self.method, **self.options, **common}
+
+    def replaced(self, **values: Any) -> Self:
+        """The same settings, with some values replaced."""
+        options = {name: value for name, value in values.items() if name in self.options}
+        others = {name: value for name, value in values.items() if name not in options}
+        return replace(self, options={**self.options, **options}, **others)
+
     def make_method(self) -> "Method":
         """The method with these hyperparameters; raises :class:`UserError` for one that cannot work."""
-        try:
-            shares = tuple(float(share) for share in self.shares.replace(",", " ").split())
-        except ValueError as error:
-            raise UserError(f"shares must be numbers such as '0.5 0.9 1', but got {self.shares!r}") from error
-        return methods.make(self.method, asdict(self) | {"shares": shares, "iterations": len(shares)})
+        return methods.make(self.method, self.flat())
 
-    def resumed(self, saved: dict[str, Any]) -> "Settings":
-        """The ``saved`` settings of a run to go on with.
+    def resumed(self, saved: Mapping[str, Any]) -> Self:
+        """The ``saved`` settings of a run to resume.
 
         Raises:
             UserError: one given now is neither the default nor what it was.
         """
+        defaults = type(self)().flat() | own_options(self.method)
+        now = self.flat()
         other = [
-            f"{f.name} was {saved[f.name]!r}, is {getattr(self, f.name)!r}"
-            for f in fields(self)
-            if f.name in saved and f.name not in WHERE and getattr(self, f.name) not in (f.default, saved[f.name])
+            f"{name} was {saved[name]!r}, is {value!r}"
+            for name, value in now.items()
+            if name in saved and name not in WHERE and value not in (defaults[name], saved[name])
         ]
         if other:
             raise UserError(
                 f"run {self.resume} has other settings ({'; '.join(other)}): leave them out to go on with it"
             )
-        kept = {f.name for f in fields(self) if f.name in WHERE and getattr(self, f.name) != f.default}
-        return replace(self, **{name: value for name, value in saved.items() if name not in kept | HERE})
+        kept = {name for name in WHERE if now[name] != defaults[name]} | LOCAL_SETTINGS
+        return type(self).recorded({**saved, **{name: now[name] for name in kept}})
 
 
-# Settings that say where and how to run, not what: they may be given anew when a run is gone on with.
-HERE = {"resume", "folder"}
-WHERE = HERE | {"parent_run", "workers", "tracking", "experiment", "data_folder", "weights"}
+# Settings that say where and how to run, not what: they may be given anew when a run is resumed.
+LOCAL_SETTINGS = {"resume", "folder"}
+WHERE = LOCAL_SETTINGS | {"parent_run", "workers", "tracking", "experiment", "data_folder", "weights"}
+
+
+def own_options(method: str) -> dict[str, Any]:
+    """The options of a method alone, with their defaults as settings have them: numbers as text.
+
+    Raises:
+        UserError: an unknown method.
+    """
+    common = {setting.name for setting in fields(Settings)}
+    return {
+        option.name: option.text if option.kind is tuple else option.default
+        for option in methods.options(method)
+        if option.name not in common
+    }
+
+
+def option_defaults(name: str) -> dict[str, Any]:
+    """Method -> the default of its option ``name``, of those that have it."""
+    return {method: own_options(method)[name] for method in methods.names() if name in own_options(method)}
+
+
+def all_options() -> list[str]:
+    """The names of all methods' own options, each once, those of the default method first."""
+    ordered = sorted(methods.names(), key=lambda method: (method != Settings.method, method))
+    return list(dict.fromkeys(name for method in ordered for name in own_options(method)))
+
+
+def _foreign(name: str, method: str) -> UserError:
+    owners = [owner for owner in methods.names() if name in own_options(owner)]
+    if not owners:
+        return unknown_name(f"option of method {method}", name, own_options(method))
+    return UserError(
+        f"{name} is an option of method {' and '.join(owners)}, not of {method}: leave it out, or choose "
+        f"method={owners[0]}"
+    )
 
 
 def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:

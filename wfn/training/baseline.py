@@ -6,13 +6,12 @@ import logging
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -20,7 +19,7 @@ from tqdm import tqdm
 from wfn.data import Data
 from wfn.errors import UserError
 from wfn.networks.weights import load_weights
-from wfn.system.files import write_atomically
+from wfn.system.files import held, write_atomically
 from wfn.system.fingerprint import fingerprint
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,6 @@ class Recipe:
 
 
 RECIPE = Recipe()
-LOOK = 0.5  # seconds between two looks at another process's lock
 
 
 def cache_folder() -> Path:
@@ -65,8 +63,8 @@ def trained_baseline(
     seed), data, batch size, seed, epochs, recipe, kind of device, torch's version. A file that does not load is
     trained anew. torch's generators are left as they were, so that a run goes the same way in both cases.
 
-    Of several processes that need the same file one trains it, and the others wait. The lock is the operating system's
-    on a file beside it: it is free once its holder is dead, and holds across machines where the file system's does.
+    Of several processes that need the same file one trains it, and the others wait; the lock
+    (:func:`wfn.system.files.held`) is a file beside it.
 
     Args:
         model: the network with its initial weights; changed in place, moved to ``device``, left in evaluation mode.
@@ -121,19 +119,13 @@ def _reason_against(model: nn.Module, path: Path, network: str) -> str:
 @contextmanager
 def _alone(path: Path, work: str) -> Iterator[None]:
     """Hold ``path`` against other processes that would train it, too; wait for one that does."""
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
+    with ExitStack() as lock:
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            log.info("baseline: waiting for another process that trains %s, to take %s", work, path)
-            lock.acquire(poll_interval=LOOK)
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
-    try:
+            waiting = "baseline: waiting for another process that trains %s, to take %s"
+            lock.enter_context(held(path.with_suffix(".lock"), lambda: log.info(waiting, work, path)))
+        except OSError as error:
+            raise _unwritable(path.parent, error) from error
         yield
-    finally:
-        lock.release()
 
 
 def _path(model: nn.Module, network: str, data: Data, *, seed: int, device: torch.device, epochs: int) -> Path:

@@ -1,7 +1,8 @@
-"""The state of a run between two epochs, on disk: written whole or not at all, and read without trust."""
+"""Resumable progress of a training run, on disk: written whole or not at all, and read without trust."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors.torch
@@ -12,8 +13,26 @@ from wfn.errors import UserError
 from wfn.system.files import write_atomically
 
 
+@dataclass
+class Progress:
+    """How far a training run has come.
+
+    Attributes:
+        iteration: the one in progress, from 1.
+        epoch: how many epochs of its training are done.
+        records: one row for each iteration that is done.
+    """
+
+    iteration: int = 1
+    epoch: int = 0
+    records: list[dict[str, float]] = field(default_factory=list)
+
+
 class Checkpoint:
-    """A file that holds tensors and a JSON record; the last one saved whole survives a crash and a full disk."""
+    """A file that holds tensors and a JSON record; the last one saved whole survives a crash and a full disk.
+
+    Whose tensors they are it does not know: network, method and update give theirs under names of their own.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -26,7 +45,8 @@ class Checkpoint:
         """
         try:
             metadata = {"record": json.dumps(record)}
-            write_atomically(self.path, safetensors.torch.save(dict(tensors), metadata))
+            contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+            write_atomically(self.path, safetensors.torch.save(contiguous, metadata))
         except OSError as error:
             raise UserError(
                 f"cannot write the checkpoint {self.path}: {error.strerror or error}; the one saved last is kept: "
@@ -47,3 +67,13 @@ class Checkpoint:
                 return tensors, json.loads((file.metadata() or {})["record"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise UserError(f"{self.path} is not a whole checkpoint ({error}): start the run anew") from error
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The ``tensors`` with ``prefix`` before their names."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def of(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of ``tensors`` whose names begin with ``prefix``, by what follows it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

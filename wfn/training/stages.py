@@ -2,63 +2,60 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wfn.data import Data, as_data
+from wfn.data import as_data
+from wfn.data.dataset import Data
 from wfn.data.passes import check_divisible
-from wfn.interface import (
-    Epoch,
-    Iteration,
-    Observe,
-    Quantised,
-    Step,
-)
+from wfn.errors import UserError
+from wfn.interface import Epoch, Iteration, Observe, Quantised, Step
 from wfn.measures.accuracy import evaluate
 from wfn.system import ranks
-from wfn.training import state as states
 from wfn.training.batch_norm import synchronised_batch_norm
-from wfn.training.checkpoint import Checkpoint
+from wfn.training.checkpoint import Checkpoint, Progress, of, under
 from wfn.training.epoch import train_epoch
 from wfn.training.flat_weights import counted_weights
-from wfn.training.state import State
+from wfn.training.updates import Update
 
-if TYPE_CHECKING:
-    from wfn.methods.weight_fixing import WeightFixing
-    from wfn.methods.weight_sharing import KMeansSharing
+METHOD, UPDATE, BUFFER = "method.", "update.", "buffer."  # whose tensors of a checkpoint these names begin
 
 
-class Update(Protocol):
-    """What a step of training does with the gradients, by an ``optimiser`` of its own."""
+class StagedMethod(Protocol):
+    """The settings that a staged training reads; a method's frozen dataclass has them among its own."""
 
-    optimiser: torch.optim.Adam
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
 
-    def __call__(self, loss: Tensor) -> None: ...
+
+M = TypeVar("M", bound=StagedMethod)
 
 
-class StagedRun(ABC):
-    """One network on its way through the iterations of a method, told and saved; a method's own run builds on it.
+class StagedTraining(ABC, Generic[M]):
+    """One network on its way through the iterations of a method, told and saved; a method's own training builds on it.
 
     Attributes:
+        method: its settings.
         weights: the network's counted weights.
-        untouched: name -> their values before the method.
-        state: how far the run is; the method's own run sets it.
-        values: what training changes, and is saved: the weights, or the values that they share.
-        update: the one in use, whose optimiser is saved as well; None where none is.
+        untouched: name -> their values before the method, where training begins.
+        progress: how far the training is.
+        update: the one in use, which a checkpoint holds as well; a method sets None where the next is built anew.
     """
-
-    state: State
-    values: Tensor
-    update: Update | None = None
 
     def __init__(
         self,
-        method: "WeightFixing | KMeansSharing",
+        method: M,
         model: nn.Module,
         data: Data,
         observe: Observe,
@@ -66,21 +63,17 @@ class StagedRun(ABC):
         fix_batch_norm: bool = True,
     ) -> None:
         self.method, self.model, self.data, self.observe, self.checkpoint = method, model, data, observe, checkpoint
+        self.progress = Progress()
+        self.update: Update | None = None
+        self._update_state: dict[str, Tensor] = {}  # what a checkpoint had kept of it, until it is built anew
         ranks.check_alike("data", data.fingerprint)
         check_divisible(data.train)
         self.weights = counted_weights(model, data, fix_batch_norm)
         ranks.spread([self.weights.values, *model.buffers()])
-        self.untouched, self.values = self.weights.named(), self.weights.values
+        self.untouched = self.weights.named()
 
     @classmethod
-    def carry_out(
-        cls,
-        method: "WeightFixing | KMeansSharing",
-        model: nn.Module,
-        data: object,
-        observe: Observe,
-        checkpoint: Path | None,
-    ) -> Quantised:
+    def run(cls, method: M, model: nn.Module, data: object, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Do what ``method.compress`` promises; torch's random state is afterwards what it was.
 
         Where several ranks train together (:mod:`wfn.system.ranks`), all call it, with the same data: its batches are
@@ -90,45 +83,59 @@ class StagedRun(ABC):
         checkpoint = ranks.from_first(lambda: checkpoint)
         devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
         with torch.random.fork_rng(devices), synchronised_batch_norm(model):
-            run = cls(method, model, as_data(data), observe, Checkpoint(checkpoint) if checkpoint else None)
+            training = cls(method, model, as_data(data), observe, Checkpoint(checkpoint) if checkpoint else None)
             try:
-                return run.to_the_end()
+                return training.run_iterations()
             finally:
-                run.weights.release()
+                training.weights.release()
 
-    def to_the_end(self) -> Quantised:
+    def run_iterations(self) -> Quantised:
         """Run all iterations that are not done yet."""
-        if not self.resumed():
+        if not self._resumed():
             self._tell(0, self.untouched, {})
-        while self.state.iteration <= self.method.iterations:
+        while self.progress.iteration <= self.method.iterations:
             scores = self.iterate()
-            self.state.records.append({"iteration": self.state.iteration, **scores})
+            self.progress.records.append({"iteration": self.progress.iteration, **scores})
             ranks.check_alike("weights", self.weights.values)
-            self._tell(self.state.iteration, self.weights.named(), scores)
-            self.state.iteration, self.state.epoch = self.state.iteration + 1, 0
-            self.save()
+            self._tell(self.progress.iteration, self.weights.named(), scores)
+            self.progress.iteration, self.progress.epoch = self.progress.iteration + 1, 0
+            self._save()
         self.model.eval()
-        return Quantised(self.model, self.weights.named(), tuple(self.state.records))
+        return self.finished()
+
+    def finished(self) -> Quantised:
+        """What the method gives back."""
+        return Quantised(self.model, self.weights.named(), tuple(self.progress.records))
 
     @abstractmethod
     def iterate(self) -> dict[str, float]:
-        """Do the iteration ``state.iteration``, what is left of it; return the scores of :class:`Iteration`."""
+        """Do the iteration ``progress.iteration``, what is left of it; return the scores of :class:`Iteration`."""
 
     @abstractmethod
     def identity(self) -> dict[str, object]:
-        """What must be the same for a checkpoint to be gone on with, besides the method's settings and the data."""
+        """What must be the same for a checkpoint to be resumed, besides the method's settings and the data."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the method has changed or chosen so far: all that :meth:`load_state_dict` needs to resume."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave, the weights included."""
 
     def train(self, update: Update, scores: Callable[[], Mapping[str, float]] = dict) -> None:
         """Train for those epochs of the iteration's stage that are not done yet.
 
         Args:
-            update: what a step does with the gradients.
+            update: what a step does.
             scores: gives what the method itself knows of an epoch that is done.
         """
-        method, iteration, steps = self.method, self.state.iteration, len(self.data.train)
+        method, iteration, steps = self.method, self.progress.iteration, len(self.data.train)
         self.update = update
-        states.restore(update.optimiser, self.state)
-        for epoch in range(self.state.epoch + 1, method.epochs + 1):
+        if self._update_state:
+            update.load_state_dict(self._update_state)
+            self._update_state = {}
+        for epoch in range(self.progress.epoch + 1, method.epochs + 1):
             seed_epoch(method.seed, iteration, epoch)
             of_epoch = train_epoch(
                 self.model,
@@ -141,31 +148,57 @@ class StagedRun(ABC):
             of_epoch |= scores()
             ranks.spread(self.model.buffers())  # batch-norm's are alike, those of a user's own layer perhaps not
             if self.data.validation:
-                validation = evaluate(self.model, self.data.validation, self.weights.values.device, method.precision)
-                of_epoch |= {"validation_top1": validation.top1, "validation_loss": validation.loss}
-            self.state.epoch = epoch
+                held_back = evaluate(self.model, self.data.validation, self.weights.values.device, method.precision)
+                of_epoch |= {"held_back_top1": held_back.top1, "held_back_loss": held_back.loss}
+            self.progress.epoch = epoch
             self.observe(Epoch(iteration, epoch, of_epoch))
-            self.save()
+            self._save()
 
-    def save(self) -> None:
+    def _save(self) -> None:
         """Write the checkpoint, where one is wanted."""
         if self.checkpoint and ranks.this() == 0:
-            optimiser = self.update.optimiser if self.update else None
-            states.save(self.checkpoint, self._identity(), self.state, self.model, self.values, optimiser)
+            tensors = {
+                **under(METHOD, self.state_dict()),
+                **under(UPDATE, self.update.state_dict() if self.update else {}),
+                **under(BUFFER, dict(self.model.named_buffers())),
+            }
+            self.checkpoint.save(tensors, {"identity": self._identity(), **asdict(self.progress)})
 
-    def resumed(self) -> bool:
-        """Go to where the checkpoint says, if there is one."""
-        if not self.checkpoint:
+    def _resumed(self) -> bool:
+        """Go to where the checkpoint says, if there is one; raises :class:`UserError` for one of another run."""
+        saved = ranks.from_first(self.checkpoint.load) if self.checkpoint else None
+        if not saved:
             return False
-        state = states.load(self.checkpoint, self._identity(), self.model, self.values)
-        self.state = state or self.state
-        return state is not None
+        tensors, record = saved
+        self._check_identity(record.get("identity", {}))
+        try:
+            self.progress = Progress(**{field.name: record[field.name] for field in fields(Progress)})
+            buffers = of(BUFFER, tensors)
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(buffers[name])
+            self.load_state_dict(of(METHOD, tensors))
+        except KeyError as error:
+            raise UserError(
+                f"{self.checkpoint.path} lacks {error}: it is of another version, start the run anew"
+            ) from error
+        self._update_state = of(UPDATE, tensors)
+        return True
+
+    def _check_identity(self, then: Mapping[str, object]) -> None:
+        now = self._identity()
+        other = [f"{key} was {then.get(key)!r}, is {value!r}" for key, value in now.items() if then.get(key) != value]
+        if other:
+            raise UserError(
+                f"{self.checkpoint.path} is of other settings ({'; '.join(other)}): give those, or start anew"
+            )
 
     def _tell(self, number: int, weights: Mapping[str, Tensor], scores: Mapping[str, float]) -> None:
         self.observe(Iteration(number, self.method.iterations, self.model, weights, scores))
 
     def _identity(self) -> dict[str, object]:
-        return {**asdict(self.method), **self.identity(), "data": self.data.fingerprint}
+        settings = {f.name: getattr(self.method, f.name) for f in fields(self.method)}
+        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+        return {**settings, **self.identity(), "data": self.data.fingerprint}
 
 
 def seed_epoch(seed: int, iteration: int, epoch: int) -> None:

@@ -1,10 +1,13 @@
 """What a training step of weight fixing does with the gradients: pull towards the centres, move only what is free."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from wfn.regulariser.penalty import Penalty
 from wfn.training.flat_weights import FlatWeights
+from wfn.training.updates import give_moments, moments_of
 
 
 class FreeUpdate:
@@ -15,9 +18,6 @@ class FreeUpdate:
     over the weights or their mean. Its norm is clipped.
 
     The free weights are held apart, in one vector that shrinks from iteration to iteration, and so does the cost.
-
-    Attributes:
-        optimiser: Adam without weight decay, on the free weights.
 
     Args:
         weights: the network's weights.
@@ -50,17 +50,28 @@ class FreeUpdate:
         self._free = Free(positions, self._drawn, penalty)
         self._penalties = torch.zeros((), dtype=torch.float64, device=free.device)
         self._steps = 0
-        self.optimiser = torch.optim.Adam([self._values], lr=learning_rate, fused=True)
+        self._optimiser = torch.optim.Adam([self._values], lr=learning_rate, fused=True)
 
-    def __call__(self, loss: Tensor) -> None:
+    def before(self, step: int) -> None:
+        """Nothing: the network computes with the weights as they are."""
+
+    def after(self, loss: Tensor) -> None:
         """Take one step; the gradients of ``loss`` are in ``weights.values.grad``."""
         values, everything = self._values.data, self._weights.values
         self._penalties += self._free.gather(
             everything.grad, values, self._values.grad, loss, self._alpha, self._clip_norm
         )
-        self.optimiser.step()
+        self._optimiser.step()
         self._free.scatter(values, everything.data)
         self._steps += 1
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Adam's moments of the free weights, and its step."""
+        return moments_of(self._optimiser, self._values)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        give_moments(self._optimiser, self._values, state)
 
     def mean_penalty(self) -> float:
         """Eq. 4, mean over the free weights and over the steps since it was asked for last; 0 without a regulariser."""

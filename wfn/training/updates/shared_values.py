@@ -1,10 +1,13 @@
 """What a training step of weight sharing does with the gradients: sum them over the weights that share a value."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wfn.training.flat_weights import FlatWeights
+from wfn.training.updates import give_moments, moments_of
 
 
 class SharedValues:
@@ -15,7 +18,6 @@ class SharedValues:
 
     Attributes:
         values: float32 [k], the shared values, with their gradient.
-        optimiser: Adam without weight decay, on ``values``.
 
     Args:
         weights: the network's weights; each takes its shared value at once.
@@ -33,15 +35,32 @@ class SharedValues:
         self._assignment = torch.from_numpy(assignment).to(device, torch.int64)
         self.values = nn.Parameter(torch.from_numpy(centres).to(device))
         self.values.grad = torch.zeros_like(self.values)
-        self.optimiser = torch.optim.Adam([self.values], lr=learning_rate, fused=True)
+        self._optimiser = torch.optim.Adam([self.values], lr=learning_rate, fused=True)
         self.hand_out()
 
-    def __call__(self, loss: Tensor) -> None:
+    def before(self, step: int) -> None:
+        """Nothing: every weight has its shared value."""
+
+    def after(self, loss: Tensor) -> None:
         """Take one step; the gradients of ``loss`` are in ``weights.values.grad``."""
         gradient = self.values.grad
         gradient.zero_().index_add_(0, self._assignment, self._weights.values.grad)
         gradient.mul_((self._clip_norm / (gradient.norm() + 1e-6)).clamp(max=1))
-        self.optimiser.step()
+        self._optimiser.step()
+        self.hand_out()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Adam's moments of the shared values, and its step."""
+        return moments_of(self._optimiser, self.values)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        give_moments(self._optimiser, self.values, state)
+
+    def load_values(self, values: Tensor, assignment: Tensor) -> None:
+        """Take ``values``, float32 [k], as the shared ones and ``assignment``, int32 [n]; every weight gets its own."""
+        self.values.data.copy_(values)
+        self._assignment.copy_(assignment)
         self.hand_out()
 
     def hand_out(self) -> None:

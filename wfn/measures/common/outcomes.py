@@ -1,55 +1,21 @@
-"""What a network gives for each test image, before and after a method: what a paired comparison needs."""
+"""Which test images are right before and after a method: what a paired comparison needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from wfn.errors import UserError
-from wfn.system import ranks
+from wfn.measures.common.predictions import Predictions
 from wfn.system.files import write_atomically
 from wfn.system.fingerprint import fingerprint
 
 OUTCOMES, OUTPUTS = "outcomes.safetensors", "outputs.safetensors"
 LARGEST_OUTPUTS = 64 * 2**20  # bytes; the scores of larger test sets are not kept
-
-
-class TestOutputs:
-    """Collects outputs and labels of a pass over the test images; given to ``evaluate`` as ``observe``.
-
-    Attributes:
-        scores: float32 [n, classes], after :meth:`gather`.
-        labels: int64 [n], after :meth:`gather`.
-    """
-
-    __test__ = False  # pytest takes it for a test otherwise
-
-    def __init__(self) -> None:
-        self._batches: list[tuple[Tensor, Tensor]] = []
-
-    def __call__(self, outputs: Tensor, labels: Tensor) -> None:
-        """Take a batch."""
-        self._batches.append((outputs.cpu(), labels.cpu()))
-
-    def gather(self) -> "TestOutputs":
-        """Bring the ranks' batches into the order of one pass; every rank calls it once."""
-        in_turn = zip_longest(*ranks.from_each(self._batches))  # rank r has batches r, r + ranks, ...
-        batches = [batch for batch in chain.from_iterable(in_turn) if batch is not None]
-        self.scores = torch.cat([scores for scores, _ in batches])
-        self.labels = torch.cat([labels for _, labels in batches])
-        self._batches = []
-        return self
-
-    @property
-    def correct(self) -> np.ndarray:
-        """bool [n], whether the top-1 class is the label; of equal scores the class that ``topk`` puts first."""
-        return (self.scores.topk(1).indices[:, 0] == self.labels).numpy()
 
 
 @dataclass(frozen=True)
@@ -77,14 +43,14 @@ class Outcomes:
         return int(np.count_nonzero(~self.before & self.after))
 
 
-def paired(before: TestOutputs, after: TestOutputs) -> Outcomes | None:
+def paired(before: Predictions, after: Predictions) -> Outcomes | None:
     """Outcomes of the same images in the same order; None where the data come in another order each time."""
     if not torch.equal(before.labels, after.labels):
         return None
     return Outcomes(before.correct, after.correct, fingerprint([before.labels]))
 
 
-def write(folder: Path, outcomes: Outcomes, before: TestOutputs, after: TestOutputs) -> None:
+def write(folder: Path, outcomes: Outcomes, before: Predictions, after: Predictions) -> None:
     """Write :data:`OUTCOMES`, a bit an image, and :data:`OUTPUTS`, the scores, where they are not too large.
 
     Raises:

@@ -1,0 +1,1 @@
+"""What measures share: what a measure is, distinct values, predictions, paired outcomes."""

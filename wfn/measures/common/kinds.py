@@ -1,0 +1,115 @@
+"""What a measure is: what it reads, what it gives, and how its numbers are shown."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+from torch import Tensor
+
+from wfn.measures.common.distinct import Distinct, frequencies
+from wfn.networks.forward_pass import ForwardPass
+
+Better = Literal["higher", "lower", "neither"]
+Values = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that is measured, and how it is shown.
+
+    Attributes:
+        name: by which it is logged.
+        title: of a row or a column, with the unit where it has one.
+        form: a format, such as ``{:.2f}``.
+        better: which direction is.
+        summary: whether a run's summary shows it.
+    """
+
+    name: str
+    title: str
+    form: str = "{:.2f}"
+    better: Better = "lower"
+    summary: bool = True
+
+    def text(self, value: float | None) -> str:
+        """The value as it is shown; a dash where it was not measured."""
+        return "-" if value is None else self.form.format(value)
+
+
+class Measure(ABC):
+    """What is measured of a network: one file of ``wfn/measures/`` that holds one class derived from a kind below.
+
+    Attributes:
+        quantities: what it gives, in the order in which they are shown.
+    """
+
+    quantities: ClassVar[tuple[Quantity, ...]]
+
+    @classmethod
+    def compare(cls, values: Values, baseline: Mapping[str, float]) -> Values:
+        """What is known beside the float network's own values only; ``values`` is what ``compute`` gave."""
+        return {}
+
+
+class WeightMeasure(Measure):
+    """Reads the counted weights: fed with their distinct values, ascending, a block at a time.
+
+    Attributes:
+        every_iteration: whether it is cheap enough to be taken after each iteration of a method.
+    """
+
+    every_iteration: ClassVar[bool] = False
+
+    def __init__(self, forward_pass: ForwardPass) -> None:
+        self.forward_pass = forward_pass
+
+    def update(self, block: "Block") -> None:
+        """Take a block of distinct values."""
+
+    @abstractmethod
+    def compute(self, weights: Mapping[str, np.ndarray]) -> Values:
+        """The values by name; ``weights`` are all counted ones, float32, by name, for what needs them whole."""
+
+
+class OutputMeasure(Measure):
+    """Reads a network's outputs: fed with them a batch at a time, in the order of one pass over labelled inputs."""
+
+    @abstractmethod
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Take the scores of a batch, float32 [b, classes], before any softmax, and its labels, int64 [b]."""
+
+    @abstractmethod
+    def compute(self) -> Values:
+        """The values by name."""
+
+
+class Block:
+    """Some distinct values with what several measures need of them, found once.
+
+    Attributes:
+        distinct: the values, how often they occur and in which parameter.
+    """
+
+    def __init__(self, distinct: Distinct, is_inner: np.ndarray) -> None:
+        """Take values found in parameters of which ``is_inner``, bool [p], says which count as inner ones."""
+        self.distinct, self._is_inner = distinct, is_inner
+
+    @cached_property
+    def frequencies(self) -> Counter[int | float]:
+        """Count -> how many values have it."""
+        return frequencies(self.distinct.counts)
+
+    @cached_property
+    def zeros(self) -> int:
+        """How many weights are zero."""
+        return int(self.distinct.counts[self.distinct.values == 0].sum())
+
+    @cached_property
+    def inner_counts(self) -> np.ndarray:
+        """int64 [V], how often each value occurs without batch-norm, first and last layer."""
+        rows = np.where(self._is_inner[self.distinct.parameter], self.distinct.occurrences, 0)
+        return self.distinct.combine(np.add, rows)

@@ -1,0 +1,59 @@
+"""What a network gives for each labelled input of a pass: what measures on outputs read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, zip_longest
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wfn.data.passes import on_device, shard_pass
+from wfn.system import ranks
+from wfn.system.precision import autocast
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The scores of a pass.
+
+    Attributes:
+        batches: of (scores, float32 [b, classes], before any softmax; labels, int64 [b]), on the CPU.
+    """
+
+    batches: tuple[tuple[Tensor, Tensor], ...]
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """float32 [n, classes]."""
+        return torch.cat([scores for scores, _ in self.batches])
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """int64 [n]."""
+        return torch.cat([labels for _, labels in self.batches])
+
+    @property
+    def correct(self) -> np.ndarray:
+        """bool [n], whether the top-1 class is the label; of equal scores the class that ``topk`` puts first."""
+        return (self.scores.topk(1).indices[:, 0] == self.labels).numpy()
+
+
+@torch.no_grad()
+def predict(model: nn.Module, batches: Iterable, device: torch.device, precision: str = "float32") -> Predictions:
+    """Pass ``batches`` of (inputs, labels) through ``model`` in eval mode.
+
+    Where several ranks train together (:mod:`wfn.system.ranks`), each takes its share of the batches, and every one
+    gets the predictions of all, in the order of one pass.
+    """
+    was_training = model.training
+    model.eval()
+    own: list[tuple[Tensor, Tensor]] = []
+    for inputs, labels in on_device(shard_pass(batches), device):
+        with autocast(device, precision):
+            scores = model(inputs).float()
+        own.append((scores.cpu(), labels.cpu()))
+    model.train(was_training)
+    in_turn = chain.from_iterable(zip_longest(*ranks.from_each(own)))  # rank r has batches r, r + ranks, ...
+    return Predictions(tuple(batch for batch in in_turn if batch is not None))
