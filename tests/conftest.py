@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+# Runs are compared bit for bit, between processes too: all work with one thread, as does each worker of pytest-xdist.
+os.environ["OMP_NUM_THREADS"] = "1"
 pytest.register_assert_rewrite("tests.support")
 
 
@@ -49,3 +51,19 @@ def call_here(tmp_path, monkeypatch, capsys):
         return status, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture
+def start_program():
+    """A function that starts a :class:`tests.support.programs.Program`; what is left of it is killed at the end."""
+    from tests.support.programs import Program
+
+    started = []
+
+    def start(*arguments):
+        started.append(Program(*arguments))
+        return started[-1]
+
+    yield start
+    for program in started:
+        program.kill()

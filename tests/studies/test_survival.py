@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -16,52 +14,34 @@ import pytest
 from studies.__main__ import main
 from studies.trials.queue import Queue
 from studies.trials.storage import url_of
-from tests.support.places import ROOT
-from tests.support.waiting import LIMIT, wait_for
+from tests.support.studies import all_trials
+from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.process
 TINY = "tests.support.tiny"
 FINISHED_EPOCH = re.compile(r"^iteration 1/2 epoch 1/1:", re.MULTILINE)
 
 
 @pytest.fixture
-def environment(tmp_path):
-    changed = {"PYTHONPATH": str(ROOT), "WFN_CACHE": str(tmp_path / "cache")}
-    changed["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-    return kept | changed
+def environment(tmp_path, monkeypatch):
+    """Variables for this process and those that it starts: a cache and a tracking store of the test's own."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WFN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 @pytest.fixture
-def start(tmp_path, environment):
-    """A function that starts ``python -m studies`` in a folder of its own; what is left of it is killed at the end."""
-    started = []
-
-    def start(*arguments):
-        command = [sys.executable, "-u", "-m", "studies", *arguments]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        started.append(process)
-        return process
-
-    yield start
+def start(tmp_path, environment, start_program):
+    """A function that starts ``python -m studies`` in a folder of its own, and does not wait for it."""
+    yield lambda *arguments: start_program("studies.__main__:main", arguments, tmp_path)
     (tmp_path / "hold").unlink(missing_ok=True)
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 @pytest.fixture
-def studies(start):
-    """A function that runs ``python -m studies`` to its end: (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        process = start(*arguments)
-        output, error = process.communicate(timeout=LIMIT)
-        return process.returncode, output, error
-
-    return run
+def studies(environment, call_here):
+    """A function that does what ``python -m studies`` does: (exit status, standard output, standard error)."""
+    return partial(call_here, main)
 
 
 def run_arguments(question="ablation", network="held_network", **options):
@@ -84,7 +64,7 @@ def held_trial(folder):
         if not (folder / "runs" / "studies.db").is_file() or not list(folder.glob("runs/*/checkpoint.safetensors")):
             return None
         queue = queue_in(folder)
-        for trial in queue._study.get_trials(deepcopy=False):
+        for trial in all_trials(queue):
             run = trial.user_attrs.get("run")
             if trial.state.name == "RUNNING" and run and (folder / "runs" / run / "checkpoint.safetensors").is_file():
                 return int(trial.user_attrs["worker"].rpartition(":")[2]), run
@@ -118,7 +98,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_gone_on_with(start, tmp_path)
     worker, run = held_trial(tmp_path)
     os.kill(worker, signal.SIGKILL)
     (tmp_path / "hold").unlink()
-    output, error = launcher.communicate(timeout=LIMIT)
+    output, error = launcher.communicate()
     assert launcher.returncode == 0, error
     assert "was killed (signal 9)" in output
     assert "2 of 2 done" in output
@@ -129,9 +109,8 @@ def test_a_study_goes_on_after_everything_was_killed(start, studies, tmp_path):
     (tmp_path / "hold").touch()
     launcher = start(*run_arguments())
     worker, run = held_trial(tmp_path)
-    for process in (launcher.pid, worker):
-        os.kill(process, signal.SIGKILL)
-    launcher.wait()
+    launcher.kill()
+    os.kill(worker, signal.SIGKILL)
     wait_for(lambda: not is_alive(worker))
     (tmp_path / "hold").unlink()
     status, _, error = studies(*run_arguments())
@@ -152,7 +131,7 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(start, studies, tmp_path, by):
         launcher.send_signal(signal.SIGINT)
     else:
         assert main(["stop", "ablation", "--folder", str(tmp_path / "runs")]) == 0
-    _, error = launcher.communicate(timeout=LIMIT)
+    _, error = launcher.communicate()
     assert launcher.returncode == 130
     assert "go on by the same command" in error
     assert "Traceback" not in error
@@ -165,30 +144,22 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(start, studies, tmp_path, by):
     assert_as_it_should_be(tmp_path, run)
 
 
-@pytest.fixture
-def studies_here(environment, call_here, monkeypatch):
-    """As ``studies``, but in this process."""
-    for name in ("MLFLOW_TRACKING_URI", "WFN_CACHE"):
-        monkeypatch.setenv(name, environment[name])
-    return partial(call_here, main)
-
-
-def test_failing_trials_stop_no_other_and_all_is_tracked(studies, studies_here, tmp_path):
+def test_failing_trials_stop_no_other_and_all_is_tracked(studies, tmp_path):
     arguments = run_arguments(
         "delta", "network", tracking="mlflow", workers=2, vary=f"delta=0.01,0.02 model={TINY}:network,{TINY}:broken"
     )
     status, output, error = studies(*arguments)
     assert status == 0, error
     assert "2 failed" in output.splitlines()[-1]
-    status, output, _ = studies_here("status", "delta")
+    status, output, _ = studies("status", "delta")
     assert output.count("RuntimeError: this network cannot be built") == 2
     assert status == 0
 
-    status, output, error = studies_here("export", "delta")
+    status, output, error = studies("export", "delta")
     rows = list(csv.DictReader(output.splitlines()))
     assert sorted(row["state"] for row in rows) == ["COMPLETE"] * 2 + ["FAIL"] * 2
     assert len({row["run"] for row in rows}) == 4
-    status, output, error = studies_here("plot", "delta")
+    status, output, error = studies("plot", "delta")
     assert status == 0, error
 
     from mlflow import MlflowClient
@@ -206,11 +177,11 @@ def test_failing_trials_stop_no_other_and_all_is_tracked(studies, studies_here, 
     assert Counter(run.info.status for run in [study, *trials]) == {"FINISHED": 3, "FAILED": 2}
     assert {"delta.csv", "delta.png"} <= {file.path for file in client.list_artifacts(study.info.run_id)}
 
-    status, _, error = studies_here(*arguments, "--epochs", "2")
+    status, _, error = studies(*arguments, "--epochs", "2")
     assert status == 2
     assert "has other settings (epochs is 2, was 1)" in error
 
-    status, output, _ = studies_here(*arguments)
+    status, output, _ = studies(*arguments)
     assert "nothing left to do" in output
     assert "2 failed" in output
     assert output.endswith("; --retry_failed true runs what failed again\n")

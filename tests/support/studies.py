@@ -1,6 +1,5 @@
 """Plans and queues of studies, as several tests need them."""
 
-
 from studies.trials.plan import Plan
 from wfn.runs.settings import Settings
 

@@ -1,17 +1,14 @@
 import fcntl
 import logging
-import os
 import signal
-import subprocess
-import sys
 from threading import Timer, main_thread
 
 import pytest
 import torch
 from torch import nn
 
-from tests.support.places import ROOT
 from wfn import data, networks
+from wfn.commands import messages
 from wfn.errors import UserError
 from wfn.training import baseline
 from wfn.training.baseline import trained_baseline
@@ -176,37 +173,25 @@ def test_negative_epochs(digits):
 
 
 DATA = "tests.support.tiny:data"
-PROGRAM = f"""
-import torch
-from wfn import data, networks
-from wfn.commands import messages
-from wfn.training.baseline import trained_baseline
-loaded = data.load("{DATA}", None, batch_size=96, validation_share=0, seed=0, device="cpu")
-torch.manual_seed(0)
-model = networks.build("tests.support.tiny:held_network", loaded.classes, loaded.input_shape)
-with messages.shown():
-    trained_baseline(model, "held", loaded, seed=0, device="cpu", epochs=2)
-"""
+
+
+def train_held(arguments):
+    """What each of several processes does: train the network that can be held up, or take it from where it is kept."""
+    loaded = data.load(DATA, None, batch_size=96, validation_share=0, seed=0, device="cpu")
+    torch.manual_seed(0)
+    model = networks.build("tests.support.tiny:held_network", loaded.classes, loaded.input_shape)
+    with messages.shown():
+        trained_baseline(model, "held", loaded, seed=0, device="cpu", epochs=2)
 
 
 @pytest.fixture
-def processes(tmp_path):
+def processes(tmp_path, start_program):
     """Three processes that need the same baseline; the one that trains it is held up after its first epoch."""
     (tmp_path / "hold").touch()
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
-            text=True, stdout=subprocess.PIPE,
-        )
-        for _ in range(3)
-    ]  # fmt: skip
-    yield started
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    return [start_program(f"{__name__}:train_held", [], tmp_path) for _ in range(3)]
 
 
+@pytest.mark.process
 def test_of_several_processes_one_trains_and_the_others_wait_for_its_file(processes, tmp_path, cache):
     said = {process: process.stdout.readline() for process in processes}
     (holder,) = [process for process in processes if said[process].startswith(f"baseline: training held on {DATA}")]
@@ -220,7 +205,7 @@ def test_of_several_processes_one_trains_and_the_others_wait_for_its_file(proces
     assert [line.split(" for")[0] for line in trained[:1]] == [f"baseline: training held on {DATA}"]
     assert trained[-1].startswith("baseline: epoch 2/2")
     assert [line.split(", from")[0] for line in took] == [f"baseline: held trained on {DATA} before"]
-    assert sorted(process.wait() for process in processes) == [-signal.SIGKILL, 0, 0]
+    assert sorted(process.returncode for process in processes) == [-signal.SIGKILL, 0, 0]
 
 
 def test_waiting_can_be_interrupted(digits, cache, monkeypatch):

@@ -1,0 +1,93 @@
+"""Programs in processes of their own that start warm: forked from a server that has imported what takes seconds.
+
+They are killed, interrupted and waited for as any other process. What a fresh Python does is another question: for
+that, start one.
+"""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from multiprocessing.connection import Connection
+from multiprocessing.forkserver import ensure_running
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import pytest
+
+from tests.support.places import ROOT
+
+# No library that starts a thread as it is imported, such as mlflow: the fork would lack the thread, not its locks.
+PRELOADED = ["torch._dynamo", "sklearn.datasets", "sklearn.model_selection", "matplotlib.pyplot", "optuna",
+             "wfn.runs.lifecycle", "wfn.commands.summary", "wfn.methods.weight_fixing", "wfn.training.baseline",
+             "studies.workers.launch"]  # fmt: skip
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(PRELOADED)
+
+
+class Program:
+    """A function that runs in a process of its own; used as :class:`subprocess.Popen` is.
+
+    Args:
+        function: what to call, ``"package.module:function"``; it takes the arguments and returns the exit status.
+        arguments: texts.
+        folder: the current directory.
+        environment: all variables.
+
+    Attributes:
+        pid: of the process.
+        stdout: its standard output, a text file to read from.
+    """
+
+    def __init__(
+        self, function: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(ROOT))
+            ensure_running()
+        reader, writer = os.pipe()
+        self._error = TemporaryFile("w+")  # noqa: SIM115 - communicate closes it
+        streams = Connection(writer, readable=False), Connection(os.dup(self._error.fileno()))
+        self._process = _context.Process(target=_run, args=(function, arguments, folder, dict(environment), *streams))
+        self._process.start()
+        for stream in streams:
+            stream.close()
+        self.pid = self._process.pid
+        self.stdout = os.fdopen(reader)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, or minus the signal that ended it; None while it runs."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL, and wait for the end."""
+        self._process.kill()
+        self._process.join()
+
+    def communicate(self) -> tuple[str, str]:
+        """Wait for the end; return what is left of the standard output, and the standard error."""
+        with self.stdout, self._error:
+            output = self.stdout.read()
+            self._process.join()
+            self._error.seek(0)
+            return output, self._error.read()
+
+
+def _run(function, arguments, folder, environment, output, error):
+    for number, stream in enumerate((output, error), start=1):
+        os.dup2(stream.fileno(), number)
+        stream.close()
+    sys.stdout.reconfigure(line_buffering=True)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    module, _, name = function.partition(":")
+    sys.exit(getattr(import_module(module), name)(list(arguments)))
