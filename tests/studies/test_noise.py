@@ -1,7 +1,7 @@
 """The question of noise: the paper's form of it, and a measurement that goes on where it was cut off."""
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from wfn.runs.record import OpenRecord
 
 def new_run(folder, settings):
     """A handle that writes a record, but holds no lock and tracks nothing."""
-    return RunHandle(settings, OpenRecord.create(folder, asdict(settings)))
+    return RunHandle(settings, OpenRecord.create(folder, settings.flat()))
 
 
 def test_noise_has_the_papers_form():

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from wfn.errors import UserError
-from wfn.measures import measure, measure_diversity
-from wfn.measures import outcomes as outcomes_of_images
+from wfn.measures import compared, measure, measure_outputs
 from wfn.measures.accuracy import evaluate
-from wfn.measures.outcomes import TestOutputs
+from wfn.measures.common import outcomes as outcomes_of_images
+from wfn.measures.common.predictions import Predictions, predict
 from wfn.interface import Epoch, Event, Iteration, Step
 from wfn.runs.progress import RunProgress
 from wfn.runs.lifecycle import RunHandle
@@ -26,7 +26,7 @@ from wfn.system.provenance import provenance
 log = logging.getLogger(__name__)
 Measures = dict[str, float | None]
 UNCOMPARED = {"weights", "evaluation_seconds"}
-KNOWN_BY = ("method", "model", "dataset", "delta")  # the settings by which people tell runs apart
+KNOWN_BY = ("method", "model", "dataset")  # the settings by which people tell runs apart, with the method's label
 
 
 @dataclass(frozen=True)
@@ -59,45 +59,48 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     """
     record = handle.record
     method = settings.make_method()
-    progress = RunProgress(method.iterations, settings.epochs)
+    progress = RunProgress(method.iterations, method.epochs)
     subject = prepare(settings)
     description = describe(settings, subject, handle)
-    handle.set(tags={name: getattr(settings, name) for name in KNOWN_BY})
+    handle.set(
+        tags={name: getattr(settings, name) for name in KNOWN_BY} | {"label": method.label} | asdict(method.treatment)
+    )
     log.info(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
         f"parameters and {description['uncounted_buffers']:,} values in buffers are not"
     )
     before = subject.weights()
-    float_metrics = measure(before, subject.forward_pass)
-    baseline = asdict(float_metrics) | {"rep_mixed": 1.0, "rep_mixed_as_printed": 1.0}
-    outputs_before = TestOutputs()
-    baseline |= _row(subject, subject.model, before, outputs_before)
-    outputs_before.gather()
+    float_values = measure(before, subject.forward_pass)
+    float_row, predicted_before = _row(subject, subject.model, before)
+    baseline = float_values | compared(float_values, float_values) | float_row
     progress.iteration(0, baseline)
     handle.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
-    observer = Observer(subject, handle, progress, settings.epochs)
+    observer = Observer(subject, handle, progress, method.epochs)
     try:
         quantised = method.compress(subject.model, subject.data, observer, record.checkpoint)
     finally:
         progress.close()
-    outputs_after = TestOutputs()
-    if last := observer.rows.get(method.iterations):
-        evaluate(quantised.model, subject.data.test, subject.device, observe=outputs_after)
-    else:
-        last = _row(subject, quantised.model, quantised.weights, outputs_after)
-    outcomes = outcomes_of_images.paired(outputs_before, outputs_after.gather())
-    fixed = asdict(measure(quantised.weights, subject.forward_pass, float_metrics)) | last | dict(quantised.scores)
-    changes = {f"{name}_from_baseline": fixed[name] - baseline[name] for name in baseline if name not in UNCOMPARED}
+    predicted_after = predict(quantised.model, subject.data.test, subject.device)
+    outcomes = outcomes_of_images.paired(predicted_before, predicted_after)
+    last = observer.rows.get(method.iterations) or _row(subject, quantised.model, quantised.weights)[0]
+    fixed = measure(quantised.weights, subject.forward_pass, float_values) | measure_outputs(predicted_after)
+    fixed |= last | dict(quantised.scores)
+    changes = {
+        f"{name}_from_baseline": fixed[name] - baseline[name]
+        for name in baseline
+        if name in fixed and name not in UNCOMPARED
+    }
     if outcomes:
         fixed |= {"images_lost": outcomes.lost, "images_gained": outcomes.gained}
-    about = {name: str(getattr(settings, name)) for name in (*KNOWN_BY, "seed")} | {"run": record.id}
+    about = {name: str(getattr(settings, name)) for name in (*KNOWN_BY, "seed")}
+    about |= {"label": method.label, "run": record.id}
     rows = list(observer.rows.values())
     try:
         if ranks.this() == 0:
             fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about)
             if outcomes:
-                outcomes_of_images.write(record.files, outcomes, outputs_before, outputs_after)
+                outcomes_of_images.write(record.files, outcomes, predicted_before, predicted_after)
     except OSError as error:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
     handle.log(fixed | changes | _seconds(record), step=method.iterations)
@@ -121,26 +124,30 @@ class Observer:
             case Step():
                 self._progress.step(event)
             case Epoch():
+                scores = {by_epoch(name): value for name, value in event.scores.items()}
                 self._progress.epoch(event)
-                self._handle.log(event.scores, step=(event.iteration - 1) * self._epochs + event.epoch)
+                self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch)
             case Iteration() if event.number:
-                row = dict(event.scores) | _row(self._subject, event.model, event.weights)
+                row = dict(event.scores) | _row(self._subject, event.model, event.weights)[0]
                 self.rows[event.number] = {"iteration": event.number} | row
                 self._progress.iteration(event.number, row)
                 self._handle.log(row, step=event.number)
                 self._handle.set(iterations=dict(self.rows))
 
 
-def _row(
-    subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor], outputs: TestOutputs | None = None
-) -> Measures:
-    """What is measured of every iteration: accuracy on the test images, and how diverse the weights are."""
+def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]) -> tuple[Measures, Predictions]:
+    """What is measured of every iteration, on the test images and of the weights, and the predictions behind it."""
     begin = perf_counter()
-    score = evaluate(model, subject.data.test, subject.device, observe=outputs)
-    row = asdict(score) | asdict(measure_diversity(weights, subject.forward_pass))
+    predictions = predict(model, subject.data.test, subject.device)
+    row = measure_outputs(predictions) | measure(weights, subject.forward_pass, every_iteration=True)
     if subject.data.validation:  # what a search may look at; the test images are for reporting
         row["held_back_top1"] = evaluate(model, subject.data.validation, subject.device).top1
-    return row | {"evaluation_seconds": perf_counter() - begin}
+    return row | {"evaluation_seconds": perf_counter() - begin}, predictions
+
+
+def by_epoch(name: str) -> str:
+    """The name of a metric's curve over epochs where there is one over iterations, too: their steps differ."""
+    return f"{name}_by_epoch" if name.startswith("held_back_") else name
 
 
 def describe(settings: Settings, subject: Subject, handle: RunHandle) -> dict[str, object]:
@@ -149,7 +156,7 @@ def describe(settings: Settings, subject: Subject, handle: RunHandle) -> dict[st
     Raises:
         UserError: the run began with other weights or data, or its method with another file.
     """
-    description = subject.description() | getattr(settings.make_method(), "hashes", dict)()
+    description = subject.description() | settings.make_method().hashes()
     for name in filter(lambda name: name.endswith("_sha256"), description):
         then = handle.record.header.params.get(name, description[name])
         if then != description[name]:
@@ -159,7 +166,7 @@ def describe(settings: Settings, subject: Subject, handle: RunHandle) -> dict[st
     origin = provenance(subject.device) | {"ranks": str(ranks.count())}
     handle.set(
         # What the run began with stays: a tracking store takes no second value. The tags tell who went on last.
-        params=asdict(settings) | description | origin | handle.record.header.params,
+        params=settings.flat() | description | origin | handle.record.header.params,
         tags={name: origin[name] for name in ("commit", "tree", "device_name", "version_torch", "ranks")},
     )
     return description
