@@ -1,7 +1,5 @@
 """A report: composed from runs, and written as PDF, Markdown and CSV."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from reports.verdicts.findings import findings
 from reports.verdicts.rules import NOT, NOT_TESTED, PARTLY, REPRODUCED
 from wfn.errors import UserError
 from wfn.runs.settings import WHERE
+from wfn.system.files import csv_lines, csv_table
 
 THOUSANDS = ","
 NOTHING = "none"  # what runs.csv says of a value that the run does not have
@@ -84,7 +83,7 @@ def as_csv(table: Table) -> str:
     lines = [([section.title, group.title] if titled else []) + list(row)
              for section in table.sections for group in section.groups for row in group.rows]  # fmt: skip
     header = (["origin", "network"] if titled else []) + [column.title for column in table.columns]
-    return _csv([header, *(map(without_thousands, line) for line in lines)])
+    return csv_lines([header, *([without_thousands(cell) for cell in line] for line in lines)])
 
 
 def without_thousands(cell: str) -> str:
@@ -104,7 +103,7 @@ def runs_csv(runs: Sequence[Run]) -> str:
     ]
     first = ["run", "status", "started"]
     columns = first + sorted({name for row in rows for name in row}.difference(first))
-    return _csv([columns, *([row.get(name, NOTHING) for name in columns] for row in rows)])
+    return csv_table(rows, columns, NOTHING)
 
 
 def _params_without_places(run: Run) -> dict[str, str]:
@@ -112,12 +111,6 @@ def _params_without_places(run: Run) -> dict[str, str]:
     files = {"weights", *files_of(run.tags.get("method", ""))}
     told = {name: Path(text).name if name in files else text for name, text in run.params.items()}
     return {f"param.{name}": text for name, text in told.items() if name in files or name not in WHERE}
-
-
-def _csv(lines) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
 
 
 def _summary(evidence: Evidence) -> list[Paragraph]:

@@ -1,14 +1,12 @@
 """What a study leaves in its run: the figure, and all trials as a table."""
 
-import csv
-import io
 from pathlib import Path
 
 from studies.design import Results
 from studies.trials.queue import Queue
 from wfn.errors import UserError
 from wfn.runs.record import Record
-from wfn.system.files import write_atomically
+from wfn.system.files import csv_table, write_atomically
 
 
 def write_report(queue: Queue, record: Record) -> None:
@@ -48,9 +46,4 @@ def as_csv(results: Results) -> str:
         }
         for trial in results.trials
     ]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_table(rows)

@@ -5,7 +5,6 @@ Optuna journal, torn by one, makes all of it unreadable. It also has heartbeats,
 code as a PostgreSQL that several machines share.
 """
 
-import fcntl
 import logging
 import time
 import warnings
@@ -17,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from wfn.errors import UserError
+from wfn.system.files import held
 
 HEARTBEAT = 10  # seconds between two signs of life of a worker
 PATIENCE = 120  # seconds without one after which it is taken for dead
@@ -187,8 +187,7 @@ def _alone(url: str) -> Iterator[None]:
     from sqlalchemy import text
 
     if file := file_of(url):
-        with file.with_name(f"{file.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with held(file.with_name(f"{file.name}.lock")):
             yield
     else:
         with _engine(url).begin() as connection:

@@ -1,6 +1,5 @@
 """The files that a run leaves: the fixed network with its codebook, the iterations as a table, the figures."""
 
-import csv
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from wfn.figures.style import render
 from wfn.interface import Quantised
 from wfn.measures.common.kinds import Quantity
 from wfn.runs.record import Record
-from wfn.system.files import write_atomically
+from wfn.system.files import csv_table, write_atomically
 
 log = logging.getLogger(__name__)
 FIXED = "fixed.safetensors"
@@ -62,12 +61,12 @@ def write_files(
     metadata = {"codebook": codebook, "counted": list(quantised.weights), "about": dict(about)}
     metadata = {name: json.dumps(content) for name, content in metadata.items()}
     write_atomically(folder / FIXED, safetensors.torch.save(state, metadata))
-    _write_csv(folder / "codebook.csv", codebook)
+    write_atomically(folder / "codebook.csv", csv_table(codebook).encode())
     weights = _flat(before), _flat(quantised.weights)
     picture = render(lambda canvas: weight_histograms.draw(canvas, *weights), weight_histograms.SIZE, "png")
     write_atomically(folder / "weights.png", picture)
     if iterations:
-        _write_csv(folder / "iterations.csv", iterations)
+        write_atomically(folder / "iterations.csv", csv_table(iterations).encode())
         values = [(row["value"], row["weights"]) for row in codebook]
         fixing = Fixing([Curve("", iterations)], iterations, values)
         picture = render(lambda canvas: iterations_figure.draw(canvas, [fixing]), iterations_figure.size(1), "png")
@@ -126,11 +125,3 @@ def _codebook(weights: Mapping[str, Tensor]) -> list[dict[str, float]]:
 def _flat(weights: Mapping[str, Tensor]) -> np.ndarray:
     """All weights, float32 [n]."""
     return np.concatenate([weight.numpy().ravel() for weight in weights.values()])
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)

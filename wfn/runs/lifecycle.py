@@ -1,11 +1,9 @@
 """A run that this process carries out: begun or resumed, tracked where wanted, and however it ends, that is written."""
 
-import fcntl
 import logging
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from wfn.runs.mlflow_store import Store
 from wfn.runs.record import DistantRecord, OpenRecord, Record, now
 from wfn.runs.settings import Settings
 from wfn.system import ranks
+from wfn.system.files import held
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class RunHandle:
         parent = Path(settings.folder).expanduser()
         _make_folder(parent)
         store = _store(settings)
-        record = OpenRecord.create(parent, asdict(settings), store.open_run(settings.parent_run) if store else None)
+        record = OpenRecord.create(parent, settings.flat(), store.open_run(settings.parent_run) if store else None)
         with _alone(record), terminable(), cls(settings, record, store)._concluded() as handle:
             yield handle
 
@@ -182,9 +181,9 @@ def _make_folder(parent: Path) -> None:
 @contextmanager
 def _alone(record: Record) -> Iterator[None]:
     """Hold the run's folder against a second process that would go on with it at the same time."""
-    with (record.folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"run {record.id} is going on in another process: wait for it, or stop it") from error
+
+    def refuse() -> None:
+        raise UserError(f"run {record.id} is going on in another process: wait for it, or stop it")
+
+    with held(record.folder / "lock", refuse):
         yield

@@ -1,0 +1,120 @@
+"""Files that are written whole, locks that one process holds at a time, tables as CSV."""
+
+import csv
+import errno
+import io
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.places import ROOT
+from wfn.system.files import csv_table, held, write_atomically
+
+HOLDER = """
+import sys
+from pathlib import Path
+from wfn.system.files import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0")) | st.integers() | st.floats(allow_nan=False)
+
+
+class Busy(Exception):  # noqa: N818 - it is no error
+    """The lock is held."""
+
+
+def refuse():
+    raise Busy
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock until it is killed or gets a line."""
+    command = [sys.executable, "-c", HOLDER, tmp_path / "lock"]
+    process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_lock_that_another_process_holds_is_free_once_that_is_dead(holder, tmp_path):
+    with pytest.raises(Busy), held(tmp_path / "lock", refuse):
+        pass
+    holder.kill()
+    holder.wait()
+    with held(tmp_path / "lock", refuse):
+        pass
+
+
+def test_who_waits_says_so_and_gets_the_lock_when_the_holder_lets_go(holder, tmp_path):
+    told = []
+
+    def wait():
+        told.append("waiting")
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+
+    with held(tmp_path / "lock", wait):
+        assert told == ["waiting"]
+        assert holder.wait() == 0
+
+
+def test_of_many_threads_one_at_a_time_has_the_lock(tmp_path):
+    inside, most = [], []
+
+    def work():
+        for _ in range(20):
+            with held(tmp_path / "lock"):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 80
+
+
+def test_an_error_in_the_body_frees_the_lock(tmp_path):
+    with pytest.raises(KeyError), held(tmp_path / "lock"):
+        raise KeyError
+    with held(tmp_path / "lock", refuse):
+        pass
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_atomically(tmp_path / "file", b"before")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(tmp_path / "file", b"after")
+    assert (tmp_path / "file").read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@given(rows=st.lists(st.dictionaries(st.sampled_from(["a", "b", "c d", 'e"']), CELLS, min_size=1), min_size=1))
+def test_a_table_is_read_again_as_it_was_written(rows):
+    text = csv_table(rows)
+    assert "\r" not in text
+    read = list(csv.DictReader(io.StringIO(text, newline="")))
+    names = {name for row in rows for name in row}
+    assert read == [{name: str(row.get(name, "")) for name in names} for row in rows]
+
+
+def test_missing_cells_and_columns_are_as_told():
+    rows = [{"b": 1, "a": None}, {"c": 0.1}]
+    assert csv_table(rows) == "b,a,c\n1,,\n,,0.1\n"
+    assert csv_table(rows, ["c", "a"], "none") == "c,a\nnone,\n0.1,none\n"
+    assert csv_table([]) == "\n"
