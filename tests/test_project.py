@@ -4,14 +4,16 @@ import csv
 import subprocess
 import sys
 import tomllib
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from wfn.__main__ import wfn
+from wfn.__main__ import main, wfn
+from wfn.commands.mlproject import regenerated
+from wfn.commands.options import command_options
 from wfn.runs.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -20,32 +22,47 @@ TYPES = {float: "float", int: "int", str: "string", bool: "string"}
 
 
 def test_every_setting_has_a_default_and_a_help_text():
-    for setting in fields(Settings):
+    for option in command_options():
+        assert option.help.strip(), option.name
+    for setting in Settings.common():
         assert setting.default is not MISSING, setting.name
-        assert setting.metadata["help"], setting.name
 
 
-def test_mlproject_has_the_settings_as_typed_parameters_in_order():
-    parameters = PROJECT["entry_points"]["main"]["parameters"]
-    assert list(parameters) == [setting.name for setting in fields(Settings)]
-    for setting in fields(Settings):
-        declared = parameters[setting.name]
-        assert declared["type"] == TYPES[setting.type], setting.name
-        default = str(setting.default) if setting.type is bool else setting.default
-        assert float(declared["default"]) == default if setting.type is float else declared["default"] == default
+def test_mlproject_is_what_settings_and_methods_make_it():
+    assert (ROOT / "MLproject").read_text() == regenerated(ROOT / "MLproject")
 
 
-def test_mlproject_hands_every_parameter_to_the_option_of_its_name():
-    words = PROJECT["entry_points"]["main"]["command"].split()
+def test_mlproject_has_every_option_as_a_typed_parameter_handed_to_the_option_of_its_name():
+    main = PROJECT["entry_points"]["main"]
+    options = list(command_options())
+    assert list(main["parameters"]) == [option.name for option in options]
+    for option in options:
+        declared = main["parameters"][option.name]
+        if option.default is not None:
+            default = str(option.default) if option.kind is bool else option.default
+            assert declared["type"] == TYPES[option.kind], option.name
+            assert option.kind(declared["default"]) == option.kind(default)
+    words = main["command"].split()
     assert words[:4] == ["python", "-u", "-m", "wfn"]
-    expected = [word for setting in fields(Settings) for word in (f"--{setting.name}", f"{{{setting.name}}}")]
-    assert words[4:] == expected
+    assert words[4:] == [word for option in options for word in (f"--{option.name}", f"{{{option.name}}}")]
 
 
-def test_help_names_every_setting_with_its_default():
+def test_an_mlproject_of_yesterday_is_brought_up_to_date(tmp_path, capsys):
+    path = tmp_path / "MLproject"
+    path.write_text((ROOT / "MLproject").read_text().replace("clip_norm", "clip_length"))
+    assert main(["mlproject", str(path), "--check"]) == 2
+    assert "run 'wfn mlproject'" in capsys.readouterr().err
+    assert main(["mlproject", str(path)]) == 0
+    assert path.read_text() == (ROOT / "MLproject").read_text()
+    path.write_text("nothing: here")
+    assert main(["mlproject", str(path)]) == 2
+    assert "is not this project's MLproject" in capsys.readouterr().err
+
+
+def test_help_names_every_option():
     text = CliRunner().invoke(wfn, ["--help"]).output
-    for setting in fields(Settings):
-        assert f"--{setting.name} " in text
+    for option in command_options():
+        assert f"--{option.name} " in text
 
 
 def test_conda_yaml_lists_the_dependencies_of_pyproject():
@@ -76,7 +93,9 @@ def test_readme_shows_rows_of_the_example_report():
 
 
 def test_constraints_pin_every_dependency():
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    declared = [each for each in (*project["dependencies"], *extras) if not each.startswith("wfn[")]
     pinned = {
         line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
     }
