@@ -179,7 +179,7 @@ def _ablation(evidence: Evidence) -> Figure:
 
 def _conditions(run: Run) -> str:
     """What a trial was run on, and its settings that are neither the paper's nor varied."""
-    settings = departures(run.tags["method"], run.params)
+    settings = departures(run.tags["method"], run.params, run.tags)
     fixed = {name: value for name, value in settings.items() if name not in VARIED}
     return ", ".join([str(subject_of(run)), *in_words(run.tags["method"], fixed)])
 

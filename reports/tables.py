@@ -228,7 +228,8 @@ def _label(run: Run) -> str:
     method = run.tags["method"]
     save = [f"save {run.params['save_sha256'][:8]}"] if "save_sha256" in run.params else []
     study = [f"study {run.tags['study']}"] if "study" in run.tags else []
-    return ", ".join([label(method, run.params, run.tags), *in_words(method, departures(method, run.params)), *save, *study])
+    told = in_words(method, departures(method, run.params, run.tags))
+    return ", ".join([label(method, run.params, run.tags), *told, *save, *study])
 
 
 def _text(run: Run, name: str) -> str:

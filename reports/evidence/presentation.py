@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import cache
 
 from wfn import methods
-from wfn.errors import UserError
 from wfn.interface import Method, Treatment
 from wfn.runs.settings import WHERE, Settings, own_options
 
@@ -48,8 +47,13 @@ def files_of(method: str) -> tuple[str, ...]:
     return kind.files if kind else ()
 
 
-def departures(method: str, params: Params) -> dict[str, str]:
-    """The settings that are not the default, which is the paper's; what the label tells is left out."""
+def departures(method: str, params: Params, tags: Params) -> dict[str, str]:
+    """The settings that are not the default, which is the paper's; what the label tells is left out.
+
+    Of a method that this version does not know, all options that its run's record names.
+    """
+    if not _class(method):
+        return {name: params[name] for name in tags.get("options", "").split() if name in params}
     defaults = _defaults(method)
     return {
         name: params[name]
@@ -77,7 +81,7 @@ def _class(method: str) -> type[Method] | None:
 
 @cache
 def _defaults(method: str) -> dict[str, str]:
-    """What tells rows of the method apart, with its default as params have it; files are told apart by their content."""
+    """What tells rows of the method apart, with its default as params have it; files are known by their content."""
     kind = _class(method)
     if not kind:
         return {}
@@ -87,18 +91,18 @@ def _defaults(method: str) -> dict[str, str]:
 
 
 def _made(method: str, params: Params) -> Method | None:
-    """The method as the run had it; None where this version cannot make it."""
-    if method not in methods.names():
+    """The method as the run had it, unchecked, for files that it read may be gone; None where it is unknown here."""
+    kind = _class(method)
+    if not kind:
         return None
-    kinds = {option.name: option.kind for option in methods.options(method)}
-    values = {name: _value(params[name], kind) for name, kind in kinds.items() if name in params}
-    try:
-        return methods.make(method, values)
-    except (UserError, ValueError):
-        return None
+    made = object.__new__(kind)
+    for option in methods.options(method):
+        value = _value(params[option.name], option.kind) if option.name in params else option.default
+        object.__setattr__(made, option.name, value)
+    return made
 
 
 def _value(text: str, kind: type) -> object:
     if kind is bool:
         return text == "True"
-    return text if kind in (str, tuple) else kind(text)
+    return tuple(float(number) for number in text.split()) if kind is tuple else kind(text)

@@ -142,7 +142,7 @@ def _grouped(runs: Iterable[Run]) -> list[Row]:
 
 def is_tabled(run: Run) -> bool:
     """Whether the tables show this run."""
-    return run.compresses and not ("study" in run.tags and departures(run.tags["method"], run.params))
+    return run.compresses and not ("study" in run.tags and departures(run.tags["method"], run.params, run.tags))
 
 
 def subjects(some: Iterable[Row]) -> list[Subject]:
@@ -178,7 +178,7 @@ def _key(run: Run) -> tuple:
         subject_of(run),
         method,
         in_name,
-        tuple(departures(method, run.params).items()),
+        tuple(departures(method, run.params, run.tags).items()),
         float_network(run),
         _method_files(run),
     )
@@ -244,7 +244,7 @@ def _row(runs: Sequence[Run]) -> Row:
         subject_of(runs[0]),
         method,
         label(method, params, runs[0].tags),
-        departures(method, params),
+        departures(method, params, runs[0].tags),
         treatment(method, params, runs[0].tags),
         tuple(runs),
     )

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from wfn import methods
 from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 
@@ -27,7 +28,8 @@ ITERATIONS = 10
 
 def settings(method="wfn", **changes) -> dict[str, object]:
     """All settings of a run, as a record has them."""
-    return Settings(method=method).flat() | {"model": "resnet20", "dataset": "cifar10"} | changes
+    known = Settings(method=method) if method in methods.names() else Settings()
+    return known.flat() | {"method": method, "model": "resnet20", "dataset": "cifar10"} | changes
 
 
 def finish(record: OpenRecord, chosen: dict[str, object], number: int, **tags: object) -> OpenRecord:

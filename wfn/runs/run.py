@@ -62,9 +62,9 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     progress = RunProgress(method.iterations, method.epochs)
     subject = prepare(settings)
     description = describe(settings, subject, handle)
-    handle.set(
-        tags={name: getattr(settings, name) for name in KNOWN_BY} | {"label": method.label} | asdict(method.treatment)
-    )
+    about = {name: str(getattr(settings, name)) for name in KNOWN_BY} | {"label": method.label}
+    # What a report reads of the method: it may be one that the report's version does not know.
+    handle.set(tags=about | asdict(method.treatment) | {"options": " ".join(settings.options)})
     log.info(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
@@ -93,8 +93,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     }
     if outcomes:
         fixed |= {"images_lost": outcomes.lost, "images_gained": outcomes.gained}
-    about = {name: str(getattr(settings, name)) for name in (*KNOWN_BY, "seed")}
-    about |= {"label": method.label, "run": record.id}
+    about |= {"seed": str(settings.seed), "run": record.id}
     rows = list(observer.rows.values())
     try:
         if ranks.this() == 0:
