@@ -28,9 +28,17 @@ def measures(folder: Path = _FOLDER, package: str = __name__) -> tuple[type[Meas
     """The measures, one of each file, in the order of the files' names.
 
     Raises:
-        UserError: a file does not say what it must; the message names the file and what is missing.
+        UserError: a file does not say what it must; the message names the file and what is missing. Two of them give
+            a quantity of one name.
     """
-    return tuple(_of_file(path, package) for path in sorted(folder.glob("[!_]*.py")))
+    found = tuple(_of_file(path, package) for path in sorted(folder.glob("[!_]*.py")))
+    files: dict[str, str] = {}
+    for kind in found:
+        file = f"wfn/measures/{kind.__module__.rpartition('.')[2]}.py"
+        for quantity in kind.quantities:
+            if (other := files.setdefault(quantity.name, file)) != file:
+                raise UserError(f"{other} and {file} both give a quantity {quantity.name!r}: give one another name")
+    return found
 
 
 def _of_file(path: Path, package: str) -> type[Measure]:
