@@ -1,8 +1,6 @@
 """Questions, the plans made of them, and the command line's bad input: all without a trial."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -90,16 +88,6 @@ def test_bad_input_is_told_in_one_line(arguments, told, capsys, tmp_path, monkey
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
-
-
-@pytest.mark.process
-def test_studies_load_without_the_heavy_libraries():
-    code = (
-        "import studies.__main__, studies.questions.ablation, studies.questions.pareto, studies.questions.noise, sys; "
-        "print(*{'torch', 'mlflow', 'optuna', 'matplotlib'} & set(sys.modules))"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.split() == []
 
 
 def test_delta_draws_from_what_trials_have():
