@@ -1,13 +1,10 @@
 """What must say the same in several places does: settings, command line, MLproject, conda.yaml, pyproject."""
 
 import csv
-import subprocess
-import sys
 import tomllib
 from dataclasses import MISSING
 from pathlib import Path
 
-import pytest
 import yaml
 from click.testing import CliRunner
 
@@ -100,20 +97,6 @@ def test_constraints_pin_every_dependency():
         line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
     }
     assert {d.split(">=")[0].split("[")[0].lower() for d in declared} <= pinned
-
-
-@pytest.mark.parametrize(
-    ("statement", "forbidden"),
-    [
-        ("import wfn", {"torch", "mlflow", "optuna", "matplotlib"}),
-        ("import wfn.__main__", {"torch", "mlflow", "optuna", "matplotlib", "pandas", "sklearn"}),
-        ("import wfn.runs.run, wfn.methods.weight_fixing", {"mlflow", "optuna", "matplotlib"}),
-    ],
-)
-def test_imports_stay_light(statement, forbidden):
-    code = f"{statement}; import sys; print(*({forbidden} & set(sys.modules)))"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert printed.split() == []
 
 
 def test_readme_shows_the_trials_of_the_example_study():

@@ -34,6 +34,7 @@ def test_of_several_ranks_the_first_alone_speaks(rank, lines, capsys, monkeypatc
     assert capsys.readouterr().out.count("\n") == lines
 
 
+@pytest.mark.process
 def test_a_storage_that_is_made_silences_nobody(tmp_path):
     code = (
         "import logging, sys; from studies.trials.storage import open_storage, url_of;"
@@ -45,6 +46,7 @@ def test_a_storage_that_is_made_silences_nobody(tmp_path):
     assert (printed.stdout, printed.stderr) == ("still here\n", "")
 
 
+@pytest.mark.process
 def test_the_library_itself_is_silent():
     code = "import logging, wfn; logging.getLogger('wfn.tests').warning('no room')"
     printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -179,6 +179,7 @@ def test_order_of_weights_and_chunks_do_not_matter():
         assert torch.equal(penalty.value_and_gradient(weights[some].clone())[1], out[some])
 
 
+@pytest.mark.process
 def test_torchs_threads_are_left_alone():
     """The order of sums, and so the last bits of a training run, depends on their number."""
     code = (

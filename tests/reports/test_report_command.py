@@ -1,8 +1,5 @@
 """``python -m reports``: where runs come from, and what bad input gets: one line, and exit status 2."""
 
-import subprocess
-import sys
-
 import pytest
 import yaml
 
@@ -108,10 +105,3 @@ def test_the_project_hands_every_parameter_to_the_option_of_its_name():
     words = entry["command"].split()
     assert words[:4] == ["python", "-u", "-m", "reports"]
     assert words[4:] == [word for name in entry["parameters"] for word in (f"--{name}", f"{{{name}}}")]
-
-
-def test_help_is_light():
-    code = "import reports.__main__, sys; print(*({'torch', 'mlflow', 'matplotlib', 'typst'} & set(sys.modules)))"
-    root = ROOT
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root).stdout
-    assert printed.split() == []

@@ -1,20 +1,19 @@
 """What a record holds reaches an MLflow store once and only once, however often and whenever it is brought in."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
-from wfn.runs import mlflow_store
+from tests.support.processes import ended_process
 from wfn.errors import UserError
-from wfn.runs.record import OpenRecord, now
+from wfn.runs import mlflow_store
 from wfn.runs.mlflow_store import (
     PREFIX,
     PROCESS_TAG,
     Store,
     sync,
 )
+from wfn.runs.record import OpenRecord, now
 
 
 @pytest.fixture(scope="session")
@@ -159,12 +158,10 @@ def test_a_run_that_failed_twice_is_marked_failed_the_second_time_too(client, tm
 def test_runs_that_a_kill_left_running_are_marked_killed(client):
     store = Store("wfn")
     dead, alive = store.open_run(), store.open_run()
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    host = mlflow_store.this_process().rpartition(":")[0]
-    client.set_tag(dead, PROCESS_TAG, f"{host}:{gone.pid}")
+    gone = ended_process()
+    client.set_tag(dead, PROCESS_TAG, gone)
     elsewhere = store.open_run()
-    client.set_tag(elsewhere, PROCESS_TAG, f"another-host:{gone.pid}")
+    client.set_tag(elsewhere, PROCESS_TAG, f"another-host:{gone.rpartition(':')[2]}")
     store.open_run()
     assert [client.get_run(run).info.status for run in (dead, alive, elsewhere)] == ["KILLED", "RUNNING", "RUNNING"]
 

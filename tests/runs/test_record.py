@@ -135,7 +135,7 @@ def test_a_record_of_an_older_version_is_read(tmp_path):
         ({"settings": []}, "settings in record.json must be an object, but is []"),
         ({"params": 3}, "params in record.json"),
         ({"tags": "x"}, "tags in record.json"),
-        ({"iterations": {"first": {}}}, "iterations in record.json must be an object of rows by the iteration's number"),
+        ({"iterations": {"first": {}}}, "record.json must be an object of rows by the iteration's number"),
         ({"iterations": {"1": 5}}, "iterations in record.json"),
         ({"status": "DONE"}, "status in record.json must be one of RUNNING, FINISHED, FAILED, KILLED, but is 'DONE'"),
         ({"started": "now"}, "started in record.json must be milliseconds since 1970, but is 'now'"),

@@ -1,0 +1,31 @@
+"""What a fresh Python imports: the heavy libraries only once they are needed, so that ``--help`` takes no time."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.places import ROOT
+
+pytestmark = pytest.mark.process
+HEAVY = {"torch", "mlflow", "optuna", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import wfn", HEAVY),
+        ("import wfn.__main__", HEAVY | {"pandas", "sklearn"}),
+        ("import wfn.runs.run, wfn.methods.weight_fixing", {"mlflow", "optuna", "matplotlib"}),
+        ("import wfn.networks, wfn.data; wfn.networks.names(), wfn.data.names()", {"torch"}),
+        (
+            "import studies.__main__; from studies.questions import ablation, noise, pareto",
+            HEAVY - {"pandas", "sklearn"},
+        ),
+        ("import reports.__main__", {"torch", "mlflow", "matplotlib", "typst"}),
+    ],
+)
+def test_imports_stay_light(statement, forbidden):
+    code = f"{statement}; import sys; print(*({forbidden} & set(sys.modules)))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert printed.split() == []
