@@ -1,8 +1,7 @@
-"""What test_ranks.py lets one process and two ranks do alike; as a script it starts the two and saves results.
+"""What test_two_ranks.py lets one process and two ranks do alike; as a script it starts the two and saves results.
 
 A case is a function of a folder that all ranks share; what it gives are tensors, numbers and texts. The script starts
-its ranks by ``elastic_launch``, as torchrun does, but forks them, so that torch and what it imports late are imported
-once.
+its ranks by ``elastic_launch``, as torchrun does, but forks them, so that nothing is imported again.
 """
 
 import os
@@ -10,7 +9,6 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -21,7 +19,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from tests.support import small_networks, tiny
-from wfn.__main__ import main
+from wfn import __main__ as command_line
 from wfn.data import as_data
 from wfn.data.passes import shard_batches, shard_pass
 from wfn.errors import UserError
@@ -208,7 +206,7 @@ def all_cases(folder):
 
 
 def program(*arguments):
-    if status := main(list(arguments)):
+    if status := command_line.main(list(arguments)):
         sys.exit(status)
 
 
@@ -227,17 +225,11 @@ def on_two_ranks(name, folder, work, *arguments):
 
 CASES = (gradients, accuracy, fixing, sharing, resumed, order, refusals)
 
-if __name__ == "__main__":
-    for late in (
-        "torch._dynamo",
-        "matplotlib.pyplot",
-        "wfn.figures.weight_histograms",
-        "wfn.commands.summary",
-        "wfn.runs.lifecycle",
-    ):
-        import_module(late)
+
+def main(arguments):
+    """The script; it is given the folder for all that it leaves."""
     torch.set_num_threads(1)
-    shared = Path(sys.argv[1])
+    shared = Path(arguments[0])
     on_two_ranks("cases", shared, all_cases, shared)
     on_two_ranks("program", shared, program, *options("tests.support.tiny:network", shared / "finished"))
     on_two_ranks("failing", shared, program, *options("tests.support.cases_on_ranks:failing", shared / "failed"))

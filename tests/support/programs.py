@@ -13,10 +13,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Timer
 
 import pytest
 
 from tests.support.places import ROOT
+from tests.support.waiting import LIMIT
 
 # No library that starts a thread as it is imported, such as mlflow: the fork would lack the thread, not its locks.
 PRELOADED = ["torch._dynamo", "sklearn.datasets", "sklearn.model_selection", "matplotlib.pyplot", "optuna",
@@ -71,11 +73,17 @@ class Program:
         self._process.kill()
         self._process.join()
 
-    def communicate(self) -> tuple[str, str]:
-        """Wait for the end; return what is left of the standard output, and the standard error."""
+    def communicate(self, limit: float = LIMIT) -> tuple[str, str]:
+        """Wait for the end; return what is left of the standard output, and the standard error.
+
+        It is killed after ``limit`` seconds, which are only to end a test that hangs.
+        """
+        deadline = Timer(limit, self._process.kill)
+        deadline.start()
         with self.stdout, self._error:
             output = self.stdout.read()
             self._process.join()
+            deadline.cancel()
             self._error.seek(0)
             return output, self._error.read()
 
