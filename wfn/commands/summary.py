@@ -1,6 +1,7 @@
 """What a run came to, for a person at the terminal: the baseline beside the fixed network, and where to look next."""
 
 from wfn.measures import quantities
+from wfn.measures.common.paired import change_of_counts
 from wfn.runs.files import FILE_QUANTITIES
 from wfn.runs.mlflow_store import COPIED
 from wfn.runs.record import Record
@@ -14,9 +15,22 @@ def summarise(record: Record, result: Result) -> str:
         before, after = (quantity.text(values.get(name)) for values in (result.baseline, result.fixed))
         if quantity.summary:
             lines.append(f"{quantity.title:40}{before:>14}{after:>14}")
+    lines += _change(result)
     lines.append(f"\nfiles: {record.files}")
     if (record.folder / COPIED).exists():
         lines.append(f"run {record.id}: look at it with 'mlflow ui'")
     else:
         lines.append(f"bring it into MLflow: python -m wfn sync {record.folder}")
     return "\n".join(lines)
+
+
+def _change(result: Result) -> list[str]:
+    """The change of top-1 with its interval, where the same test images were classified before and after."""
+    counts = [result.fixed.get(name) for name in ("images_lost", "images_gained", "test_images")]
+    if None in counts:
+        return []
+    change = change_of_counts(*map(int, counts))
+    return [
+        f"\nchange of top-1: {change.text} points, 95 % interval over the {change.images:,} test images; "
+        f"McNemar p = {change.p:.2g}"
+    ]

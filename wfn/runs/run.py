@@ -92,7 +92,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         if name in fixed and name not in UNCOMPARED
     }
     if outcomes:
-        fixed |= {"images_lost": outcomes.lost, "images_gained": outcomes.gained}
+        fixed |= {"images_lost": outcomes.lost, "images_gained": outcomes.gained, "test_images": outcomes.images}
     about |= {"seed": str(settings.seed), "run": record.id}
     rows = list(observer.rows.values())
     try:

@@ -33,6 +33,11 @@ class Outcomes:
     labels_sha256: str
 
     @property
+    def images(self) -> int:
+        """How many test images."""
+        return len(self.before)
+
+    @property
     def lost(self) -> int:
         """Images that were right before and are wrong after."""
         return int(np.count_nonzero(self.before & ~self.after))
@@ -57,7 +62,7 @@ def write(folder: Path, outcomes: Outcomes, before: Predictions, after: Predicti
         OSError: a file cannot be written.
     """
     bits = {name: torch.from_numpy(np.packbits(getattr(outcomes, name))) for name in ("before", "after")}
-    about = {"images": str(len(outcomes.before)), "labels_sha256": outcomes.labels_sha256}
+    about = {"images": str(outcomes.images), "labels_sha256": outcomes.labels_sha256}
     write_atomically(folder / OUTCOMES, safetensors.torch.save(bits, about))
     scores = {"before": before.scores, "after": after.scores, "labels": before.labels}
     if sum(tensor.nbytes for tensor in scores.values()) <= LARGEST_OUTPUTS:

@@ -1,0 +1,149 @@
+"""How much top-1 changes between two networks on the same test images, and how sure that is.
+
+Every image is right or wrong under both networks, so only the images that one of them has right and the other wrong
+tell anything: far fewer than the unpaired error of both accuracies lets one think.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wfn.errors import UserError
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+SEED = 0  # of the resampling: the same outcomes give the same interval
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of top-1 on the same images.
+
+    Attributes:
+        points: percentage points, after minus before, mean over the runs.
+        low: lower end of its 95 % interval, percentage points.
+        high: upper end.
+        p: exact two-sided McNemar test: how likely so uneven a split between lost and gained images would be, were
+            both equally likely. Of several runs an image counts once: as lost where more runs lose than gain it.
+        images: how many test images.
+        runs: how many runs, each with a seed of its own.
+        image_deviation: standard deviation of ``points`` over other test images, percentage points.
+        run_deviation: sample deviation of the runs' own changes, percentage points; None for one run, whose interval
+            therefore knows of images alone.
+    """
+
+    points: float
+    low: float
+    high: float
+    p: float
+    images: int
+    runs: int
+    image_deviation: float
+    run_deviation: float | None
+
+    @property
+    def interval(self) -> str:
+        """Both ends of the interval."""
+        return f"[{signed(self.low)}, {signed(self.high)}]"
+
+    @property
+    def text(self) -> str:
+        """The change with its interval, percentage points."""
+        return f"{signed(self.points)} {self.interval}"
+
+
+def signed(points: float) -> str:
+    """A change with its sign, two decimals; what rounds to zero has none."""
+    return f"{points:+.2f}".replace("-", "−") if round(points, 2) else "0.00"
+
+
+def mcnemar(lost: int, gained: int) -> float:
+    """The exact two-sided McNemar test: the p of so uneven a split if losing and gaining were equally likely."""
+    from scipy.stats import binomtest  # takes a second to import
+
+    return float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
+
+
+def change_of_counts(lost: int, gained: int, images: int, resamples: int = RESAMPLES) -> Change:
+    """The change of one run of which only the numbers of lost and gained images are known.
+
+    Args:
+        lost: images that are right before and wrong after.
+        gained: the reverse.
+        images: all test images.
+        resamples: how many.
+
+    Raises:
+        UserError: there are no images, or fewer than were lost and gained.
+    """
+    if lost < 0 or gained < 0 or images < max(1, lost + gained):
+        raise UserError(
+            f"of {images} test images {lost} cannot be lost and {gained} gained: give the counts of one and the same "
+            "test set"
+        )
+    rest = images - lost - gained
+    return _change(np.array([[-1, 0, 1]]), np.array([lost, rest, gained]), resamples)
+
+
+def change_of_images(differences: np.ndarray, resamples: int = RESAMPLES) -> Change:
+    """The change over one or more runs, from every image.
+
+    The interval is that of a bootstrap over images and runs. Images are drawn jointly: a run's luck with an image is
+    the others', too. Before drawing, one image that all runs lose and one that all gain are added, as Bonett and Price
+    (2012) do for paired proportions: without them a run that loses no image would be certain that none ever is. What
+    drawing runs anew adds is widened from the deviation of so few runs to that of Student's t; the runs' share of the
+    noise from images is in both parts, so the interval errs on the wide side.
+
+    Args:
+        differences: [runs, images], -1 where an image is lost, 1 where it is gained, 0 elsewhere.
+        resamples: how many.
+
+    Raises:
+        UserError: there is no run or no image.
+    """
+    if differences.ndim != 2 or 0 in differences.shape:
+        raise UserError(f"a change needs a run and a test image at least, but the outcomes are {differences.shape}")
+    patterns, counts = np.unique(differences, axis=1, return_counts=True)
+    return _change(patterns, counts, resamples)
+
+
+def _change(patterns: np.ndarray, counts: np.ndarray, resamples: int) -> Change:
+    """Images that the runs treat alike are drawn together: ``counts`` [patterns] of each column [runs, patterns]."""
+    runs, images = len(patterns), int(counts.sum())
+    own = 100 * (patterns @ counts) / images
+    generator = np.random.default_rng(SEED)
+    all_runs = np.ones((runs, 1), dtype=patterns.dtype)
+    drawn_from = np.hstack([patterns, -all_runs, all_runs])
+    chances = np.append(counts, [1, 1]) / (images + 2)
+    drawn = generator.multinomial(images, chances, size=resamples)
+    by_run = 100 * (drawn @ drawn_from.T) / images
+    means = by_run.mean(1)
+    image_deviation = float(means.std())
+    if runs > 1:
+        chosen = generator.integers(runs, size=(resamples, runs))
+        of_runs = np.take_along_axis(by_run, chosen, 1).mean(1) - means
+        means = means + _widening(runs) * of_runs
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    totals = patterns.sum(0)
+    return Change(
+        points=float(own.mean()),
+        low=float(low),
+        high=float(high),
+        p=mcnemar(int(counts[totals < 0].sum()), int(counts[totals > 0].sum())),
+        images=images,
+        runs=runs,
+        image_deviation=image_deviation,
+        run_deviation=float(own.std(ddof=1)) if runs > 1 else None,
+    )
+
+
+def _widening(runs: int) -> float:
+    """From the deviation that drawing so few runs anew has to that of an interval by Student's t."""
+    return (runs / (runs - 1)) ** 0.5 * student(runs - 1) / student(np.inf)
+
+
+def student(freedom: float) -> float:
+    """Half of a 95 % interval in standard errors, by Student's t; of infinite degrees of freedom the normal's."""
+    from scipy.stats import t  # takes a second to import
+
+    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
