@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
+from math import ceil, log2
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from wfn.codebooks.additive_powers import quantise_input, quantise_to_8_bits, quantise_weight
-from wfn.data import as_data
+from wfn.codebooks.additive_powers import Projection, quantise_input, quantise_to_8_bits, quantise_weight
+from wfn.data import Data, as_data
 from wfn.errors import UserError
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.measures.accuracy import evaluate
+from wfn.networks.scale_folding import fold, foldable_pairs
 from wfn.training.flat_weights import counted_weights
 
 BIT_WIDTHS = (2, 3, 4, 5)
@@ -34,6 +36,8 @@ class ApotSave(Method):
         save: the file that its authors released.
         bits: the bit width that the save was trained for, which it does not tell: 2, 3, 4 or 5.
         quantise_activations: quantise activations, too, as the save was trained to.
+        fold_clips: divide the weights of each layer in between by its clipping threshold and fold that into the batch-norm
+            behind it, so that all these layers share one set of levels.
     """
 
     name: ClassVar[str] = "apot"
@@ -45,6 +49,7 @@ class ApotSave(Method):
     save: str = ""
     bits: int = 0
     quantise_activations: bool = True
+    fold_clips: bool = False
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a bit width that was not released, or where there is no such file."""
@@ -93,25 +98,27 @@ class ApotSave(Method):
             checkpoint: not needed.
 
         Raises:
-            UserError: as :meth:`put_into`; the network does not fit the data.
+            UserError: as :meth:`put_into`; the network does not fit the data; scales are to be folded and cannot be.
         """
         data = as_data(data)
         clips = self.put_into(model)
+        if self.fold_clips:
+            self._fold_clips(model, {name: clip for name, (clip, _) in clips.items()}, data)
         weights = counted_weights(model.eval(), data)
         weights.release()
         scores = {}
         if self.quantise_activations:
             score = evaluate(model, data.test, weights.values.device)
             scores = {f"{name}_float_activations": value for name, value in asdict(score).items()}
-            for name, clip in clips.items():
+            for name, (_, clip) in clips.items():
                 quantise_input(model.get_submodule(name), clip, self.bits)
         return Quantised(model, weights.named(), scores=scores)
 
-    def put_into(self, model: nn.Module) -> dict[str, float]:
+    def put_into(self, model: nn.Module) -> dict[str, tuple[float, float]]:
         """Put the save's tensors into ``model``, in place, the weights quantised.
 
         Returns:
-            name of each layer in between -> the clipping threshold of the activations that enter it.
+            name of each layer in between -> its clipping thresholds, for weights and for the activations that enter.
 
         Raises:
             UserError: the file is not such a save, or does not fit ``model``; it holds NaN or infinity; it cannot be of
@@ -125,7 +132,25 @@ class ApotSave(Method):
         with torch.no_grad():
             for name, layer in _weighted(model).items():
                 layer.weight.copy_(self._quantised(name, layer.weight, layers.get(name)))
-        return {name: clip for name, (_, clip) in layers.items()}
+        return layers
+
+    def _fold_clips(self, model: nn.Module, clips: Mapping[str, float], data: Data) -> None:
+        """Let every layer in between have the levels times one power of two, at least the largest of ``clips``.
+
+        Factors are then 1 or more, and every variance can follow.
+        """
+        inputs = next(iter(data.test))[0].to(next(model.parameters()).device)
+        foldable = {pair.weight for pair in foldable_pairs(model, inputs[:1])}
+        kept = {f"{name}.weight": clip for name, clip in clips.items() if f"{name}.weight" in foldable}
+        if not kept:
+            raise self._unfit("none of its layers has a batch-norm to fold its scale into; leave fold_clips off")
+        common = 2.0 ** ceil(log2(max(kept.values())))
+        project, weights = Projection(self.bits - 1).to(inputs.device), dict(model.named_parameters())
+        with torch.no_grad():
+            exact = {
+                name: project(weights[name].abs() / clip) * weights[name].sign() * common for name, clip in kept.items()
+            }
+        fold(model, inputs, {name: common / clip for name, clip in kept.items()}, exact)
 
     def _check_fit(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         expected = _shapes(model.state_dict())

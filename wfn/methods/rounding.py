@@ -12,7 +12,7 @@ from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.data import as_data
 from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
-from wfn.training.flat_weights import counted_weights
+from wfn.training.flat_weights import check_fold, counted_weights, fold_scales
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,24 @@ class PowerOfTwoRounding(Method):
 
     Attributes:
         threshold: weights of lesser magnitude become zero.
+        fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
+            folded into the batch-norm's statistics; 0 leaves scales as they are.
     """
 
     name: ClassVar[str] = "rounding"
     rank: ClassVar[int] = 10
 
     threshold: float = 2.0**-7
+    fold: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise :class:`UserError` for a threshold that cannot work."""
+        """Raise :class:`UserError` for a setting that cannot work."""
         require("threshold", self.threshold, 1e-30 <= self.threshold <= 1e8, "from 1e-30 to 1e8")
+        check_fold(self.fold)
 
     @property
     def label(self) -> str:
-        """The method; it has no setting of its own."""
+        """The method; no setting of its own is told."""
         return "Nearest power of two"
 
     @property
@@ -50,9 +54,11 @@ class PowerOfTwoRounding(Method):
         """Round every counted weight of ``model``, in place; nothing is told, and ``checkpoint`` is not needed.
 
         Raises:
-            UserError: the network does not fit the data, or its weights are not finite float32.
+            UserError: the network does not fit the data, its weights are not finite float32, or no scale can be folded.
         """
-        weights = counted_weights(model, as_data(data))
+        data = as_data(data)
+        fold_scales(model, data, self.fold)
+        weights = counted_weights(model, data)
         weights.values.data.copy_(torch.from_numpy(self._rounded(weights.values.data.cpu().numpy())))
         weights.release()
         return Quantised(model.eval(), weights.named())

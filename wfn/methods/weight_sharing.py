@@ -17,7 +17,7 @@ from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.flat_weights import FlatWeights
+from wfn.training.flat_weights import FlatWeights, check_fold, fold_scales
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.shared_values import SharedValues
 
@@ -41,6 +41,8 @@ class KMeansSharing(Method):
         clip_norm: largest norm of a step's gradient, that of the shared values.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
+        fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
+            folded into the batch-norm's statistics; 0 leaves scales as they are.
     """
 
     name: ClassVar[str] = "kmeans"
@@ -55,6 +57,7 @@ class KMeansSharing(Method):
     clip_norm: float = 0.5
     precision: str = "float32"
     seed: int = 0
+    fold: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
@@ -65,6 +68,7 @@ class KMeansSharing(Method):
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
         require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
         require("seed", self.seed, self.seed >= 0, "0 or more")
+        check_fold(self.fold)
 
     @property
     def label(self) -> str:
@@ -103,6 +107,7 @@ class SharingTraining(StagedTraining[KMeansSharing]):
     def __init__(
         self, method: KMeansSharing, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
+        fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint)
         centres, assignment = _cluster(self.weights, method.clusters, method.per_layer)
         self.update = self.shared = SharedValues(

@@ -93,7 +93,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor) -> ForwardPass:
         raise UserError(f"an example of shape {list(example.shape)} is not a batch of one: give a tensor [1, ...]")
     parameters = dict(model.named_parameters())
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # the pass may change them
-    with _undisturbed(model, example.device), torch.no_grad(), _Watch(parameters) as watch:
+    with undisturbed(model, example.device), torch.no_grad(), _Watch(parameters) as watch:
         torch.func.functional_call(model, buffers, (example,))
 
     layers = _layers(model)
@@ -129,7 +129,7 @@ def _layers(model: torch.nn.Module) -> dict[str, set[str]]:
 
 
 @contextmanager
-def _undisturbed(model: torch.nn.Module, device: torch.device):
+def undisturbed(model: torch.nn.Module, device: torch.device):
     """Eval mode and plain kernels inside, everything as it was outside."""
     training = {module: module.training for module in model.modules()}
     fast_attention = torch.backends.mha.get_fastpath_enabled()

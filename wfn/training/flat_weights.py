@@ -1,13 +1,15 @@
 """A network's counted weights as one flat vector that the network itself computes with."""
 
 from collections.abc import Iterator
+from math import inf
 
 import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
-from wfn.errors import UserError
+from wfn.errors import UserError, require
 from wfn.networks.forward_pass import ForwardPass, trace
+from wfn.networks.scale_folding import fold_to_deviation
 
 
 class FlatWeights:
@@ -78,6 +80,25 @@ def counted_weights(model: nn.Module, data: Data, fix_batch_norm: bool = True) -
     example = next(iter(data.test))[0][:1].to(device)
     check_outputs(model, example, data.classes)
     return FlatWeights(model, trace(model, example), fix_batch_norm)
+
+
+def check_fold(fold: float) -> None:
+    """Raise :class:`UserError` unless ``fold``, an option of methods, is a standard deviation or 0."""
+    require("fold", fold, 0 <= fold < inf, "0 (scales stay) or a standard deviation")
+
+
+def fold_scales(model: nn.Module, data: Data, deviation: float) -> None:
+    """Give the layers before a batch-norm weights of one standard ``deviation``, in place; 0 leaves them as they are.
+
+    That the network still computes the same is proven on the inputs of the first test batch
+    (:func:`wfn.networks.scale_folding.fold`).
+
+    Raises:
+        UserError: no layer can be folded, or the outputs would be others.
+    """
+    if deviation:
+        device = next(model.parameters()).device
+        fold_to_deviation(model, next(iter(data.test))[0].to(device), deviation)
 
 
 def check_outputs(model: nn.Module, example: Tensor, classes: int) -> None:

@@ -1,0 +1,288 @@
+"""Scales of layers folded into the batch-norm behind them: other weights, the same function.
+
+A layer ``y = conv(x; w) + b`` whose output goes to a batch-norm and nowhere else may be multiplied by any positive
+factor ``f``, for each output channel its own: ``f y = conv(x; f w) + f b``, and with ``f mean`` and ``f^2 (var + eps) -
+eps`` as its running statistics the batch-norm gives what it gave before, its own scale and shift untouched.
+
+Source: batch-norm's invariance (Ioffe & Szegedy, ICML 2015, section 3.3), here with the statistics made to follow.
+
+Differs: what is exact there up to ``eps`` is exact here, in eval mode. In training mode, where batch statistics serve,
+the function is the same but for ``eps``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from wfn.errors import UserError
+from wfn.networks.forward_pass import undisturbed
+
+aten = torch.ops.aten
+# In all of them the arguments are input, scale, shift, running mean, running variance, ..., eps.
+BATCH_NORMS = {
+    aten.native_batch_norm,
+    aten._native_batch_norm_legit,
+    aten._native_batch_norm_legit_no_training,
+    aten._batch_norm_no_update,
+    aten.cudnn_batch_norm,
+}
+TOLERANCE = 1e-4  # of the largest output: some hundred times what rounding comes to in a deep network
+
+
+@dataclass(frozen=True)
+class FoldablePair:
+    """A layer and the batch-norm that its scale can be folded into; all by the names of the network's tensors.
+
+    Attributes:
+        weight: of the convolution or linear layer; its first dimension is the output channel.
+        bias: of the same layer; None where it has none.
+        running_mean: of the batch-norm.
+        running_var: of the batch-norm.
+        eps: of the batch-norm.
+    """
+
+    weight: str
+    bias: str | None
+    running_mean: str
+    running_var: str
+    eps: float
+
+
+def foldable_pairs(model: nn.Module, example: Tensor) -> tuple[FoldablePair, ...]:
+    """Find the pairs in the order of the forward pass, by watching torch's own operators in eval mode.
+
+    A pair's output must be read by the batch-norm alone, and its tensors by that layer and that batch-norm alone; so a
+    layer used twice is none, nor is one whose weight is transformed before use. Transposed convolutions are left out.
+
+    Args:
+        model: any module whose forward takes one tensor; afterwards it is as it was.
+        example: inputs, [n, ...], on the model's device.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # the pass may change them
+    watch = _Watch(dict(model.named_parameters()) | buffers)
+    with undisturbed(model, example.device), torch.no_grad(), watch:
+        torch.func.functional_call(model, buffers, (example,))
+    return tuple(watch.pairs())
+
+
+def deviation_factors(model: nn.Module, pairs: Iterable[FoldablePair], deviation: float) -> dict[str, Tensor]:
+    """Weight -> the factors that give its layer the standard ``deviation``, float64 [channels].
+
+    They are one number, but in channels that hardly vary: where the variance could not follow it takes the least factor
+    that it can, which is 1 for a channel that is dead. Layers whose weights are one value alone are left out.
+    """
+    tensors, factors = dict(model.named_parameters()) | dict(model.named_buffers()), {}
+    for pair in pairs:
+        of_layer = tensors[pair.weight].detach().double().std(correction=0)
+        if of_layer > 0:
+            least = _least_factor(tensors[pair.running_var], pair.eps)
+            factors[pair.weight] = torch.maximum(deviation / of_layer, least)
+    return factors
+
+
+def fold_to_deviation(model: nn.Module, inputs: Tensor, deviation: float) -> dict[str, Tensor]:
+    """Give every foldable layer of ``model`` weights of one standard ``deviation``, in place; return the factors.
+
+    Raises:
+        UserError: no layer can be folded, or as :func:`fold`.
+    """
+    pairs = foldable_pairs(model, inputs[:1])
+    if not pairs:
+        raise UserError(
+            f"fold={deviation:g} needs layers whose outputs go to a batch-norm alone, but this network has none: "
+            "leave fold at 0"
+        )
+    factors = deviation_factors(model, pairs, deviation)
+    fold(model, inputs, factors)
+    return factors
+
+
+def fold(
+    model: nn.Module, inputs: Tensor, factors: Mapping[str, float | Tensor], exact: Mapping[str, Tensor] | None = None
+) -> None:
+    """Multiply the weights of layers by ``factors`` and let the running statistics follow, in place.
+
+    It is proven on ``inputs``: the outputs must be what they were, within :data:`TOLERANCE` of the largest one;
+    otherwise the network is left as it was.
+
+    Args:
+        model: the network, in eval or training mode; only eval mode is proven.
+        inputs: real inputs, [n, ...], on the model's device.
+        factors: name of a weight -> its positive factor, a number or one for each output channel ([channels]).
+        exact: weights to take in place of the products, where a shared value must be met to the bit; they are part of
+            what is proven.
+
+    Raises:
+        UserError: a weight is not of a foldable pair, a factor is not positive, its statistics cannot follow, or the
+            outputs are others.
+    """
+    pairs = {pair.weight: pair for pair in foldable_pairs(model, inputs[:1])}
+    if unknown := [name for name in factors if name not in pairs]:
+        raise UserError(
+            f"{unknown[0]} cannot be folded: its output must go to a batch-norm alone; leave its scale as it is"
+        )
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    touched = [name for weight in factors for name in _names(pairs[weight])]
+    before = {name: tensors[name].detach().clone() for name in touched}
+    outputs = _outputs(model, inputs)
+    try:
+        with torch.no_grad():
+            for name, factor in factors.items():
+                _scale(tensors, pairs[name], torch.as_tensor(factor, dtype=torch.float64, device=inputs.device))
+            for name, weight in (exact or {}).items():
+                tensors[name].copy_(weight)
+        _check_same(outputs, _outputs(model, inputs))
+    except UserError:
+        with torch.no_grad():
+            for name, value in before.items():
+                tensors[name].copy_(value)
+        raise
+
+
+def _names(pair: FoldablePair) -> list[str]:
+    return [name for name in (pair.weight, pair.bias, pair.running_mean, pair.running_var) if name]
+
+
+def _scale(tensors: Mapping[str, Tensor], pair: FoldablePair, factor: Tensor) -> None:
+    weight, mean, var = (tensors[name] for name in (pair.weight, pair.running_mean, pair.running_var))
+    if factor.ndim > 1 or (factor.ndim and len(factor) != len(weight)):
+        raise UserError(
+            f"the factors of {pair.weight} must be one number or {len(weight)}, one an output channel, but have shape "
+            f"{list(factor.shape)}"
+        )
+    if not (torch.isfinite(factor) & (factor > 0)).all():
+        raise UserError(f"the factors of {pair.weight} must be above 0 and finite, but one is {factor.min().item():g}")
+    weight.copy_(weight.double() * factor.expand(len(weight)).reshape(-1, *[1] * (weight.ndim - 1)))
+    if pair.bias:
+        tensors[pair.bias].copy_(tensors[pair.bias].double() * factor)
+    mean.copy_(mean.double() * factor)
+    followed = factor.square() * (var.double() + pair.eps) - pair.eps
+    if (followed < 0).any():
+        least = _least_factor(var, pair.eps).max().item()
+        raise UserError(
+            f"{pair.running_var} cannot follow: a factor of {pair.weight} is too small, a variance would be below 0; "
+            f"take factors of {least:.3g} or more"
+        )
+    var.copy_(followed)
+
+
+def _least_factor(var: Tensor, eps: float) -> Tensor:
+    """The factor of each channel that leaves a variance of 0: float64 [channels], at most 1."""
+    return (eps / (var.double() + eps)).sqrt()
+
+
+def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
+    with undisturbed(model, inputs.device), torch.no_grad():
+        return model(inputs)
+
+
+def _check_same(before: Tensor, after: Tensor) -> None:
+    change, largest = (after - before).abs().max().item(), before.abs().max().item()
+    if not change <= TOLERANCE * largest:  # NaN is refused, too
+        raise UserError(
+            f"the scales of this network cannot be folded: an output moves by {change:.3g} where {largest:.3g} is the "
+            f"largest, and at most {TOLERANCE:g} of it may be rounding; leave fold at 0"
+        )
+
+
+class _Produced:
+    """What a layer gave, and who reads it."""
+
+    def __init__(self, weight: str, bias: str | None, output: Tensor) -> None:
+        self.weight, self.bias, self.output = weight, bias, output  # kept, so that no address is given out again
+        self.readers = 0
+        self.batch_norm: tuple[str, str, float] | None = None
+
+
+class _Watch(TorchDispatchMode):
+    """Notes, while it is active, what layers give, who reads it, and how often each tensor of the network is used."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._tensors = tensors
+        self._names = {tensor.data_ptr(): name for name, tensor in tensors.items() if tensor.numel()}
+        self._stretches = [
+            (tensor.data_ptr(), tensor.data_ptr() + _extent(tensor), name)
+            for name, tensor in tensors.items()
+            if tensor.numel()
+        ]
+        self._uses: Counter[str] = Counter()
+        self._produced: dict[int, _Produced] = {}  # by the address of the output's memory
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        operands = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        result = func(*args, **(kwargs or {}))
+        if func.is_view:
+            return result
+        for operand in operands:
+            self._uses.update(self._holding(operand))
+            if made := self._made(operand):
+                made.readers += 1
+        operator = func.overloadpacket
+        if operator in BATCH_NORMS:
+            self._batch_norm(args)
+        elif operator is aten.convolution and not args[6]:  # not a transposed one
+            self._layer(args[1], args[2], result, transposed=False)
+        elif operator is aten.addmm and len(args) == 3 and not kwargs:
+            self._layer(args[2], args[0], result, transposed=True)
+        elif operator is aten.mm:
+            self._layer(args[1], None, result, transposed=True)
+        return result
+
+    def pairs(self) -> list[FoldablePair]:
+        """Those that were seen."""
+        found = []
+        for made in self._produced.values():
+            if made.batch_norm and made.readers == 1:
+                pair = FoldablePair(made.weight, made.bias, *made.batch_norm)
+                if all(self._uses[name] == 1 for name in _names(pair)):
+                    found.append(pair)
+        return found
+
+    def _layer(self, weight: Tensor, bias: Tensor | None, output: Tensor, transposed: bool) -> None:
+        name, bias_name = self._whole(weight, transposed), None if bias is None else self._whole(bias)
+        if name and (bias is None or bias_name):
+            self._produced[_memory(output)] = _Produced(name, bias_name, output)
+
+    def _batch_norm(self, args: tuple) -> None:
+        (values, _, _, mean, var), eps = args[:5], args[-1]
+        made = self._made(values)
+        if made is None or mean is None or var is None:
+            return
+        output = made.output
+        same = (values.data_ptr(), values.shape, values.stride()) == (output.data_ptr(), output.shape, output.stride())
+        names = self._whole(mean), self._whole(var)
+        if same and all(names):
+            made.batch_norm = (*names, eps)
+
+    def _made(self, operand: Tensor) -> _Produced | None:
+        return self._produced.get(_memory(operand))
+
+    def _holding(self, operand: Tensor) -> list[str]:
+        """The tensors of the network in whose memory ``operand`` begins."""
+        address = operand.data_ptr()
+        return [name for start, end, name in self._stretches if start <= address < end]
+
+    def _whole(self, operand: Tensor, transposed: bool = False) -> str | None:
+        """The name of the tensor that ``operand`` is, all of it, or that it is the transpose of."""
+        name = self._names.get(operand.data_ptr())
+        if name is None:
+            return None
+        tensor = self._tensors[name].detach()
+        tensor = tensor.t() if transposed and tensor.ndim == 2 else tensor
+        return name if (operand.shape, operand.stride()) == (tensor.shape, tensor.stride()) else None
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _extent(tensor: Tensor) -> int:
+    """Bytes from a tensor's first element to behind its last, whatever its strides."""
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return (last + 1) * tensor.element_size()
