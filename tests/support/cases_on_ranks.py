@@ -31,6 +31,7 @@ from wfn.system import ranks
 from wfn.training.batch_norm import synchronised_batch_norm
 from wfn.training.epoch import train_epoch
 from wfn.training.flat_weights import counted_weights
+from wfn.training.updates import Update
 
 BATCH = 16
 FIXING = WeightFixing(delta=0.05, shares=(0.4, 1.0), epochs=2, learning_rate=1e-3)
@@ -46,19 +47,27 @@ def data():
     )
 
 
+class KeptGradients(Update):
+    """A step that leaves the weights alone, and keeps (loss, gradient) of every batch."""
+
+    def __init__(self, weights):
+        self.weights, self.seen = weights, []
+
+    def after(self, loss):
+        self.seen.append((loss, self.weights.values.grad.clone()))
+
+
 def gradients(folder):
     """Of batches of 7, 3 and 2 inputs, the scores of the epoch, and the running statistics that it leaves."""
     model = small_networks.build("convolutional")
     weights = counted_weights(model, data())
     inputs, labels = small_networks.images(count=12)
     batches = list(zip(inputs.split([7, 3, 2]), labels.split([7, 3, 2]), strict=True))
-    seen = []
+    update = KeptGradients(weights)
     with synchronised_batch_norm(model):
-        scores = train_epoch(
-            model, weights, batches, lambda loss: seen.append((loss, weights.values.grad.clone())), "float32", print_not
-        )
+        scores = train_epoch(model, weights, batches, update, "float32", print_not)
     return {
-        "seen": seen,
+        "seen": update.seen,
         "scores": [scores["train_loss"], scores["train_top1"]],
         "buffers": list(model.buffers()),
         "types": [type(module).__name__ for module in model],
@@ -94,7 +103,7 @@ def _compress(method, observe=lambda event: None, **options):
         if isinstance(event, Epoch | Iteration):
             snapshots.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
         if isinstance(event, Epoch):
-            scores.append([event.scores[name] for name in ("train_loss", "train_top1", "validation_loss")])
+            scores.append([event.scores[name] for name in ("train_loss", "train_top1", "held_back_loss")])
         observe(event)
 
     method.compress(model, data(), watch, **options)
