@@ -58,12 +58,12 @@ def test_a_run_logs_the_size_of_the_file_that_it_leaves(run):
 
 
 def test_the_summary_shows_the_size(run):
-    from wfn.commands.summary import ROWS, summarise
+    from wfn.commands.summary import summarise
+    from wfn.measures import quantities
     from wfn.runs.run import Result
 
-    measures = dict.fromkeys(ROWS, 1)
-    without = {name: value for name, value in measures.items() if name != "artefact_bytes"}
-    text = summarise(run, Result(without, measures | {"artefact_bytes": 1234}))
+    measures = dict.fromkeys(quantities(), 1)
+    text = summarise(run, Result(measures, measures | {"artefact_bytes": 1234}))
     (line,) = [line for line in text.splitlines() if "compressed file" in line]
     assert line.split()[-2:] == ["-", "1,234"]
 
@@ -161,7 +161,7 @@ def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_p
 
 def test_a_float_network_leaves_no_compressed_file_and_says_why(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "wfn")
-    monkeypatch.setattr(files, "draw_weights", lambda *arguments: None)
+    monkeypatch.setattr(files.weight_histograms, "draw", lambda *arguments: None)
     monkeypatch.setattr("wfn.compressed_file.codebook.MOST_VALUES", 100)
     layer = torch.nn.Linear(20, 20)
     weights = {name: p.detach() for name, p in layer.named_parameters()}

@@ -116,7 +116,7 @@ def test_one_text_may_hold_several_saves_and_empty_ones_are_none(tmp_path):
     shutil.copy("save.tar", "a save.tar")
     own = {"model": "tests.support.made_up_saves:network", "dataset": "tests.support.made_up_saves:pictures"}
     found = settings_of(["2=save.tar 3=a save.tar", "", " 4=save.tar"], **own)
-    assert [(settings.bits, settings.save) for settings in found] == [
+    assert [(settings.options["bits"], settings.options["save"]) for settings in found] == [
         (2, "save.tar"), (3, "a save.tar"), (4, "save.tar"),
     ]  # fmt: skip
     assert settings_of(["", " "], **own) == []
