@@ -53,13 +53,13 @@ def measured(wanted: Sequence[Settings], known: Sequence[Run]) -> list[Run]:
         return []
     from wfn.runs.workload import prepare
 
-    subject = prepare(wanted[0])  # they have it in common
+    workload = prepare(wanted[0])  # they have it in common
     known = sorted(filter(_is_measured, [*_kept(wanted), *known]), key=lambda run: run.started)
     runs = {_key(run.params): run for run in known}
-    keys = [_key(each.flat() | subject.description() | each.make_method().hashes()) for each in wanted]
+    keys = [_key(each.flat() | workload.description() | each.make_method().hashes()) for each in wanted]
     missing = {key: settings for key, settings in zip(keys, wanted, strict=True) if key not in runs}
     for settings in missing.values():
-        settings.make_method().put_into(subject.model)
+        settings.make_method().put_into(workload.model)
     for key, settings in missing.items():
         runs[key] = _measure(settings)
     return [runs[key] for key in keys]

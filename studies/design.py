@@ -1,8 +1,8 @@
 """How a study is designed: what a question says to what carries it out.
 
-A question is a file of ``studies/questions/``. Its docstring asks it (``python -m studies list`` shows the first line) and names
-what is varied, fixed and nuisance; its ``STUDY`` says the same to the program. This module is all that such a file needs
-to import, and importing it is light.
+A question is a file of ``studies/questions/``. Its docstring asks it (``python -m studies list`` shows the first line)
+and names what is varied, fixed and nuisance; its ``STUDY`` says the same to the program. This module is all that such a
+file needs to import, and importing it is light.
 """
 
 import itertools

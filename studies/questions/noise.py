@@ -54,17 +54,17 @@ def measure(settings: NoiseSettings, handle: "RunHandle") -> None:
     from wfn.runs.run import describe
     from wfn.runs.workload import prepare
 
-    subject = prepare(settings)
-    describe(settings, subject, handle)
-    parameters = dict(subject.model.named_parameters())
-    layers = [parameters[name] for name in subject.forward_pass.order if parameters[name].dim() > 1]
+    workload = prepare(settings)
+    describe(settings, workload, handle)
+    parameters = dict(workload.model.named_parameters())
+    layers = [parameters[name] for name in workload.forward_pass.order if parameters[name].dim() > 1]
     if not layers:
         raise UserError(f"network {settings.model!r} has no weight of two axes or more to give noise to: name another")
     known = handle.record.last_values()
     missing = [number for number in range(1, len(layers) + 1) if _key(number) not in known]
     for numbers in (missing[i : i + LAYERS_AT_ONCE] for i in range(0, len(missing), LAYERS_AT_ONCE)):
         changes = [(layers[number - 1], _noisy(layers[number - 1], number, settings)) for number in numbers]
-        before, after = top1_of_each(subject.model, subject.data.test, subject.device, changes)
+        before, after = top1_of_each(workload.model, workload.data.test, workload.device, changes)
         handle.log({"baseline_top1": before}, step=0)
         for number, top1 in zip(numbers, after, strict=True):
             known[_key(number)] = top1 - before

@@ -11,10 +11,7 @@ import click
 from studies import catalogue
 from studies.design import Columns, Grid, Interval, Point, Sampled, Study
 from wfn.errors import UserError, unknown_name
-from wfn.runs.settings import Settings
-
-# Settings that say where to run, not what: each machine's own, and no part of the plan.
-HERE = ("folder", "data_folder", "tracking", "experiment", "parent_run", "resume")
+from wfn.runs.settings import LOCAL_SETTINGS, Settings
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Plan:
 
     Attributes:
         question: its name.
-        base: the settings that hold where nothing is varied, those of ``HERE`` left out.
+        base: the settings that hold where nothing is varied, those of ``LOCAL_SETTINGS`` left out.
         varied: values given in place of the question's, or beside them: name -> values.
         repeats: how many times each point of a grid is run.
         trials: how many points a sampler chooses; 0 for a grid.
@@ -62,7 +59,7 @@ class Plan:
             raise UserError(f"study {question!r} runs a grid: leave out trials={trials}, or give values by vary")
         if sampled and (full_grid or repeats):
             raise UserError(f"study {question!r} samples: full_grid and repeats are for grids; say trials instead")
-        base = {name: value for name, value in study.settings.of(settings).flat().items() if name not in HERE}
+        base = {name: value for name, value in study.settings.of(settings).flat().items() if name not in LOCAL_SETTINGS}
         plan = cls(
             question,
             base,
@@ -165,7 +162,7 @@ def _extremes(varied: Sampled) -> list[Point]:
 
 def _values(vary: str, study: Study) -> dict[str, list[Any]]:
     """``"delta=0.01,0.02 model=a,b"`` -> name -> values of the setting's type; values with spaces go in quotes."""
-    types = {name: kind for name, kind in study.settings.kinds().items() if name not in HERE}
+    types = {name: kind for name, kind in study.settings.kinds().items() if name not in LOCAL_SETTINGS}
     found = {}
     try:
         words = shlex.split(vary)

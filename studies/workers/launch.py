@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from studies.outcome.files import write_report
-from studies.trials.plan import HERE, Plan, trial_settings
+from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
 from studies.workers.standing import Standing, StudyProgress
 from wfn.errors import UserError
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.record import HEADER
+from wfn.runs.settings import LOCAL_SETTINGS
 
 log = logging.getLogger("wfn.studies.launch")
 ROOT = Path(__file__).parents[2]  # where the package studies is found
@@ -36,7 +37,7 @@ def launch(
         url: of the storage.
         label: the study's name there.
         plan: what to do.
-        settings: those of the command line, of which the ``HERE`` ones are taken.
+        settings: those of the command line, of which the ``LOCAL_SETTINGS`` are taken.
         workers: processes.
         retry_failed: run trials that failed again.
 
@@ -48,7 +49,7 @@ def launch(
     queue = Queue.open_for(url, label, plan)
     if retry_failed:
         queue.retry_failed()
-    here = {name: settings[name] for name in HERE if name in settings}
+    here = {name: settings[name] for name in LOCAL_SETTINGS if name in settings}
     standing = Standing(queue.results())
     if not standing.open:
         hint = "; --retry_failed true runs what failed again" if standing.counts["FAIL"] else ""

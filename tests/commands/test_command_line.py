@@ -99,7 +99,7 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn, tmp_path):
         "mean_relative_move",
         "rep_mixed",
         "train_loss",
-        "validation_top1",
+        "held_back_top1_by_epoch",
         "total_training_seconds",
     ):
         assert name in logged, name

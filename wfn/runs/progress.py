@@ -8,7 +8,6 @@ from tqdm import tqdm
 from wfn.interface import Epoch, Step
 from wfn.system import ranks
 
-
 log = logging.getLogger(__name__)
 
 
@@ -25,9 +24,10 @@ class RunProgress:
 
     def step(self, step: Step) -> None:
         """Move the bar."""
+        total = self._iterations * self._epochs * step.steps
         if self._bar is None:
-            total = self._iterations * self._epochs * step.steps
             self._bar = tqdm(total=total, unit="step", disable=ranks.this() > 0 or None, leave=False)
+        self._bar.total = total  # a first stage may take a part of the data alone
         self._bar.set_description(
             f"iteration {step.iteration}/{self._iterations} epoch {step.epoch}/{self._epochs}", refresh=False
         )
@@ -38,10 +38,10 @@ class RunProgress:
         """Tell of an epoch, where there is no bar."""
         if self._bar is None or self._bar.disable:
             scores = epoch.scores
-            validation = f", validation {scores['validation_top1']:.2f} %" if "validation_top1" in scores else ""
+            held_back = f", held back {scores['held_back_top1']:.2f} %" if "held_back_top1" in scores else ""
             log.info(
                 f"iteration {epoch.iteration}/{self._iterations} epoch {epoch.epoch}/{self._epochs}: "
-                f"loss {scores['train_loss']:.4f}{validation}, {scores['training_seconds']:.1f} s"
+                f"loss {scores['train_loss']:.4f}{held_back}, {scores['training_seconds']:.1f} s"
             )
 
     def iteration(self, number: int, scores: Mapping[str, float]) -> None:

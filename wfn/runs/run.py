@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from wfn.errors import UserError
+from wfn.interface import Epoch, Event, Iteration, Step
 from wfn.measures import compared, measure, measure_outputs
 from wfn.measures.accuracy import evaluate
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.predictions import Predictions, predict
-from wfn.interface import Epoch, Event, Iteration, Step
-from wfn.runs.progress import RunProgress
-from wfn.runs.lifecycle import RunHandle
-from wfn.runs.record import OpenRecord
 from wfn.runs.files import write_files
+from wfn.runs.lifecycle import RunHandle
+from wfn.runs.progress import RunProgress
+from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
-from wfn.runs.workload import Subject, prepare
+from wfn.runs.workload import Workload, prepare
 from wfn.system import ranks
 from wfn.system.provenance import provenance
 
@@ -60,8 +60,8 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     record = handle.record
     method = settings.make_method()
     progress = RunProgress(method.iterations, method.epochs)
-    subject = prepare(settings)
-    description = describe(settings, subject, handle)
+    workload = prepare(settings)
+    description = describe(settings, workload, handle)
     about = {name: str(getattr(settings, name)) for name in KNOWN_BY} | {"label": method.label}
     # What a report reads of the method: it may be one that the report's version does not know.
     handle.set(tags=about | asdict(method.treatment) | {"options": " ".join(settings.options)})
@@ -70,21 +70,21 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
         f"parameters and {description['uncounted_buffers']:,} values in buffers are not"
     )
-    before = subject.weights()
-    float_values = measure(before, subject.forward_pass)
-    float_row, predicted_before = _row(subject, subject.model, before)
+    before = workload.weights()
+    float_values = measure(before, workload.forward_pass)
+    float_row, predicted_before = _row(workload, workload.model, before)
     baseline = float_values | compared(float_values, float_values) | float_row
     progress.iteration(0, baseline)
     handle.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
-    observer = Observer(subject, handle, progress, method.epochs)
+    observer = Observer(workload, handle, progress, method.epochs)
     try:
-        quantised = method.compress(subject.model, subject.data, observer, record.checkpoint)
+        quantised = method.compress(workload.model, workload.data, observer, record.checkpoint)
     finally:
         progress.close()
-    predicted_after = predict(quantised.model, subject.data.test, subject.device)
+    predicted_after = predict(quantised.model, workload.data.test, workload.device)
     outcomes = outcomes_of_images.paired(predicted_before, predicted_after)
-    last = observer.rows.get(method.iterations) or _row(subject, quantised.model, quantised.weights)[0]
-    fixed = measure(quantised.weights, subject.forward_pass, float_values) | measure_outputs(predicted_after)
+    last = observer.rows.get(method.iterations) or _row(workload, quantised.model, quantised.weights)[0]
+    fixed = measure(quantised.weights, workload.forward_pass, float_values) | measure_outputs(predicted_after)
     fixed |= last | dict(quantised.scores)
     changes = {
         f"{name}_from_baseline": fixed[name] - baseline[name]
@@ -113,8 +113,8 @@ class Observer:
         rows: what is known of each iteration, by its number; also of those before a run was cut off.
     """
 
-    def __init__(self, subject: Subject, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
-        self._subject, self._handle, self._progress, self._epochs = subject, handle, progress, epochs
+    def __init__(self, workload: Workload, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
+        self._workload, self._handle, self._progress, self._epochs = workload, handle, progress, epochs
         self.rows: dict[int, Measures] = dict(handle.record.header.iterations)
 
     def __call__(self, event: Event) -> None:
@@ -127,20 +127,20 @@ class Observer:
                 self._progress.epoch(event)
                 self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch)
             case Iteration() if event.number:
-                row = dict(event.scores) | _row(self._subject, event.model, event.weights)[0]
+                row = dict(event.scores) | _row(self._workload, event.model, event.weights)[0]
                 self.rows[event.number] = {"iteration": event.number} | row
                 self._progress.iteration(event.number, row)
                 self._handle.log(row, step=event.number)
                 self._handle.set(iterations=dict(self.rows))
 
 
-def _row(subject: Subject, model: nn.Module, weights: Mapping[str, torch.Tensor]) -> tuple[Measures, Predictions]:
+def _row(workload: Workload, model: nn.Module, weights: Mapping[str, torch.Tensor]) -> tuple[Measures, Predictions]:
     """What is measured of every iteration, on the test images and of the weights, and the predictions behind it."""
     begin = perf_counter()
-    predictions = predict(model, subject.data.test, subject.device)
-    row = measure_outputs(predictions) | measure(weights, subject.forward_pass, every_iteration=True)
-    if subject.data.validation:  # what a search may look at; the test images are for reporting
-        row["held_back_top1"] = evaluate(model, subject.data.validation, subject.device).top1
+    predictions = predict(model, workload.data.test, workload.device)
+    row = measure_outputs(predictions) | measure(weights, workload.forward_pass, every_iteration=True)
+    if workload.data.validation:  # what a search may look at; the test images are for reporting
+        row["held_back_top1"] = evaluate(model, workload.data.validation, workload.device).top1
     return row | {"evaluation_seconds": perf_counter() - begin}, predictions
 
 
@@ -149,20 +149,20 @@ def by_epoch(name: str) -> str:
     return f"{name}_by_epoch" if name.startswith("held_back_") else name
 
 
-def describe(settings: Settings, subject: Subject, handle: RunHandle) -> dict[str, object]:
+def describe(settings: Settings, workload: Workload, handle: RunHandle) -> dict[str, object]:
     """Write down what a run is about and where its numbers come from; return what identifies and describes it.
 
     Raises:
         UserError: the run began with other weights or data, or its method with another file.
     """
-    description = subject.description() | settings.make_method().hashes()
+    description = workload.description() | settings.make_method().hashes()
     for name in filter(lambda name: name.endswith("_sha256"), description):
         then = handle.record.header.params.get(name, description[name])
         if then != description[name]:
             raise UserError(
                 f"run {handle.record.id} began with other {name.split('_')[0]} ({name} {then}): give what it began with"
             )
-    origin = provenance(subject.device) | {"ranks": str(ranks.count())}
+    origin = provenance(workload.device) | {"ranks": str(ranks.count())}
     handle.set(
         # What the run began with stays: a tracking store takes no second value. The tags tell who went on last.
         params=settings.flat() | description | origin | handle.record.header.params,

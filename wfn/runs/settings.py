@@ -157,13 +157,13 @@ class Settings:
             raise UserError(
                 f"run {self.resume} has other settings ({'; '.join(other)}): leave them out to go on with it"
             )
-        kept = {name for name in WHERE if now[name] != defaults[name]} | LOCAL_SETTINGS
+        kept = {name for name in WHERE if now[name] != defaults[name]} | {"resume", "folder"}
         return type(self).recorded({**saved, **{name: now[name] for name in kept}})
 
 
 # Settings that say where and how to run, not what: they may be given anew when a run is resumed.
-LOCAL_SETTINGS = {"resume", "folder"}
-WHERE = LOCAL_SETTINGS | {"parent_run", "workers", "tracking", "experiment", "data_folder", "weights"}
+LOCAL_SETTINGS = {"folder", "data_folder", "tracking", "experiment", "parent_run", "resume"}  # each machine's own
+WHERE = LOCAL_SETTINGS | {"workers", "weights"}
 
 
 def own_options(method: str) -> dict[str, Any]:

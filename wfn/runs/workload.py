@@ -21,7 +21,7 @@ from wfn.training.flat_weights import check_outputs
 
 
 @dataclass(frozen=True)
-class Subject:
+class Workload:
     """A trained network, the data that it is for, and what its forward pass uses."""
 
     device: torch.device
@@ -57,7 +57,7 @@ class Subject:
         }
 
 
-def prepare(settings: Settings) -> Subject:
+def prepare(settings: Settings) -> Workload:
     """Load data and network, and the network's weights, or train them where none are given.
 
     Raises:
@@ -89,7 +89,7 @@ def prepare(settings: Settings) -> Subject:
         raise UserError(
             f"network {settings.model!r} cannot take the {shape} inputs of {settings.dataset!r} ({error})"
         ) from error
-    return Subject(device, loaded, model, trace(model, example))
+    return Workload(device, loaded, model, trace(model, example))
 
 
 def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: torch.device) -> None:
