@@ -13,14 +13,19 @@ from wfn.system import entry_points
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Batches", "Data", "as_data", "default_folder", "load", "names"]
+__all__ = ["Batches", "Data", "as_data", "default_folder", "load", "names", "title"]
 
-_NAMES = ("digits", "cifar10", "imagenet")
+_TITLES = {"digits": "digits", "cifar10": "CIFAR-10", "imagenet": "ImageNet"}
 
 
 def names() -> tuple[str, ...]:
     """Return the data sets' names; :func:`load` also takes ``package.module:function``."""
-    return _NAMES
+    return tuple(_TITLES)
+
+
+def title(name: str) -> str:
+    """What a data set is called in tables and figures; a user's own goes by its name."""
+    return _TITLES.get(name, name)
 
 
 def default_folder() -> Path:

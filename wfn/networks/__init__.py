@@ -34,21 +34,39 @@ def _torchvision(classes: int, channels: int, name: str) -> nn.Module:
 
 
 _DEPTHS = (20, 32, 44, 56)
-_BASES = ("resnet18", "resnet34", "resnet50")
-TORCHVISION = (*_BASES, "googlenet")
+_BASES = (("resnet18", "ResNet-18"), ("resnet34", "ResNet-34"), ("resnet50", "ResNet-50"))
+TORCHVISION = (*(name for name, _ in _BASES), "googlenet")
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "small_resnet": partial(_cifar_resnet, blocks=2, widths=(16, 32), shortcut="conv"),
-    **{f"resnet{n}": partial(_cifar_resnet, blocks=(n - 2) // 6, shortcut="identity") for n in _DEPTHS},
-    **{f"resnet{n}_conv": partial(_cifar_resnet, blocks=(n - 2) // 6, shortcut="conv") for n in _DEPTHS},
-    **{f"{base}_cifar": partial(_imagenet_in_cifar_form, base=base) for base in _BASES},
-    **{name: partial(_torchvision, name=name) for name in TORCHVISION},
+# Name -> title in tables and figures, and builder.
+_NETWORKS: dict[str, tuple[str, Callable[..., nn.Module]]] = {
+    "small_resnet": ("small ResNet", partial(_cifar_resnet, blocks=2, widths=(16, 32), shortcut="conv")),
+    **{
+        f"resnet{n}": (
+            f"ResNet-{n} (identity shortcuts)",
+            partial(_cifar_resnet, blocks=(n - 2) // 6, shortcut="identity"),
+        )
+        for n in _DEPTHS
+    },
+    **{
+        f"resnet{n}_conv": (f"ResNet-{n}", partial(_cifar_resnet, blocks=(n - 2) // 6, shortcut="conv"))
+        for n in _DEPTHS
+    },
+    **{
+        f"{base}_cifar": (f"{title} (CIFAR form)", partial(_imagenet_in_cifar_form, base=base))
+        for base, title in _BASES
+    },
+    **{name: (title, partial(_torchvision, name=name)) for name, title in (*_BASES, ("googlenet", "GoogLeNet"))},
 }
 
 
 def names() -> tuple[str, ...]:
     """Return the registered networks' names; :func:`build` also takes ``package.module:function``."""
-    return tuple(_BUILDERS)
+    return tuple(_NETWORKS)
+
+
+def title(name: str) -> str:
+    """What a network is called in tables and figures; a user's own goes by its name."""
+    return _NETWORKS[name][0] if name in _NETWORKS else name
 
 
 def build(name: str, classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
@@ -66,9 +84,9 @@ def build(name: str, classes: int, input_shape: tuple[int, int, int]) -> nn.Modu
     """
     if entry_points.is_entry_point(name):
         return _users_own(name, classes, input_shape)
-    if name not in _BUILDERS:
+    if name not in _NETWORKS:
         raise unknown_name("network", name, names(), "or package.module:function")
-    return _BUILDERS[name](classes=classes, channels=input_shape[0])
+    return _NETWORKS[name][1](classes=classes, channels=input_shape[0])
 
 
 def _users_own(name: str, classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
