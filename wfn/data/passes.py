@@ -36,6 +36,19 @@ def shard_batches(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
     return ((_stretch(inputs), _stretch(labels)) for inputs, labels in batches)
 
 
+class FirstBatches:
+    """A pass over the first ``count`` batches of one over ``batches``; where these are shuffled, others each time."""
+
+    def __init__(self, batches: Batches, count: int) -> None:
+        self._batches, self._count = batches, min(count, len(batches))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return islice(self._batches, self._count)
+
+
 def check_divisible(batches: Batches) -> None:
     """Raise the error of :func:`shard_batches` before anything is computed, where the batches tell their sizes."""
     if isinstance(batches, InMemoryBatches):

@@ -1,6 +1,6 @@
 """Batch-norm whose statistics are those of the whole batch, while each rank has a part of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from wfn.data.passes import on_device, shard_batches
 from wfn.system import ranks
 
 
@@ -57,3 +58,24 @@ def _track(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
     share = 1 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
     layer.running_mean.lerp_(mean, share)
     layer.running_var.lerp_(variance, share)
+
+
+@torch.no_grad()
+def reestimate_statistics(model: nn.Module, batches: Iterable, device: torch.device) -> None:
+    """Let the running statistics of batch-norm be the means over one pass of training batches, the weights as they are.
+
+    All other layers are in eval mode, and so is the network afterwards. Of several ranks every one calls this, inside
+    :func:`synchronised_batch_norm`.
+    """
+    layers = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    momenta = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None
+        layer.train()
+    for inputs, _ in on_device(shard_batches(batches), device) if layers else ():
+        model(inputs)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    model.eval()

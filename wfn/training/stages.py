@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.data import as_data
-from wfn.data.dataset import Data
+from wfn.data.dataset import Batches, Data
 from wfn.data.passes import check_divisible
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Observe, Quantised, Step
@@ -123,24 +123,34 @@ class StagedTraining(ABC, Generic[M]):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take what :meth:`state_dict` gave, the weights included."""
 
-    def train(self, update: Update, scores: Callable[[], Mapping[str, float]] = dict) -> None:
+    def train(
+        self,
+        update: Update,
+        scores: Callable[[], Mapping[str, float]] = dict,
+        epochs: int | None = None,
+        batches: Batches | None = None,
+    ) -> None:
         """Train for those epochs of the iteration's stage that are not done yet.
 
         Args:
             update: what a step does.
             scores: gives what the method itself knows of an epoch that is done.
+            epochs: of this stage, where they are not the method's.
+            batches: of an epoch, where they are not all of the training data's.
         """
-        method, iteration, steps = self.method, self.progress.iteration, len(self.data.train)
+        method, iteration = self.method, self.progress.iteration
+        epochs, batches = method.epochs if epochs is None else epochs, self.data.train if batches is None else batches
+        steps = len(batches)
         self.update = update
         if self._update_state:
             update.load_state_dict(self._update_state)
             self._update_state = {}
-        for epoch in range(self.progress.epoch + 1, method.epochs + 1):
+        for epoch in range(self.progress.epoch + 1, epochs + 1):
             seed_epoch(method.seed, iteration, epoch)
             of_epoch = train_epoch(
                 self.model,
                 self.weights,
-                self.data.train,
+                batches,
                 update,
                 method.precision,
                 lambda step, epoch=epoch: self.observe(Step(iteration, epoch, step, steps)),

@@ -1,0 +1,260 @@
+"""Probabilistic Weight Fixing Networks as a method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wfn.codebooks.codebook import Codebook
+from wfn.codebooks.probabilistic_clustering.merged_deviations import RULES, merged_deviations
+from wfn.codebooks.probabilistic_clustering.merging import merge_weights
+from wfn.data.dataset import Data
+from wfn.data.passes import FirstBatches
+from wfn.errors import UserError, require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.methods._noise import (
+    check_noise_settings,
+    clustering_rules,
+    starting_deviations,
+    step_rules,
+    summary,
+    used_regularisation,
+)
+from wfn.methods.weight_fixing import check_shares
+from wfn.system.fingerprint import fingerprint
+from wfn.training.batch_norm import reestimate_statistics
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.stages import StagedTraining, seed_epoch
+from wfn.training.updates.sampled_weights import SampledWeights
+from wfn.training.weight_noise import regularised, sampled_scores
+
+RELEASED_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class ProbabilisticWeightFixing(Method):
+    """Probabilistic Weight Fixing Networks (Subia-Waud & Dasmahapatra, NeurIPS 2023): weights with a deviation each.
+
+    Every weight is drawn for every pass around a mean with a deviation of its own, and both are trained. Each of
+    ``len(shares)`` rounds trains and then merges the share of all weights, from the start again, into shared values:
+    sums of few powers of two, the most popular first, and the nearest weights first, where near is told in deviations.
+
+    The defaults are those of the authors' released code for all of their networks. The network that comes out computes
+    with the means; what the mean of the softmax outputs of ``samples`` drawn networks is worth, is told beside it.
+
+    Differs:
+        - lambda is that of ImageNet's number of steps, scaled to the run's (``regularisation_used``), unless
+          ``scale_regularisation`` is off; and the norm that is clipped is that of the loss's gradient alone, for so
+          large a regulariser would leave nothing of it.
+        - Fixed weights and their deviations do not move. There weight decay and momentum move the ones, and the
+          regulariser the others.
+        - ``prior`` has an effect. There every network starts with the deviations of ``prior=True``.
+        - The distance 0 of small weights is always to zero itself, not to whichever centre is in the middle.
+        - Batch-norm, layer-norm and embeddings carry noise and are fixed as all weights are; there they never are.
+          ``fix_batch_norm=False`` leaves batch-norm alone. The regulariser acts on tensors of two dimensions or more,
+          which are the weights of layers there.
+        - The last clustering's network is measured, too; there only what is before it. Samples are averaged as
+          probabilities; there their scores are weighted by the true labels. Entropy is in bits, not in nats.
+        - A first stage of ``start_epochs`` on ``start_share`` of the batches takes other ones in each epoch.
+
+    Attributes:
+        shares: the share of weights that is fixed after each round; ends at 1.
+        start_epochs: of training before the first round's clustering.
+        start_share: of the training batches that each of these epochs takes.
+        epochs: of training before every other clustering.
+        learning_rate: of SGD, built anew for each round.
+        momentum: of SGD.
+        weight_decay: of means and deviations that are free.
+        clip_norm: largest norm of a step's gradient.
+        regularisation: lambda, how strongly deviations are pulled towards ``largest_deviation``; 0 turns it off.
+        scale_regularisation: whether lambda times the number of steps is to be what it was on ImageNet.
+        largest_deviation: S, towards which the regulariser pulls, and at which deviations start at most.
+        prior: whether deviations start by the distance to the powers of two around a weight.
+        prior_scale: with the prior, the third quartile of each parameter's deviations.
+        deviation: without the prior, where every deviation starts.
+        noise: whether weights are drawn at all; without, deviations serve the clustering alone and stay as they start.
+        merge: whether weights are merged at all; without, the network is only trained with noise.
+        threshold: smallest power of two among the shared values; smaller weights become zero.
+        zero_fix: whether weights below the threshold are at distance 0 from zero.
+        orders: of how many powers of two a value is the sum at most.
+        distance: in deviations, within which weights are merged to begin with.
+        growth: by which that is multiplied where no weight is within reach.
+        merged_deviation: of weights that share a value, std_mu, mean_sigma, half, tenth or unchanged.
+        fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
+        reestimate: whether running statistics are computed anew at the end, by a pass over the training data.
+        samples: how many drawn networks' outputs are averaged at the end.
+        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        seed: settles everything random.
+    """
+
+    name: ClassVar[str] = "pwfn"
+    rank: ClassVar[int] = 92
+    switched_off: ClassVar[dict[str, str]] = {
+        "fix_batch_norm": "batch-norm not fixed",
+        "noise": "without noise",
+        "merge": "not clustered",
+        "prior": "equal deviations at the start",
+    }
+
+    shares: tuple[float, ...] = RELEASED_SHARES
+    start_epochs: int = 1
+    start_share: float = 0.05
+    epochs: int = 3
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    regularisation: float = 2.0**-11
+    scale_regularisation: bool = True
+    largest_deviation: float = 0.05
+    prior: bool = True
+    prior_scale: float = 0.0025
+    deviation: float = 1e-4
+    noise: bool = True
+    merge: bool = True
+    threshold: float = 2.0**-7
+    zero_fix: bool = True
+    orders: int = 4
+    distance: float = 1.0
+    growth: float = 2.0
+    merged_deviation: str = "std_mu"
+    fix_batch_norm: bool = True
+    reestimate: bool = False
+    samples: int = 20
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        check_shares(self.shares)
+        require("start_epochs", self.start_epochs, self.start_epochs >= 0, "0 or more")
+        require("start_share", self.start_share, 0 < self.start_share <= 1, "above 0 and at most 1")
+        require("merged_deviation", self.merged_deviation, self.merged_deviation in RULES, f"one of {', '.join(RULES)}")
+        check_noise_settings(self)
+
+    @property
+    def iterations(self) -> int:
+        """How many rounds there are."""
+        return len(self.shares)
+
+    @property
+    def label(self) -> str:
+        """The method, or the control that it is without noise or clustering."""
+        return "PWFN" if self.noise else "PWFN without noise"
+
+    @property
+    def treatment(self) -> Treatment:
+        """One codebook for all, batch-norm's weights among them unless they are left alone."""
+        shared = "shared values" if self.merge else "float"
+        return Treatment(shared, shared if self.fix_batch_norm else "float")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Fix every weight of ``model``, in place, on the device where it is.
+
+        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
+
+        Args:
+            model: any trained network that takes one tensor.
+            data: what :func:`wfn.data.as_data` takes; its test images serve for the scores of samples alone.
+            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
+            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+
+        Raises:
+            UserError: the network or the data cannot be used, or the checkpoint is of another run.
+        """
+        return RoundsTraining.run(self, model, data, observe, checkpoint)
+
+
+class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
+    """One network on its way through the rounds: means, deviations, and what is fixed."""
+
+    def __init__(
+        self,
+        method: ProbabilisticWeightFixing,
+        model: nn.Module,
+        data: Data,
+        observe: Observe,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
+        self.means = self.weights.values.data.clone()
+        self.deviations = starting_deviations(method, self.weights)
+        self.codebook = Codebook.empty(self.weights.fixable)
+        self._pulled = regularised(self.weights)
+        self._began_with = fingerprint(part for entry in sorted(self.untouched.items()) for part in entry)
+        batches = len(data.train)
+        self._first = FirstBatches(data.train, ceil(method.start_share * batches))
+        steps = method.start_epochs * len(self._first) + (method.iterations - 1) * method.epochs * batches
+        self._regularisation = used_regularisation(method, steps)
+
+    def iterate(self) -> dict[str, float]:
+        """Train, then merge."""
+        method, first = self.method, self.progress.iteration == 1
+        epochs, batches = (method.start_epochs, self._first) if first else (method.epochs, self.data.train)
+        free = self.weights.trainable.clone()
+        free[: self.weights.fixable] &= torch.from_numpy(self.codebook.free).to(free.device)
+        if epochs and free.any():
+            rules = step_rules(method, self._regularisation)
+            update = SampledWeights(self.weights, self.means, self.deviations, free, self._pulled, rules)
+            self.train(update, lambda: {"mean_deviation": float(self.deviations.mean())}, epochs, batches)
+            self.update = None  # the next round's is built anew
+        scores = {"regularisation_used": self._regularisation, "mean_deviation": float(self.deviations.mean())}
+        return scores | (self._merge() if method.merge else {"share_fixed": 0.0, "centres": 0})
+
+    def finished(self) -> Quantised:
+        """The network with its means, and what samples around them are worth."""
+        method = self.method
+        if method.reestimate:
+            seed_epoch(method.seed, method.iterations + 1, 0)
+            reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+        scores = sampled_scores(
+            self.model, self.weights, self.means, self.deviations, self.data, method.samples, method.seed
+        )
+        return Quantised(self.model, self.weights.named(), tuple(self.progress.records), scores)
+
+    def identity(self) -> dict[str, object]:
+        """The weights that the run began with."""
+        return {"network's weights": self._began_with}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Means, deviations, the centres of the last merging, and which weight is fixed to which."""
+        return {
+            "means": self.means,
+            "deviations": self.deviations,
+            "assignment": torch.from_numpy(self.codebook.assignment),
+            "centres": torch.tensor(self.codebook.centres),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.means.copy_(state["means"])
+        self.deviations.copy_(state["deviations"])
+        self.weights.values.data.copy_(self.means)
+        self.codebook = Codebook(state["assignment"].numpy(), state["centres"].tolist())
+
+    def _merge(self) -> dict[str, float]:
+        """Fix the round's share of all weights, those that were fixed before among them."""
+        begin, method = perf_counter(), self.method
+        means = self.means[: self.weights.fixable].cpu().numpy().copy()
+        deviations = self.deviations.cpu().numpy()
+        before = self.weights.values.data[: self.weights.fixable].cpu().numpy()
+        if moved := np.count_nonzero(~self.codebook.free & (before != self.codebook.values())):
+            raise UserError(f"{moved} fixed weights moved: the network must not change its own parameters")
+        target = ceil(method.shares[self.progress.iteration - 1] * means.size)
+        merging = merge_weights(means, deviations, target, clustering_rules(method))
+        self.codebook = Codebook.empty(means.size)
+        self.codebook.fix(merging.centres(), merging.assignment)
+        fixed = np.where(self.codebook.free, means, self.codebook.values())
+        self.deviations.copy_(torch.from_numpy(merged_deviations(merging, deviations, method.merged_deviation)))
+        self.means[: means.size] = torch.from_numpy(fixed).to(self.means.device)
+        self.weights.values.data.copy_(self.means)
+        scores = summary(self.codebook, np.abs(fixed - means), merging)
+        return scores | {"clustering_seconds": perf_counter() - begin}
