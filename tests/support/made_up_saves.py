@@ -1,6 +1,6 @@
 """A save as APoT's authors released those for ImageNet, of a network so small that measuring it takes no time.
 
-Given to the program as ``made_up_saves:network`` and ``made_up_saves:pictures``.
+Given to the program as ``tests.support.made_up_saves:network`` and ``made_up_saves:pictures``.
 """
 
 import torch

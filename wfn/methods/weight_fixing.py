@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -21,6 +20,7 @@ from wfn.regulariser.penalty import Penalty
 from wfn.system.fingerprint import fingerprint
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
+from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.free_weights import FreeUpdate
 
@@ -225,12 +225,3 @@ def _summary(clustering: Clustering, codebook: Codebook) -> dict[str, float]:
 def tolerance(delta: float, iteration: int, iterations: int) -> float:
     """``delta^t = delta (T - t + 1)`` for iteration ``t = 1..T`` (section 3, "Minimalist Clustering")."""
     return delta * (iterations - iteration + 1)
-
-
-def check_shares(shares: tuple[float, ...]) -> None:
-    """Raise :class:`UserError` unless ``shares`` (``p_t``) rise strictly in (0, 1] and end at 1."""
-    rising = all(earlier < later for earlier, later in pairwise(shares))
-    if not shares or not rising or shares[0] <= 0 or shares[-1] != 1:
-        raise UserError(
-            f"shares must rise from above 0 to 1, such as '0.5 0.9 1', but got {' '.join(map(str, shares))!r}"
-        )

@@ -1,0 +1,174 @@
+"""What holds of every method, whatever it is: a new one joins by being in the folder."""
+
+import ast
+import math
+from dataclasses import MISSING, fields, is_dataclass
+
+import pytest
+import torch
+
+from tests.support import made_up_saves, small_networks
+from tests.support.places import ROOT
+from wfn import compressed_file, methods
+from wfn.errors import UserError
+from wfn.interface import Epoch, Iteration, Method, Step
+
+METHODS = methods.names()
+# So that a run takes moments: a method takes those that are options of its own.
+QUICK = {
+    "delta": 0.05, "shares": (0.5, 1.0), "iterations": 2, "epochs": 2, "learning_rate": 1e-3, "clusters": 8, "bits": 3,
+}  # fmt: skip
+CUTS = range(1, 8)
+
+
+def made(name, folder, **changes):
+    """The method with quick settings, and a save of its own where it reads one."""
+    options = {option.name for option in methods.options(name)}
+    values = {key: value for key, value in {**QUICK, **changes}.items() if key in options}
+    for file in methods.load(name).files:
+        values[file] = made_up_saves.write(folder / "save.tar")
+    return methods.make(name, values)
+
+
+def network_for(method):
+    return made_up_saves.network() if method.files else small_networks.build("convolutional")
+
+
+def compressed(method, observe=lambda event: None, checkpoint=None):
+    model = network_for(method)
+    return model, method.compress(model, small_networks.data(), observe, checkpoint)
+
+
+def same_bits(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(params=METHODS)
+def name(request):
+    return request.param
+
+
+def test_what_the_file_says_is_what_the_class_is(name):
+    kind = methods.load(name)
+    assert issubclass(kind, Method) and is_dataclass(kind) and kind.name == name
+    told = methods.options(name)
+    assert [option.name for option in told] == [field.name for field in fields(kind)]
+    for option, field in zip(told, fields(kind), strict=True):
+        assert field.default is not MISSING and field.default == option.default
+        assert type(option.default) is option.kind
+
+
+def test_what_its_label_and_its_words_speak_of_are_options(name):
+    kind, options = methods.load(name), {option.name for option in methods.options(name)}
+    assert {*kind.named, *kind.switched_off, *kind.files} <= options
+
+
+def test_it_says_how_its_rows_are_called_and_what_it_treats_how(name, tmp_path):
+    method = made(name, tmp_path)
+    treatment = method.treatment
+    assert all([method.label, treatment.first_last, treatment.batch_norm, treatment.activations])
+
+
+def test_every_counted_weight_ends_on_a_shared_value(name, tmp_path):
+    method = made(name, tmp_path)
+    model, quantised = compressed(method)
+    values = torch.cat([weight.flatten() for weight in quantised.weights.values()])
+    assert values.dtype == torch.float32 and values.isfinite().all()
+    if "float" not in (method.treatment.first_last, method.treatment.batch_norm):
+        assert len(values.unique()) < len(values) / 2
+    assert not model.training and model is quantised.model
+    assert all(parameter.grad is None for parameter in model.parameters())
+    parameters = dict(model.named_parameters())
+    assert all(torch.equal(parameters[each], weight) for each, weight in quantised.weights.items())
+
+
+def test_its_events_come_in_order(name, tmp_path):
+    method, events = made(name, tmp_path), []
+    _, quantised = compressed(method, events.append)
+    iterations = [event for event in events if isinstance(event, Iteration)]
+    if method.iterations:
+        assert [event.number for event in iterations] == [*range(method.iterations + 1)]
+        assert same_bits(iterations[-1].weights, quantised.weights)
+        assert [record["iteration"] for record in quantised.records] == [*range(1, method.iterations + 1)]
+    epochs = [(event.iteration, event.epoch) for event in events if isinstance(event, Epoch)]
+    assert epochs == sorted(set(epochs)) and len(epochs) <= method.iterations * method.epochs
+
+
+def test_the_same_seed_gives_the_same_bits(name, tmp_path):
+    assert same_bits(*(compressed(made(name, tmp_path))[1].weights for _ in range(2)))
+
+
+def test_torchs_random_state_is_left_as_it_was(name, tmp_path):
+    method = made(name, tmp_path)
+    model = network_for(method)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    method.compress(model, small_networks.data())
+    assert torch.equal(torch.rand(3), expected)
+
+
+class CutError(Exception):
+    """Stands in for a kill."""
+
+
+def test_cut_anywhere_and_resumed_it_gives_the_same_bits(name, tmp_path):
+    method, epochs = made(name, tmp_path), []
+    uncut, whole = compressed(method, lambda event: epochs.append(event) if isinstance(event, Epoch) else None)
+    for cut_at in CUTS[: len(epochs)]:
+        seen = 0
+
+        def cut(event, cut_at=cut_at):
+            nonlocal seen
+            seen += isinstance(event, Epoch)
+            if seen > cut_at or (seen == cut_at and isinstance(event, Step | Iteration)):
+                raise CutError
+
+        path = tmp_path / f"checkpoint-{cut_at}"
+        try:
+            compressed(method, cut, path)
+        except CutError:
+            assert path.exists()
+        resumed, quantised = compressed(method, checkpoint=path)
+        assert same_bits(quantised.weights, whole.weights)
+        assert same_bits(dict(resumed.named_buffers()), dict(uncut.named_buffers()))
+        assert [row["iteration"] for row in quantised.records] == [row["iteration"] for row in whole.records]
+
+
+def test_a_checkpoint_of_other_settings_is_refused(name, tmp_path):
+    method, path = made(name, tmp_path), tmp_path / "checkpoint"
+    compressed(method, checkpoint=path)
+    if path.exists():
+        with pytest.raises(UserError, match="is of other settings"):
+            compressed(made(name, tmp_path, seed=1), checkpoint=path)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, -math.inf])
+def test_numbers_that_cannot_work_are_refused(name, tmp_path, value):
+    for option in methods.options(name):
+        if option.kind in (int, float) and not (option.kind is int and not math.isfinite(value)):
+            with pytest.raises(UserError) as refused:
+                made(name, tmp_path, **{option.name: option.kind(value)})
+            message = str(refused.value)
+            assert option.name in message and "\n" not in message
+
+
+def test_a_few_values_make_a_compressed_file_that_gives_them_back(name, tmp_path):
+    model, quantised = compressed(made(name, tmp_path))
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    values = torch.cat([weight.flatten() for weight in quantised.weights.values()]).unique()
+    if len(values) > compressed_file.MOST_VALUES:
+        return
+    compressed_file.save(tmp_path / "fixed.wfn", quantised.weights, state, {})
+    found = compressed_file.load(tmp_path / "fixed.wfn")
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], value) for key, value in state.items())
+
+
+def test_no_file_names_another_method():
+    """A method knows shared parts alone, so that one can be taken away without a trace."""
+    modules = {f"wfn.methods.{each.file}" for each in methods.outlines().values()}
+    for each in methods.outlines().values():
+        tree = ast.parse((ROOT / "wfn" / "methods" / f"{each.file}.py").read_text())
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not imported & modules, each.file
