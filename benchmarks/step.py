@@ -44,7 +44,7 @@ def plain_step(network: str, batch: tuple, device: torch.device, precision: str)
 
 
 def fixing_step(network: str, batch: tuple, device: torch.device, precision: str, share: float) -> Callable[[], None]:
-    """A step of :func:`wfn.training.epoch.train_epoch` with regulariser, mask, clipping and update of the free weights."""
+    """A step of ``train_epoch`` with regulariser, mask, clipping and update of the free weights."""
     model = _model(network, device)
     weights, update = _update_of(model, batch, share)
     return lambda: train_epoch(model, weights, [batch], update, precision, lambda step: None)

@@ -49,8 +49,8 @@ def entropy_bits(frequencies: Mapping[int | float, int]) -> float:
     The paper prints it without the zero weights: leave that value out of ``frequencies`` for it.
 
     Args:
-        frequencies: count -> how many values have it, from :func:`wfn.measures.common.distinct.frequencies`. None at all (all
-            weights are zero and left out) has entropy 0.
+        frequencies: count -> how many values have it, from :func:`wfn.measures.common.distinct.frequencies`. None at
+            all (all weights are zero and left out) has entropy 0.
     """
     total = sum(count * values for count, values in frequencies.items())
     return sum(values * count / total * log2(total / count) for count, values in frequencies.items())

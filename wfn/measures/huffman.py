@@ -37,7 +37,8 @@ def huffman_bits(frequencies: Mapping[int | float, int]) -> int | float:
     Merging two nodes adds their sum to the total, and equal nodes are merged a whole run at a time.
 
     Args:
-        frequencies: count -> how many symbols of the message have it, from :func:`wfn.measures.common.distinct.frequencies`.
+        frequencies: count -> how many symbols of the message have it, from
+            :func:`wfn.measures.common.distinct.frequencies`.
     """
     if sum(frequencies.values()) == 1:
         return next(iter(frequencies))

@@ -7,8 +7,8 @@ D_j(w) = |w - c_j| / |w|, and their softmin, p_j = exp(-D_j / tau) / sum_l exp(-
 
 for |w| >= delta0, and F = F' = 0 below, where a weight sits at the zero centre. Between two centres F is smooth, so a
 piecewise cubic replaces the centres x weights matrix: its pieces begin and end at the centres and at +-delta0, and are
-halved until they are as near to F and F' as :data:`wfn.regulariser.table.TOLERANCE` says. A weight finds its piece by the
-upper half of its own bits, and by a few comparisons where pieces share those.
+halved until they are as near to F and F' as :data:`wfn.regulariser.table.TOLERANCE` says. A weight finds its piece by
+the upper half of its own bits, and by a few comparisons where pieces share those.
 
 Differs: the paper takes p with tau = 1; the temperature is an argument here. The paper sets D below delta0 to 0 for
 *every* centre, which gives the same F = 0.

@@ -67,9 +67,9 @@ def ranks_here() -> tuple[int, int]:
 def backward(loss: Tensor, samples: int, gradient: Tensor) -> Tensor:
     """Compute the gradients of the loss over the samples of all ranks, and return this loss.
 
-    All gradients of a network lie in one vector (:class:`wfn.training.flat_weights.FlatWeights`), so one all-reduce a step is
-    what torch's ``DistributedDataParallel`` does in buckets. Its mean over ranks would weight the samples of a short
-    part more, so the ranks' sums are added up here and divided by the number of all samples.
+    All gradients of a network lie in one vector (:class:`wfn.training.flat_weights.FlatWeights`), so one all-reduce a
+    step is what torch's ``DistributedDataParallel`` does in buckets. Its mean over ranks would weight the samples of a
+    short part more, so the ranks' sums are added up here and divided by the number of all samples.
 
     Args:
         loss: mean over this rank's samples, a scalar.

@@ -4,7 +4,7 @@ The free weights of each sign are sorted once by magnitude. Every question of th
 of a sorted vector: the weights nearest to a centre lie between two midpoints, those within a relative distance of it
 between two bounds, and their summed distance ``sum |1 - c/w|`` is a difference of running sums of ``1/w``. What has
 been fixed is a set of removed intervals. The cost is one sort, plus the number of fixes times (centres + log N).
-``tests/oracles.py`` holds the literal version.
+:mod:`wfn.codebooks.clustering.literal` holds the literal version.
 """
 
 from dataclasses import dataclass

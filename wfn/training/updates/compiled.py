@@ -11,7 +11,9 @@ from wfn.system.compiled import compiled
 
 
 class KernelFree:
-    """Gathers the gradient of the free weights and scatters their values; see :class:`wfn.training.updates.free_weights.FreeUpdate`.
+    """Gathers the gradient of the free weights and scatters their values.
+
+    See :class:`wfn.training.updates.free_weights.FreeUpdate`.
 
     Gathering, regulariser and the sums that the norm needs go through the weights once together: behind a backward
     pass they come from memory, not from the cache.
