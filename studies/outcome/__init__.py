@@ -1,1 +1,1 @@
-"""What a study leaves: its figure, its table, importances, a Pareto front."""
+"""What a study leaves: its figure, its table, and what its trials trade off."""

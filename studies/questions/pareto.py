@@ -9,7 +9,7 @@ A trial is pruned after an iteration if a finished one beats it in all three obj
 of centre. The last two are bounds that hold always: centres are never given up, and no other choice has less entropy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
@@ -70,28 +70,21 @@ def least_entropy(groups: Sequence[float], total: float) -> float:
 def draw(results: Results, path: Path) -> None:
     """The front from two sides, the hypervolume from trial to trial, and how much each setting matters."""
     from studies.outcome.drawing import write
-    from studies.outcome.importance import importances
-    from studies.outcome.pareto_front import dominated, hypervolumes
+    from studies.outcome.trade_offs import hypervolumes, importances, on_front
     from wfn.figures import search
 
     top1, entropy, unique = results.objectives
-    losses = [losses_of(trial.metrics, results.objectives) for trial in results.complete]
     trials = [
         search.Candidate(
             top1=trial.metrics[top1],
             entropy_bits=trial.metrics[entropy],
             unique_params=trial.metrics[unique],
-            is_on_front=not dominated(loss, losses),
+            is_on_front=is_on_front,
         )
-        for trial, loss in zip(results.complete, losses, strict=True)
+        for trial, is_on_front in zip(results.complete, on_front(results), strict=True)
     ]
     shares = {LABELS[objective]: importances(results, objective) for objective in results.objectives}
-    write(results, path, lambda canvas: search.draw(canvas, trials, hypervolumes(losses), shares), search.SIZE)
-
-
-def losses_of(metrics: Mapping[str, float], objectives: Mapping[str, str]) -> tuple[float, ...]:
-    """The objectives with signs such that less is better."""
-    return tuple(-metrics[name] if direction == MAXIMISE else metrics[name] for name, direction in objectives.items())
+    write(results, path, lambda canvas: search.draw(canvas, trials, hypervolumes(results), shares), search.SIZE)
 
 
 STUDY = Study(

@@ -5,15 +5,19 @@ place in the plan only the last counts; so a study ends with just the trials tha
 
 Many processes on many machines do this at once. A trial is taken by the storage's own compare-and-set of its state;
 whatever else is written by what was just read, is so under :func:`studies.trials.storage.alone`.
+
+Taking and putting in again are done by hand: Optuna's ``Study.ask`` makes up a trial where none waits, and its
+``RetryHeartbeatStaleTrialCallback`` hears of silent workers alone, not of one that died on this machine, which shows at
+once, nor of a trial that was put back.
 """
 
 import json
 import warnings
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from studies.design import Interval, Results, Trial
+from studies.design import Results, Trial
+from studies.trials.claim import TrialClaim
 from studies.trials.plan import Plan
 from studies.trials.storage import (
     alone,
@@ -35,6 +39,7 @@ class Queue:
     Attributes:
         label: the study's name in the storage.
         plan: what it is to do.
+        study, storage: Optuna's.
     """
 
     @patiently
@@ -50,21 +55,21 @@ class Queue:
         if file and not file.is_file():
             raise UserError(f"there is no storage {file}: start the study first, or name its storage")
         self._url = url
-        self._storage = storage or open_storage(url)
-        known = optuna.study.get_all_study_names(self._storage)
+        self.storage = storage or open_storage(url)
+        known = optuna.study.get_all_study_names(self.storage)
         if label not in known:
             if not known:
                 raise UserError(f"the storage {without_password(url)} holds no study yet: start one first")
             raise unknown_name("study in this storage", label, known)
-        self._study = optuna.load_study(study_name=label, storage=self._storage)
-        self._study_id = self._storage.get_study_id_from_name(label)
+        self.study = optuna.load_study(study_name=label, storage=self.storage)
+        self._study_id = self.storage.get_study_id_from_name(label)
         self.label = label
-        if "plan" not in self._study.user_attrs:
+        if "plan" not in self.study.user_attrs:
             raise UserError(
                 f"study {label!r} in {without_password(url)} was not made by this program: "
                 "name another storage or label"
             )
-        self.plan = Plan.from_json(self._study.user_attrs["plan"])
+        self.plan = Plan.from_json(self.study.user_attrs["plan"])
 
     @classmethod
     @patiently
@@ -106,25 +111,25 @@ class Queue:
     @patiently
     def get(self, name: str, default: Any = None) -> Any:
         """What :meth:`set` wrote of the study as a whole: ``run``, the id of its run; ``here``; ``stop``."""
-        return self._study.user_attrs.get(name, default)
+        return self.study.user_attrs.get(name, default)
 
     @patiently
     def set(self, name: str, value: Any) -> None:
         """Write something of the study as a whole."""
-        self._study.set_user_attr(name, value)
+        self.study.set_user_attr(name, value)
 
     @patiently
-    def take(self) -> "Claim | None":
+    def take(self) -> TrialClaim | None:
         """Take out the next trial that waits, for this process alone; None where none does."""
         import optuna
 
-        for waiting in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+        for waiting in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
             trial_id = self._id(waiting)
-            self._storage.record_heartbeat(trial_id)  # a worker may die right after it took the trial
+            self.storage.record_heartbeat(trial_id)  # a worker may die right after it took the trial
             with suppress(optuna.exceptions.UpdateFinishedTrialError):
-                if self._storage.set_trial_state_values(trial_id, state=optuna.trial.TrialState.RUNNING):
-                    self._storage.set_trial_user_attr(trial_id, "worker", this_process())
-                    return Claim(self, trial_id, waiting.number)
+                if self.storage.set_trial_state_values(trial_id, state=optuna.trial.TrialState.RUNNING):
+                    self.storage.set_trial_user_attr(trial_id, "worker", this_process())
+                    return TrialClaim(self, trial_id, waiting.number)
         return None
 
     @patiently
@@ -138,11 +143,11 @@ class Queue:
         silence_counts = silence_means_death(self._url)
         with self.alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
                 if is_dead(trial.user_attrs.get("worker", "")):
-                    self._close(self._id(trial))
+                    self.close(self._id(trial))
             if silence_counts:
-                optuna.storages.fail_stale_trials(self._study)
+                optuna.storages.fail_stale_trials(self.study)
             self._fill()
 
     @patiently
@@ -151,7 +156,7 @@ class Queue:
         with self.alone():
             for trial in self._last_for_each_place().values():
                 if trial.state.name == "FAIL":
-                    self._study.add_trial(_again(trial, cuts=0))
+                    self.study.add_trial(_again(trial, cuts=0))
 
     @patiently
     def trials(self) -> list[Trial]:
@@ -167,113 +172,24 @@ class Queue:
         last = self._last_for_each_place()
         for place, point in enumerate(self.plan.points()):
             if place not in last:
-                self._study.enqueue_trial(point, user_attrs={"place": place})
+                self.study.enqueue_trial(point, user_attrs={"place": place})
             elif _cut_off(last[place]):
-                self._study.add_trial(_again(last[place], _cuts(last[place])))
+                self.study.add_trial(_again(last[place], _cuts(last[place])))
 
     def _last_for_each_place(self) -> dict[int, Any]:
-        trials = self._study.get_trials(deepcopy=False)
+        trials = self.study.get_trials(deepcopy=False)
         last = {trial.user_attrs["place"]: trial for trial in trials if "place" in trial.user_attrs}
         return {place: last[place] for place in sorted(last)}
 
     def _id(self, trial) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
 
-    def _close(self, trial_id: int) -> None:
+    def close(self, trial_id: int) -> None:
         """Close a trial that was cut off, unless it is closed."""
         import optuna
 
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self._storage.set_trial_state_values(trial_id, state=optuna.trial.TrialState.FAIL)
-
-
-class Claim:
-    """A trial that this process has taken out of the queue.
-
-    Attributes:
-        number: within the study.
-        settings: the varied ones, chosen by the sampler where the plan leaves them open; the same after a cut.
-        run: the id of the run that was begun for it; empty for a new one.
-    """
-
-    def __init__(self, queue: Queue, trial_id: int, number: int) -> None:
-        import optuna
-
-        self.number = number
-        self._queue, self._trial_id = queue, trial_id
-        # A sampler of its own for each trial: workers that share nothing must not draw the same numbers.
-        seed = 100_003 * queue.plan.base["seed"] + number
-        queue._study.sampler = optuna.samplers.TPESampler(seed=seed)
-        self._trial = optuna.trial.Trial(queue._study, trial_id)
-        self.run = self._trial.user_attrs.get("run", "")
-
-    @patiently
-    def choose(self) -> dict[str, Any]:
-        """The varied settings of this trial, and the nuisance of a grid."""
-        point = self._queue._storage.get_trial(self._trial_id).system_attrs.get("fixed_params", {})
-        return point | {
-            name: self._trial.suggest_float(name, values.low, values.high, log=values.log)
-            if isinstance(values, Interval)
-            else self._trial.suggest_categorical(name, values)
-            for name, values in self._queue.plan.varied_over().items()
-        }
-
-    @patiently
-    def sign_of_life(self) -> bool:
-        """Tell that this worker lives; whether it is to go on with this trial."""
-        self._queue._storage.record_heartbeat(self._trial_id)
-        closed = self._queue._storage.get_trial(self._trial_id).state.is_finished()
-        return not closed and not self._queue.get("stop")
-
-    @patiently
-    def set_run(self, run: str) -> None:
-        """Note which run was begun for this trial."""
-        self._trial.set_user_attr("run", run)
-
-    def finish(self, metrics: Mapping[str, float]) -> None:
-        """Close it as COMPLETE.
-
-        Raises:
-            UserError: an objective was not measured.
-        """
-        objectives = self._queue.plan.study.objectives
-        if missing := [name for name in objectives if metrics.get(name) is None]:
-            raise UserError(f"the run logged no {' and no '.join(missing)}: the study needs it")
-        self._end({"metrics": json.dumps(dict(metrics))}, values=[metrics[name] for name in objectives])
-
-    def prune(self, reason: str, metrics: Mapping[str, float]) -> None:
-        """Close it as PRUNED."""
-        from optuna.trial import TrialState
-
-        self._end({"metrics": json.dumps(dict(metrics)), "reason": reason}, state=TrialState.PRUNED)
-
-    def fail(self, error: str) -> None:
-        """Close it as failed, with its error."""
-        from optuna.trial import TrialState
-
-        self._end({"reason": error}, state=TrialState.FAIL)
-
-    @patiently
-    def put_back(self) -> bool:
-        """Give it up, to be gone on with by whoever takes it next; False where it was taken away before."""
-        import optuna
-
-        try:
-            self._trial.set_user_attr("put_back", True)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return False
-        self._queue._close(self._trial_id)
-        self._queue.take_back()
-        return True
-
-    @patiently
-    def _end(self, attributes: Mapping[str, str], **outcome: Any) -> None:
-        with self._queue.alone():
-            if self._queue._storage.get_trial(self._trial_id).state.is_finished():
-                return  # this process was silent for so long that it was taken for dead: another one does the trial
-            for name, value in attributes.items():
-                self._trial.set_user_attr(name, value)
-            self._queue._study.tell(self._trial, **outcome)
+            self.storage.set_trial_state_values(trial_id, state=optuna.trial.TrialState.FAIL)
 
 
 def _cuts(trial) -> int:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from studies.design import Results
+from studies.trials.claim import TrialClaim
 from studies.trials.plan import trial_settings
-from studies.trials.queue import Claim, Queue
+from studies.trials.queue import Queue
 from studies.trials.storage import HEARTBEAT, StorageLost
 from wfn.commands import messages
 from wfn.errors import UserError
@@ -46,7 +47,7 @@ def work(url: str, label: str, here: Mapping[str, Any]) -> None:
             return
 
 
-def _carry_out(queue: Queue, claim: Claim, here: Mapping[str, Any]) -> None:
+def _carry_out(queue: Queue, claim: TrialClaim, here: Mapping[str, Any]) -> None:
     """Run a trial and write down how it ended; whatever its run raises stays its own affair."""
     log.info("trial %s", claim.number)
     with _signs_of_life(claim):
@@ -82,7 +83,7 @@ def _bring_in(record: Record, settings: Settings) -> None:
         sync(record.folder, settings.experiment)
 
 
-def _run(queue: Queue, claim: Claim, settings: Settings) -> None:
+def _run(queue: Queue, claim: TrialClaim, settings: Settings) -> None:
     study = queue.plan.study
     try:
         with RunHandle.open(settings) as handle:
@@ -114,7 +115,7 @@ def _pruner(
 
 
 @contextmanager
-def _signs_of_life(claim: Claim) -> Iterator[None]:
+def _signs_of_life(claim: TrialClaim) -> Iterator[None]:
     """Tell the storage now and then that this worker lives; end it once the study is stopped or its launcher dead."""
     done = threading.Event()
 
@@ -133,7 +134,7 @@ def _signs_of_life(claim: Claim) -> Iterator[None]:
         thread.join()
 
 
-def _may_go_on(claim: Claim) -> bool:
+def _may_go_on(claim: TrialClaim) -> bool:
     try:
         return claim.sign_of_life() and os.getppid() == _LAUNCHER
     except StorageLost as error:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from studies.design import MAXIMISE, Interval, Results, Trial
+from studies.design import MAXIMISE, MINIMISE, Interval, Results, Trial
 from studies.outcome.files import as_csv, draw
-from studies.outcome.importance import importances
-from studies.outcome.pareto_front import dominated, hypervolumes
+from studies.outcome.trade_offs import hypervolumes, importances, on_front
 from studies.questions import pareto
 from studies.trials.queue import Queue
 from studies.workers.standing import Standing
@@ -53,23 +54,38 @@ def test_every_study_draws_what_there_is(url, tmp_path, question, choices):
     assert "best" in standing.line(1)
 
 
-def test_the_front_and_its_volume():
-    losses = [(0.0, 4.0), (4.0, 0.0), (2.0, 2.0), (3.0, 3.0)]
-    assert [dominated(loss, losses) for loss in losses] == [False, False, False, True]
-    assert hypervolumes(losses) == pytest.approx([0, 0, 0.25, 0.25])
+def results_of(points, directions):
+    """Results of finished trials whose objectives are called 0, 1, ..."""
+    trials = [Trial(n, "COMPLETE", {}, dict(zip("0123", point, strict=False))) for n, point in enumerate(points)]
+    return Results({}, {}, dict(zip("0123", directions, strict=False)), trials)
 
 
-def test_the_volume_is_that_of_a_count_of_points():
-    generator = np.random.default_rng(1)
-    losses = [tuple(point) for point in generator.integers(0, 6, (12, 3)).astype(float)]
-    low, high = np.min(losses, 0), np.max(losses, 0)
-    unit = (np.array(losses) - low) / (high - low)
-    # Every loss is a multiple of a cell's width, so that counting cells is exact.
-    widths = (high - low).astype(int)
-    cells = [tuple((i + 0.5) / n for i, n in zip(cell, widths, strict=True)) for cell in np.ndindex(*widths)]
-    for count, volume in enumerate(hypervolumes(losses), 1):
-        inside = sum(any(np.all(point <= cell) for point in unit[:count]) for cell in cells)
+POINTS = st.integers(1, 3).flatmap(lambda d: st.lists(st.tuples(*[st.integers(0, 3)] * d), min_size=1, max_size=8))
+
+
+@given(points=POINTS, data=st.data())
+def test_on_the_front_is_what_no_other_trial_beats(points, data):
+    directions = [data.draw(st.sampled_from([MAXIMISE, MINIMISE])) for _ in points[0]]
+    losses = [[-x if d == MAXIMISE else x for x, d in zip(point, directions, strict=True)] for point in points]
+
+    def beats(one, other):
+        return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+    expected = [not any(beats(other, loss) for other in losses) for loss in losses]
+    assert on_front(results_of(points, directions)) == expected
+
+
+@given(points=POINTS)
+def test_the_volume_is_that_of_a_count_of_cells(points):
+    low, high = np.min(points, 0), np.max(points, 0)
+    # Every point is a multiple of a cell's width, so that counting the cells beyond it is exact.
+    widths = np.maximum(high - low, 1)
+    cells = list(np.ndindex(*widths))
+    volumes = hypervolumes(results_of(points, [MINIMISE] * len(low)))
+    for count, volume in enumerate(volumes, 1):
+        inside = sum(any(np.all(point - low <= cell) for point in np.array(points[:count])) for cell in cells)
         assert volume == pytest.approx(inside / len(cells))
+    assert volumes == hypervolumes(results_of([tuple(-x for x in p) for p in points], [MAXIMISE] * len(low)))
 
 
 def test_no_choice_has_less_entropy_than_the_bound():

@@ -65,7 +65,7 @@ def test_starting_again_puts_in_what_a_dying_process_could_not(url):
     queue = Queue.open_for(url, "ablation", plan)
     claim = queue.take()
     claim.set_run("abc")
-    queue._study.tell(claim.number, state=claim._trial.storage.get_trial(claim._trial_id).state.FAIL)  # no copy yet
+    queue.study.tell(claim.number, state=claim._trial.storage.get_trial(claim._trial_id).state.FAIL)  # no copy yet
     assert [trial.state for trial in queue.trials()] == ["WAITING"] * 8
     assert len(list(iter(queue.take, None))) == 7
     trials = Queue.open_for(url, "ablation", plan).trials()

@@ -13,7 +13,7 @@ def plan_of(question="ablation", settings=SETTINGS, **choices):
 
 def all_trials(queue):
     """Optuna's own trials, those that another has taken the place of among them."""
-    return queue._study.get_trials(deepcopy=False)
+    return queue.study.get_trials(deepcopy=False)
 
 
 def fill(queue, metrics):

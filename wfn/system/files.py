@@ -31,7 +31,7 @@ def held(path: Path, busy: Callable[[], object] = lambda: None) -> Iterator[None
 
     Args:
         path: the lock file; made where it is missing, and left there.
-        busy: called where another process holds it, before waiting for that: to say so, or to raise in place of waiting.
+        busy: called where another process holds it, before waiting: to say so, or to raise in place of waiting.
 
     Raises:
         OSError: the file cannot be made.

@@ -1,0 +1,101 @@
+"""A trial that a process has taken out of the queue, until it has written down how it ended, or put it back."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from studies.design import Interval
+from studies.trials.storage import patiently
+from wfn.errors import UserError
+
+if TYPE_CHECKING:
+    from studies.trials.queue import Queue
+
+
+class TrialClaim:
+    """A trial that this process has taken out of the queue.
+
+    Attributes:
+        number: within the study.
+        settings: the varied ones, chosen by the sampler where the plan leaves them open; the same after a cut.
+        run: the id of the run that was begun for it; empty for a new one.
+    """
+
+    def __init__(self, queue: "Queue", trial_id: int, number: int) -> None:
+        import optuna
+
+        self.number = number
+        self._queue, self._trial_id = queue, trial_id
+        # A sampler of its own for each trial: workers that share nothing must not draw the same numbers.
+        seed = 100_003 * queue.plan.base["seed"] + number
+        queue.study.sampler = optuna.samplers.TPESampler(seed=seed)
+        self._trial = optuna.trial.Trial(queue.study, trial_id)
+        self.run = self._trial.user_attrs.get("run", "")
+
+    @patiently
+    def choose(self) -> dict[str, Any]:
+        """The varied settings of this trial, and the nuisance of a grid."""
+        point = self._queue.storage.get_trial(self._trial_id).system_attrs.get("fixed_params", {})
+        return point | {
+            name: self._trial.suggest_float(name, values.low, values.high, log=values.log)
+            if isinstance(values, Interval)
+            else self._trial.suggest_categorical(name, values)
+            for name, values in self._queue.plan.varied_over().items()
+        }
+
+    @patiently
+    def sign_of_life(self) -> bool:
+        """Tell that this worker lives; whether it is to go on with this trial."""
+        self._queue.storage.record_heartbeat(self._trial_id)
+        closed = self._queue.storage.get_trial(self._trial_id).state.is_finished()
+        return not closed and not self._queue.get("stop")
+
+    @patiently
+    def set_run(self, run: str) -> None:
+        """Note which run was begun for this trial."""
+        self._trial.set_user_attr("run", run)
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """Close it as COMPLETE.
+
+        Raises:
+            UserError: an objective was not measured.
+        """
+        objectives = self._queue.plan.study.objectives
+        if missing := [name for name in objectives if metrics.get(name) is None]:
+            raise UserError(f"the run logged no {' and no '.join(missing)}: the study needs it")
+        self._end({"metrics": json.dumps(dict(metrics))}, values=[metrics[name] for name in objectives])
+
+    def prune(self, reason: str, metrics: Mapping[str, float]) -> None:
+        """Close it as PRUNED."""
+        from optuna.trial import TrialState
+
+        self._end({"metrics": json.dumps(dict(metrics)), "reason": reason}, state=TrialState.PRUNED)
+
+    def fail(self, error: str) -> None:
+        """Close it as failed, with its error."""
+        from optuna.trial import TrialState
+
+        self._end({"reason": error}, state=TrialState.FAIL)
+
+    @patiently
+    def put_back(self) -> bool:
+        """Give it up, to be gone on with by whoever takes it next; False where it was taken away before."""
+        import optuna
+
+        try:
+            self._trial.set_user_attr("put_back", True)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        self._queue.close(self._trial_id)
+        self._queue.take_back()
+        return True
+
+    @patiently
+    def _end(self, attributes: Mapping[str, str], **outcome: Any) -> None:
+        with self._queue.alone():
+            if self._queue.storage.get_trial(self._trial_id).state.is_finished():
+                return  # this process was silent for so long that it was taken for dead: another one does the trial
+            for name, value in attributes.items():
+                self._trial.set_user_attr(name, value)
+            self._queue.study.tell(self._trial, **outcome)
