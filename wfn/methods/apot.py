@@ -36,8 +36,8 @@ class ApotSave(Method):
         save: the file that its authors released.
         bits: the bit width that the save was trained for, which it does not tell: 2, 3, 4 or 5.
         quantise_activations: quantise activations, too, as the save was trained to.
-        fold_clips: divide the weights of each layer in between by its clipping threshold and fold that into the batch-norm
-            behind it, so that all these layers share one set of levels.
+        fold_clips: divide the weights of each layer in between by its clipping threshold and fold that into the
+            batch-norm behind it, so that all these layers share one set of levels.
     """
 
     name: ClassVar[str] = "apot"

@@ -1,0 +1,67 @@
+"""Rounding to a uniform grid, without any training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from wfn.codebooks.uniform_grid import round_to_grid
+from wfn.data import as_data
+from wfn.errors import require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.training.flat_weights import check_fold, counted_weights, fold_scales
+
+
+@dataclass(frozen=True)
+class UniformRounding(Method):
+    """Every weight becomes the nearest multiple of one step: ``step * round(w / step)``.
+
+    Before an entropy code no scalar quantiser has less squared error at high rate (Gish & Pierce, Asymptotically
+    Efficient Quantizing, IEEE Transactions on Information Theory, 1968).
+
+    Differs: first layer, last layer, batch-norm and biases are rounded as all others are, to the same grid.
+
+    Attributes:
+        step: distance between neighbouring values.
+        fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
+            folded into the batch-norm's statistics; 0 leaves scales as they are.
+    """
+
+    name: ClassVar[str] = "uniform"
+    rank: ClassVar[int] = 12
+    named: ClassVar[tuple[str, ...]] = ("step",)
+
+    step: float = 2.0**-6.5
+    fold: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        require("step", self.step, 1e-30 <= self.step <= 1e8, "from 1e-30 to 1e8")
+        check_fold(self.fold)
+
+    @property
+    def label(self) -> str:
+        """The method with its step."""
+        return f"Uniform grid, step {self.step:.3g}"
+
+    @property
+    def treatment(self) -> Treatment:
+        """All are rounded alike."""
+        return Treatment("uniform grid", "uniform grid")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Round every counted weight of ``model``, in place; nothing is told, and ``checkpoint`` is not needed.
+
+        Raises:
+            UserError: the network does not fit the data, its weights are not finite float32, or no scale can be folded.
+        """
+        data = as_data(data)
+        fold_scales(model, data, self.fold)
+        weights = counted_weights(model, data)
+        weights.values.data.copy_(torch.from_numpy(round_to_grid(weights.values.data.cpu().numpy(), self.step)))
+        weights.release()
+        return Quantised(model.eval(), weights.named())
