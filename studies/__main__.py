@@ -104,7 +104,7 @@ def stop(**which: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="the picture; by default a file of the study's run")
 def plot(output: Path | None, **which: str) -> None:
     """Draw the figure of study NAME as it stands, also while it is running, and log it to the study's run."""
-    from studies.outcome.files import draw
+    from studies.outcome.table_and_figure import draw
     from wfn.runs.record import Record
 
     queue = _queue(**which)
@@ -127,7 +127,7 @@ def plot(output: Path | None, **which: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="the CSV; standard output by default")
 def export(output: Path | None, **which: str) -> None:
     """Write the trials of study NAME as CSV: state, run, settings, metrics."""
-    from studies.outcome.files import as_csv
+    from studies.outcome.table_and_figure import as_csv
 
     text = as_csv(_queue(**which).results())
     if output:

@@ -49,7 +49,7 @@ def sync(folder: Path, experiment: str) -> None:
 @click.option("--folder", default=Settings.folder, show_default=True, help="where each run keeps its own folder")
 def export(run: str, out: Path, folder: str) -> None:
     """Write the fixed network of RUN, its id or its folder, to OUT as a compressed file."""
-    from wfn.runs.files import export as write
+    from wfn.runs.artifacts import export as write
     from wfn.runs.record import Record
 
     size = write(Record.find(run, Path(folder).expanduser()), out)
@@ -61,7 +61,7 @@ def export(run: str, out: Path, folder: str) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def load(file: Path, out: Path) -> None:
     """Unfold the compressed FILE into OUT, the network's state_dict as safetensors."""
-    from wfn.runs.files import unfold
+    from wfn.runs.artifacts import unfold
 
     print(f"{out}: {unfold(file, out)} tensors, bit for bit")
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from studies.outcome.files import write_report
+from studies.outcome.table_and_figure import write_report
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
 from studies.workers.standing import Standing, StudyProgress

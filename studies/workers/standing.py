@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from studies.design import MAXIMISE, Results
 
-
 log = logging.getLogger("wfn.studies.standing")
 
 

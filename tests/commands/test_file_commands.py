@@ -15,7 +15,7 @@ from tests.support import small_networks
 from wfn import compressed_file
 from wfn.__main__ import main
 from wfn.interface import Quantised
-from wfn.runs import files
+from wfn.runs import artifacts
 from wfn.runs.record import Record
 
 
@@ -75,7 +75,7 @@ def test_export_load_and_inspect_lead_back_to_the_same_bits(runs, run, tmp_path,
     assert main(["export", str(run.folder), str(packed)]) == 0
     assert f"{packed.stat().st_size:,} bytes" in capsys.readouterr().out
     assert main(["load", str(packed), str(unpacked)]) == 0
-    found, expected = load_file(unpacked), load_file(run.files / files.FIXED)
+    found, expected = load_file(unpacked), load_file(run.files / artifacts.FIXED)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[n].ravel().view(torch.uint8), expected[n].ravel().view(torch.uint8)) for n in expected)
     assert f"{len(expected)} tensors" in capsys.readouterr().out
@@ -108,7 +108,7 @@ def test_a_mistake_is_told_in_one_line(arguments, words, tmp_path, monkeypatch, 
 
 
 def test_a_file_that_is_not_compressed_or_a_place_that_is_not_there(run, tmp_path, capsys):
-    assert main(["inspect", str(run.files / files.FIXED)]) == 2
+    assert main(["inspect", str(run.files / artifacts.FIXED)]) == 2
     assert "not a compressed network of ours" in capsys.readouterr().err
     for command in (["export", str(run.folder)], ["load", str(run.files / "fixed.wfn")]):
         assert main([*command, str(tmp_path / "no" / "such" / "place")]) == 2
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_compressed_or_a_place_that_is_not_there(run, tmp_pat
 def test_a_run_without_a_fixed_network_and_one_of_an_older_version(run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(run.folder, folder)
-    fixed = folder / "files" / files.FIXED
+    fixed = folder / "files" / artifacts.FIXED
     save_file({"a": torch.ones(1)}, fixed, {"codebook": "[]"})
     assert main(["export", str(folder), str(tmp_path / "x")]) == 2
     assert "lacks 'counted'" in capsys.readouterr().err
@@ -130,15 +130,15 @@ def test_a_run_without_a_fixed_network_and_one_of_an_older_version(run, tmp_path
     assert "when it is finished" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("file", [files.FIXED, "fixed.wfn"])
+@pytest.mark.parametrize("file", [artifacts.FIXED, "fixed.wfn"])
 def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_path, monkeypatch, capsys, file):
     def full(path, content):
         if path.name == file:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_atomically(path, content)
 
-    write_atomically = files.write_atomically
-    monkeypatch.setattr(files, "write_atomically", full)
+    write_atomically = artifacts.write_atomically
+    monkeypatch.setattr(artifacts, "write_atomically", full)
     arguments = [
         "--model",
         "tests.support.small_networks:convolutional",
@@ -161,11 +161,11 @@ def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_p
 
 def test_a_float_network_leaves_no_compressed_file_and_says_why(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "wfn")
-    monkeypatch.setattr(files.weight_histograms, "draw", lambda *arguments: None)
+    monkeypatch.setattr(artifacts.weight_histograms, "draw", lambda *arguments: None)
     monkeypatch.setattr("wfn.compressed_file.codebook.MOST_VALUES", 100)
     layer = torch.nn.Linear(20, 20)
     weights = {name: p.detach() for name, p in layer.named_parameters()}
-    assert files.write_files(tmp_path, weights, Quantised(layer, weights), [], {}) is None
+    assert artifacts.write_files(tmp_path, weights, Quantised(layer, weights), [], {}) is None
     (message,) = caplog.messages
     assert "no compressed file: the weights take 420 distinct values" in message
-    assert (tmp_path / files.FIXED).exists() and not (tmp_path / "fixed.wfn").exists()
+    assert (tmp_path / artifacts.FIXED).exists() and not (tmp_path / "fixed.wfn").exists()

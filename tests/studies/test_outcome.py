@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studies.design import MAXIMISE, MINIMISE, Interval, Results, Trial
-from studies.outcome.files import as_csv, draw
+from studies.outcome.table_and_figure import as_csv, draw
 from studies.outcome.trade_offs import hypervolumes, importances, on_front
 from studies.questions import pareto
 from studies.trials.queue import Queue

@@ -2,7 +2,7 @@
 
 from wfn.measures import quantities
 from wfn.measures.common.paired import change_of_counts
-from wfn.runs.files import FILE_QUANTITIES
+from wfn.runs.artifacts import FILE_QUANTITIES
 from wfn.runs.mlflow_store import COPIED
 from wfn.runs.record import Record
 from wfn.runs.run import Result

@@ -14,7 +14,7 @@ from wfn.measures import compared, measure, measure_outputs
 from wfn.measures.accuracy import evaluate
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.predictions import Predictions, predict
-from wfn.runs.files import write_files
+from wfn.runs.artifacts import write_files
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.progress import RunProgress
 from wfn.runs.record import OpenRecord
