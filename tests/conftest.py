@@ -12,10 +12,12 @@ pytest.register_assert_rewrite("tests.support")
 
 @pytest.hookimpl(tryfirst=True)  # before the markers choose
 def pytest_collection_modifyitems(items):
-    """Whoever asks for the optional material is marked so."""
+    """Who asks for the optional material is marked so; long files come first, so that no worker waits for them."""
     for item in items:
-        if {"cifar10_folder", "apot_saves"} & set(item.fixturenames):
+        if {"cifar10_folder", "apot_saves"} & set(getattr(item, "fixturenames", ())):  # a doctest has none
             item.add_marker("data")
+    long = {item.path for item in items if any(map(item.get_closest_marker, ("server", "process")))}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session")
