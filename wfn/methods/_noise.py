@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wfn.codebooks.codebook import Codebook
-from wfn.codebooks.probabilistic_clustering.merging import Merging, Rules
+from wfn.codebooks.probabilistic_clustering.merging import Rules
 from wfn.errors import require
 from wfn.system.precision import PRECISIONS
 from wfn.training.flat_weights import FlatWeights
@@ -84,13 +84,11 @@ def clustering_rules(method: NoisyMethod) -> Rules:
     return Rules(method.threshold, method.orders, method.distance, method.growth, method.zero_fix)
 
 
-def summary(codebook: Codebook, moves: np.ndarray, merging: Merging) -> dict[str, float]:
-    """What is told of a merging; ``moves`` is by how much each weight moved, 0 for those that are still free."""
+def summary(codebook: Codebook, moves: np.ndarray) -> dict[str, float]:
+    """What is told of a codebook; ``moves`` is by how much each weight moved, 0 for those that are still free."""
     return {
         "share_fixed": codebook.fixed / codebook.assignment.size,
-        "merges": len(merging.merges),
         "centres": len(codebook.centres),
         "mean_move": float(moves.sum(dtype=np.float64)) / max(codebook.fixed, 1),
-        "furthest_merge": max((merge.distance for merge in merging.merges), default=0.0),
         **{f"weights_order_{order}": weights for order, weights in codebook.weights_per_order().items()},
     }

@@ -26,10 +26,10 @@ from wfn.methods._noise import (
     summary,
     used_regularisation,
 )
-from wfn.methods.weight_fixing import check_shares
 from wfn.system.fingerprint import fingerprint
 from wfn.training.batch_norm import reestimate_statistics
 from wfn.training.checkpoint import Checkpoint
+from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining, seed_epoch
 from wfn.training.updates.sampled_weights import SampledWeights
 from wfn.training.weight_noise import regularised, sampled_scores
@@ -256,5 +256,9 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         self.deviations.copy_(torch.from_numpy(merged_deviations(merging, deviations, method.merged_deviation)))
         self.means[: means.size] = torch.from_numpy(fixed).to(self.means.device)
         self.weights.values.data.copy_(self.means)
-        scores = summary(self.codebook, np.abs(fixed - means), merging)
-        return scores | {"clustering_seconds": perf_counter() - begin}
+        return {
+            **summary(self.codebook, np.abs(fixed - means)),
+            "merges": len(merging.merges),
+            "furthest_merge": max((merge.distance for merge in merging.merges), default=0.0),
+            "clustering_seconds": perf_counter() - begin,
+        }

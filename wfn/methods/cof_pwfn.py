@@ -1,0 +1,213 @@
+"""Cluster-on-the-Fly PWFN as a method: a reconstruction, for its source is not public."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from wfn.data.dataset import Data
+from wfn.errors import require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.methods._noise import (
+    check_noise_settings,
+    clustering_rules,
+    starting_deviations,
+    step_rules,
+    summary,
+    used_regularisation,
+)
+from wfn.system.fingerprint import fingerprint
+from wfn.training.batch_norm import reestimate_statistics
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.shares import check_shares
+from wfn.training.stages import StagedTraining, seed_epoch
+from wfn.training.updates.clustered_on_the_fly import ClusteredOnTheFly, Schedule
+from wfn.training.weight_noise import regularised, sampled_scores
+
+# Those of PWFN's rounds.
+ROUND_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
+ASSIGNMENTS = ("permanent", "straight_through")
+COURSES = ("rounds", "cubic")
+
+
+@dataclass(frozen=True)
+class ClusterOnTheFly(Method):
+    """A reconstruction of Cluster-on-the-Fly PWFN: clustering within one training run, with one deviation a value.
+
+    Of the original (a chapter of Subia-Waud's thesis) only the abstract is public, which says that clustering is part
+    of the training. What it leaves open is PWFN's here: where deviations start, the regulariser, the values on offer
+    and the distance. There are no rounds: ``clusterings`` times an epoch the most popular values among the free weights
+    take as many as the run's course asks for. Weights of one value share one deviation, that of the means that were
+    merged into it, so that what comes out is a codebook of values and deviations with an index for each weight, and can
+    be sampled from. All weights are fixed at nine tenths of the run; then trains what is free, batch-norm where it is
+    left alone. In the end running statistics are computed anew.
+
+    Differs: whether the original does any of this so is unknown.
+
+    Attributes:
+        shares: the share of weights that is fixed at even steps through the first nine tenths of the run; ends at 1.
+        course: of the share between those, straight lines (``rounds``), or a cubic that leaves ``shares`` aside.
+        assign: ``permanent``, or ``straight_through``: weights compute with their value, while the mean behind goes on
+            learning and may change over to another value until nine tenths of the run.
+        clusterings: how many there are in an epoch.
+        iterations: parts of the run, each of which is measured at its end; the training goes on through them.
+        epochs: of each part.
+        learning_rate: of SGD.
+        momentum: of SGD.
+        weight_decay: of means and deviations that are free.
+        clip_norm: largest norm of a step's gradient.
+        regularisation: lambda, how strongly deviations are pulled towards ``largest_deviation``; 0 turns it off.
+        scale_regularisation: whether lambda times the number of steps is to be what PWFN's was on ImageNet.
+        largest_deviation: S, towards which the regulariser pulls, and at which deviations start at most.
+        prior: whether deviations start by the distance to the powers of two around a weight.
+        prior_scale: with the prior, the third quartile of each parameter's deviations.
+        deviation: without the prior, where every deviation starts.
+        noise: whether weights are drawn at all; without, deviations serve the clustering alone and stay as they start.
+        threshold: smallest power of two among the shared values; smaller weights become zero.
+        zero_fix: whether weights below the threshold are at distance 0 from zero.
+        orders: of how many powers of two a value is the sum at most.
+        distance: in deviations, within which weights are merged to begin with.
+        growth: by which that is multiplied where no weight is within reach.
+        fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
+        reestimate: whether running statistics are computed anew at the end, by a pass over the training data.
+        samples: how many drawn networks' outputs are averaged at the end.
+        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        seed: settles everything random.
+    """
+
+    name: ClassVar[str] = "cof_pwfn"
+    rank: ClassVar[int] = 94
+    named: ClassVar[tuple[str, ...]] = ("assign",)
+    switched_off: ClassVar[dict[str, str]] = {
+        "fix_batch_norm": "batch-norm not fixed",
+        "noise": "without noise",
+        "prior": "equal deviations at the start",
+        "reestimate": "running statistics as trained",
+    }
+
+    shares: tuple[float, ...] = ROUND_SHARES
+    course: str = "rounds"
+    assign: str = "permanent"
+    clusterings: int = 20
+    iterations: int = 9
+    epochs: int = 3
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    regularisation: float = 2.0**-11
+    scale_regularisation: bool = True
+    largest_deviation: float = 0.05
+    prior: bool = True
+    prior_scale: float = 0.0025
+    deviation: float = 1e-4
+    noise: bool = True
+    threshold: float = 2.0**-7
+    zero_fix: bool = True
+    orders: int = 4
+    distance: float = 1.0
+    growth: float = 2.0
+    fix_batch_norm: bool = True
+    reestimate: bool = True
+    samples: int = 20
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        check_shares(self.shares)
+        require("course", self.course, self.course in COURSES, " or ".join(COURSES))
+        require("assign", self.assign, self.assign in ASSIGNMENTS, " or ".join(ASSIGNMENTS))
+        require("clusterings", self.clusterings, self.clusterings >= 1, "1 or more")
+        require("iterations", self.iterations, self.iterations >= 1, "1 or more")
+        check_noise_settings(self)
+
+    @property
+    def label(self) -> str:
+        """The method, as what it is, and which reading of it."""
+        reading = "" if self.assign == "permanent" else ", straight-through"
+        return f"COF-PWFN (reconstruction{reading}{'' if self.noise else ', without noise'})"
+
+    @property
+    def treatment(self) -> Treatment:
+        """One codebook for all, batch-norm's weights among them unless they are left alone."""
+        return Treatment("shared values", "shared values" if self.fix_batch_norm else "float")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Fix every weight of ``model``, in place, on the device where it is.
+
+        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
+
+        Args:
+            model: any trained network that takes one tensor.
+            data: what :func:`wfn.data.as_data` takes; its test images serve for the scores of samples alone.
+            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
+            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+
+        Raises:
+            UserError: the network or the data cannot be used, or the checkpoint is of another run.
+        """
+        return OneTraining.run(self, model, data, observe, checkpoint)
+
+
+class OneTraining(StagedTraining[ClusterOnTheFly]):
+    """One network on its way: trained and clustered at once."""
+
+    def __init__(
+        self, method: ClusterOnTheFly, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
+    ) -> None:
+        super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
+        self._began_with = fingerprint(part for entry in sorted(self.untouched.items()) for part in entry)
+        steps = method.iterations * method.epochs * len(data.train)
+        self._regularisation = used_regularisation(method, steps)
+        every = max(1, round(len(data.train) / method.clusterings))
+        self.update = self.clustered = ClusteredOnTheFly(
+            self.weights,
+            self.weights.values.data.clone(),
+            starting_deviations(method, self.weights),
+            regularised(self.weights),
+            step_rules(method, self._regularisation),
+            clustering_rules(method),
+            Schedule(steps, every, method.shares if method.course == "rounds" else ()),
+            straight_through=method.assign == "straight_through",
+        )
+
+    def iterate(self) -> dict[str, float]:
+        """Train a part of the run."""
+        clustered = self.clustered
+        if clustered.free.any():
+            self.train(clustered, lambda: {"share_fixed_by_epoch": clustered.share_fixed})
+        if self.progress.iteration == self.method.iterations:
+            clustered.cluster(1.0)  # without training none was
+        return {
+            "regularisation_used": self._regularisation,
+            "mean_deviation": float(clustered.shown()[1].mean()),
+            **summary(clustered.codebook, clustered.moved()),
+            "clustering_seconds": clustered.seconds(),
+        }
+
+    def finished(self) -> Quantised:
+        """The network with its values, and what samples around them are worth."""
+        method, clustered = self.method, self.clustered
+        if method.reestimate:
+            seed_epoch(method.seed, method.iterations + 1, 0)
+            reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+        shown = clustered.shown()
+        scores = sampled_scores(self.model, self.weights, *shown, self.data, method.samples, method.seed)
+        return Quantised(self.model, self.weights.named(), tuple(self.progress.records), scores)
+
+    def identity(self) -> dict[str, object]:
+        """The weights that the run began with."""
+        return {"network's weights": self._began_with}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Means, deviations, the values and which weight has which."""
+        return self.clustered.kept()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.clustered.take(state)
