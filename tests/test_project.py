@@ -1,6 +1,5 @@
 """What must say the same in several places does: settings, command line, MLproject, conda.yaml, pyproject."""
 
-import csv
 import tomllib
 from dataclasses import MISSING
 from pathlib import Path
@@ -72,23 +71,6 @@ def test_conda_yaml_lists_the_dependencies_of_pyproject():
     assert version >= [int(part) for part in minimum.split(".")]
 
 
-def test_readme_shows_the_benchmarks_last_table():
-    assert (ROOT / "benchmarks" / "results" / "table.md").read_text().strip() in (ROOT / "README.md").read_text()
-
-
-def test_readme_shows_rows_of_the_example_report():
-    with (ROOT / "reports" / "examples" / "tables" / "table-2.csv").open() as file:
-        measured = {row["Runs"]: row for row in csv.DictReader(file) if row["origin"] == "Measured here"}
-    readme = (ROOT / "README.md").read_text()
-    table = readme[readme.index("| method | top-1") :].partition("\n\n")[0].splitlines()[2:]
-    columns = ["Method", "Top-1", "Params", "No BN-FL", "Entropy, all", "Entropy, no 0"]
-    columns += ["Rep_Mixed, Eq. 5", "File size"]
-    assert len(table) > 1
-    for line in table:
-        *cells, run = line.strip("| ").split(" | ")
-        assert cells == [measured[run][column] for column in columns]
-
-
 def test_constraints_pin_every_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [each for extra in project["optional-dependencies"].values() for each in extra]
@@ -97,24 +79,3 @@ def test_constraints_pin_every_dependency():
         line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
     }
     assert {d.split(">=")[0].split("[")[0].lower() for d in declared} <= pinned
-
-
-def test_readme_shows_the_trials_of_the_example_study():
-    with (ROOT / "reports" / "examples" / "studies" / "ablation.csv").open() as file:
-        trials = {row["run"][:8]: row for row in csv.DictReader(file)}
-    readme = (ROOT / "README.md").read_text()
-    table = readme[readme.index("| α | δ |") :].partition("\n\n")[0].splitlines()[2:]
-    assert len(table) == len(trials)
-    for line in table:
-        alpha, delta, fixed, top1, unique, inner, entropy, run = line.strip("| ").split(" | ")
-        trial = trials[run]
-        assert trial["state"] == "COMPLETE"
-        varied = [trial[f"setting_{name}"] for name in ("alpha", "delta", "fix_batch_norm")]
-        assert [float(alpha), float(delta), fixed] == [
-            *map(float, varied[:2]),
-            {"True": "yes", "False": "no"}[varied[2]],
-        ]
-        measured = [float(trial[name]) for name in ("top1", "unique_params", "unique_params_no_bn_fl", "entropy_bits")]
-        assert [top1, unique, inner, entropy] == [
-            f"{value:{form}}" for value, form in zip(measured, (".2f", ".0f", ".0f", ".2f"), strict=True)
-        ]

@@ -48,35 +48,35 @@ def run_in(clone):
 
 @pytest.mark.process
 def test_method_and_measure_are_run_logged_and_shown(clone, run_in):
-    printed = run_in("wfn", "--method", "uniform", "--step", "0.125", "--tracking", "folder", *ON_TINY)
+    printed = run_in("wfn", "--method", "ternary", "--cut", "0.5", "--tracking", "folder", *ON_TINY)
     (folder,) = (clone / "runs").iterdir()
     record = json.loads((folder / "record.json").read_text())
-    assert (record["tags"]["label"], record["params"]["step"]) == ("Uniform, step 0.125", 0.125)
+    assert (record["tags"]["label"], record["params"]["cut"]) == ("Ternary, cut 0.5", 0.5)
     names = {json.loads(line)["key"] for line in (folder / "metrics.jsonl").read_text().splitlines()}
     assert {"margin", "baseline_margin", "margin_from_baseline"} <= names
     assert "margin of the best class" in printed
-    codebook = list(csv.DictReader(io.StringIO((folder / "files" / "codebook.csv").read_text())))
-    assert codebook
-    assert all(float(row["value"]) % 0.125 == 0 for row in codebook)
+    values = sorted(float(row["value"]) for row in csv.DictReader((folder / "files" / "codebook.csv").open()))
+    assert values == [-values[2], 0, values[2]]
 
 
 @pytest.mark.process
 def test_help_and_mlproject_know_the_option(clone, run_in):
-    assert "uniform: distance between two neighbouring values" in " ".join(run_in("wfn", "--help").split())
+    assert "ternary: what becomes zero: magnitudes below so many times" in " ".join(run_in("wfn", "--help").split())
     run_in("wfn", "mlproject")
-    assert "step: {type: float, default: 0.0625}" in (clone / "MLproject").read_text()
+    assert "cut: {type: float, default: 0.75}" in (clone / "MLproject").read_text()
 
 
 @pytest.mark.process
 def test_the_question_is_listed_answered_and_drawn(clone, run_in):
-    assert "steps       How coarse may the grid of uniform rounding be?" in run_in("studies", "list")
-    options = ("--method", "uniform", "--tracking", "folder", "--folder", "trials")
-    run_in("studies", "run", "steps", *options, *ON_TINY, "--workers", "1", "--repeats", "1")
-    trials = list(csv.DictReader(io.StringIO(run_in("studies", "export", "steps", "--folder", "trials"))))
-    assert [(trial["state"], float(trial["setting_step"])) for trial in trials] == [
-        ("COMPLETE", 0.03125),
-        ("COMPLETE", 0.0625),
-        ("COMPLETE", 0.125),
+    assert "cuts        How many weights may ternary rounding set to zero?" in run_in("studies", "list")
+    options = ("--method", "ternary", "--tracking", "folder", "--folder", "trials")
+    run_in("studies", "run", "cuts", *options, *ON_TINY, "--workers", "1", "--repeats", "1")
+    trials = list(csv.DictReader(io.StringIO(run_in("studies", "export", "cuts", "--folder", "trials"))))
+    assert [(trial["state"], float(trial["setting_cut"])) for trial in trials] == [
+        ("COMPLETE", 0.25),
+        ("COMPLETE", 0.5),
+        ("COMPLETE", 0.75),
+        ("COMPLETE", 1.0),
     ]
-    run_in("studies", "plot", "steps", "--folder", "trials", "--output", "steps.svg")
-    assert (clone / "steps.svg").stat().st_size
+    run_in("studies", "plot", "cuts", "--folder", "trials", "--output", "cuts.svg")
+    assert (clone / "cuts.svg").stat().st_size

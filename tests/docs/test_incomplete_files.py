@@ -13,7 +13,7 @@ from wfn.errors import UserError
 from wfn.measures import measures
 
 SHOWN = {path.rpartition("/")[2]: code for path, code in blocks("CONTRIBUTING.md", "python")}
-METHOD, MEASURE, QUESTION = SHOWN["uniform.py"], SHOWN["margin.py"], SHOWN["steps.py"]
+METHOD, MEASURE, QUESTION = SHOWN["ternary.py"], SHOWN["margin.py"], SHOWN["cuts.py"]
 
 
 def without(code, start, end="\n\n"):
@@ -40,14 +40,14 @@ def refusal(call):
 INCOMPLETE_METHODS = {
     "must hold one class that derives from Method, but holds 0": replaced(METHOD, "(Method)", ""),
     "must hold one class that derives from Method, but holds 2": METHOD + "\n\nclass Second(Method):\n    pass\n",
-    "must declare UniformRounding a @dataclass(frozen=True)": replaced(METHOD, "@dataclass(frozen=True)\n", ""),
-    "lacks label in UniformRounding": without(METHOD, "    @property\n    def label"),
-    "lacks treatment in UniformRounding": without(METHOD, "    @property\n    def treatment"),
-    "lacks compress in UniformRounding": replaced(METHOD, "def compress", "def squeeze"),
+    "must declare TernaryRounding a @dataclass(frozen=True)": replaced(METHOD, "@dataclass(frozen=True)\n", ""),
+    "lacks label in TernaryRounding": without(METHOD, "    @property\n    def label"),
+    "lacks treatment in TernaryRounding": without(METHOD, "    @property\n    def treatment"),
+    "lacks compress in TernaryRounding": replaced(METHOD, "def compress", "def squeeze"),
     "lacks name: ClassVar[str]": without(METHOD, "    name: ", end="\n"),
-    "has the option step of type complex": replaced(METHOD, "step: float = ", "step: complex = "),
-    "has the option step without a plain constant": replaced(METHOD, "2.0**-4", "max(1, 2)"),
-    "has no help for the option step": replaced(METHOD, "        step: distance", "        stride: distance"),
+    "has the option cut of type complex": replaced(METHOD, "cut: float = ", "cut: complex = "),
+    "has the option cut without a plain constant": replaced(METHOD, "float = 0.75", "float = max(0, 1)"),
+    "has no help for the option cut": replaced(METHOD, "        cut: what", "        slice: what"),
     "cannot be read": METHOD + "\n)",
 }
 INCOMPLETE_MEASURES = {
@@ -70,15 +70,15 @@ INCOMPLETE_QUESTIONS = {
 
 @pytest.mark.parametrize("lack", INCOMPLETE_METHODS)
 def test_a_method(lack, tmp_path):
-    (tmp_path / "uniform.py").write_text(INCOMPLETE_METHODS[lack])
-    assert refusal(lambda: methods.outlines(tmp_path)).startswith("wfn/methods/uniform.py ")
+    (tmp_path / "ternary.py").write_text(INCOMPLETE_METHODS[lack])
+    assert refusal(lambda: methods.outlines(tmp_path)).startswith("wfn/methods/ternary.py ")
     assert lack in refusal(lambda: methods.outlines(tmp_path))
 
 
 def test_two_methods_of_one_name(tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(METHOD)
-    with pytest.raises(UserError, match=r"two\.py and one\.py both hold a method 'uniform'"):
+    with pytest.raises(UserError, match=r"two\.py and one\.py both hold a method 'ternary'"):
         methods.outlines(tmp_path)
 
 
@@ -115,19 +115,19 @@ def test_two_measures_of_one_quantity(package):
 
 @pytest.mark.parametrize("lack", INCOMPLETE_QUESTIONS)
 def test_a_question(lack, tmp_path):
-    (tmp_path / "steps.py").write_text(INCOMPLETE_QUESTIONS[lack])
-    assert refusal(lambda: catalogue.question("steps", tmp_path)).startswith("studies/questions/steps.py ")
-    assert lack in refusal(lambda: catalogue.question("steps", tmp_path))
+    (tmp_path / "cuts.py").write_text(INCOMPLETE_QUESTIONS[lack])
+    assert refusal(lambda: catalogue.question("cuts", tmp_path)).startswith("studies/questions/cuts.py ")
+    assert lack in refusal(lambda: catalogue.question("cuts", tmp_path))
 
 
 def test_what_contributing_shows_is_complete(tmp_path, package):
-    (tmp_path / "uniform.py").write_text(METHOD)
-    assert [option.name for option in methods.outlines(tmp_path)["uniform"].options] == ["step"]
+    (tmp_path / "ternary.py").write_text(METHOD)
+    assert [option.name for option in methods.outlines(tmp_path)["ternary"].options] == ["cut"]
     (package[0] / "margin.py").write_text(MEASURE)
     importlib.invalidate_caches()
     assert [quantity.name for (kind,) in [measures(*package)] for quantity in kind.quantities] == ["margin"]
-    (tmp_path / "steps.py").write_text(QUESTION)
-    assert catalogue.question("steps", tmp_path) == "How coarse may the grid of uniform rounding be?"
+    (tmp_path / "cuts.py").write_text(QUESTION)
+    assert catalogue.question("cuts", tmp_path) == "How many weights may ternary rounding set to zero?"
 
 
 def test_an_option_of_another_method_names_its_owner(call_here):

@@ -24,4 +24,4 @@ def blocks(document: str, language: str) -> Iterator[tuple[str, str]]:
 def table(text: str, heading: str) -> list[list[str]]:
     """The cells of the table whose first line starts with ``heading``, its first two lines left out."""
     lines = text[text.index(heading) :].partition("\n\n")[0].splitlines()[2:]
-    return [line.strip().strip("|").split("|") for line in lines]
+    return [line.strip("| ").split(" | ") for line in lines]

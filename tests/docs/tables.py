@@ -1,0 +1,102 @@
+"""What a program makes in the documents; ``python -m tests.docs.tables`` makes it anew."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+from tests.support.places import ROOT
+from wfn import methods
+from wfn.measures import measures
+from wfn.measures.common.kinds import Measure, OutputMeasure
+
+DOCS = ROOT / "docs"
+_PART = re.compile(r"(<!-- made by python -m tests.docs.tables: (\w+) -->\n\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def of_measures() -> str:
+    """A row for each quantity, in the order in which a run's summary shows them."""
+    rows = [
+        f"| `{quantity.name}` | {quantity.title.strip()} | {quantity.better} | {_each_iteration(kind)} "
+        f"| [{_file(kind)}](../wfn/measures/{_file(kind)}) |"
+        for kind in measures()
+        for quantity in kind.quantities
+    ]
+    head = "| quantity | shown as | better | after each iteration | file |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def of_methods() -> str:
+    """A row for each method, in the order of their names."""
+    rows = []
+    for name, method in methods.outlines().items():
+        summary = _plain(method.summary).replace("|", "\\|")
+        rows.append(f"| `{name}` | {summary} | [{method.file}.py](../wfn/methods/{method.file}.py) |")
+    return "\n".join(["| method | what it does | file |", "|---|---|---|", *rows])
+
+
+def of_benchmarks() -> str:
+    """What ``python -m benchmarks`` wrote last."""
+    return (ROOT / "benchmarks" / "results" / "table.md").read_text().strip()
+
+
+def of_differs() -> str:
+    """What docstrings tell of departures, of those files to which the list that is written by hand has no link."""
+    by_hand = _PART.sub("", (DOCS / "method.md").read_text())
+    texts = []
+    for path in sorted((ROOT / "wfn").rglob("*.py")):
+        file = path.relative_to(ROOT / "wfn")
+        found = list(departures(path))
+        if found and f"](../wfn/{file})" not in by_hand[by_hand.index("## Differs") :]:
+            texts += [f"**[{file}](../wfn/{file})**", *found]
+    return "\n\n".join(texts)
+
+
+def departures(path: Path) -> Iterator[str]:
+    """What follows "Differs:" in the docstrings of a file, as lists."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            _, _, text = (ast.get_docstring(node) or "").partition("Differs:")
+            several = text.startswith("\n")
+            text = text.strip("\n").partition("\n\n")[0]
+            if several:
+                yield _plain(dedent(text))
+            elif text := " ".join(text.split()):
+                yield _plain(f"- {text[0].upper()}{text[1:]}")
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "measures": of_measures,
+    "methods": of_methods,
+    "benchmarks": of_benchmarks,
+    "differs": of_differs,
+}
+
+
+def made_anew(document: Path) -> str:
+    """The document's text with its made parts as they must be."""
+    return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}\n\n{part[3]}", document.read_text())
+
+
+def made_parts(document: Path) -> list[str]:
+    """The names of the document's made parts."""
+    return [name for _, name, _ in _PART.findall(document.read_text())]
+
+
+def _plain(text: str) -> str:
+    """A docstring's text as Markdown: code in single backticks, references by their last name."""
+    return re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", text.replace("``", "`"))
+
+
+def _each_iteration(kind: type[Measure]) -> str:
+    return "yes" if issubclass(kind, OutputMeasure) or kind.every_iteration else "no"
+
+
+def _file(kind: type[Measure]) -> str:
+    return f"{kind.__module__.rpartition('.')[2]}.py"
+
+
+if __name__ == "__main__":
+    for document in sorted(DOCS.glob("*.md")):
+        document.write_text(made_anew(document))

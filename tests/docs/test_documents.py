@@ -1,0 +1,118 @@
+"""What the documents say is so: links lead somewhere, tables are those of the files, what differs is collected."""
+
+import csv
+import re
+import tomllib
+
+import pytest
+
+from tests.docs import tables
+from tests.support.documents import blocks, documents, table
+from tests.support.places import ROOT
+from wfn.commands.options import command_options
+
+LINK = re.compile(r"(?<!\\)\[[^\]]*\]\(([^)\s]+)\)")
+README = ROOT / "README.md"
+EXAMPLES = ROOT / "reports" / "examples"
+
+
+def anchors(path):
+    """The names by which a page's headings can be linked to, as GitHub makes them."""
+    for heading in re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    for link in LINK.findall(document.read_text()):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path) if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_document_is_linked_from_the_readme():
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in LINK.findall(README.read_text())}
+    assert {path for path in documents() if path != README} <= linked
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text().splitlines()) <= 100
+
+
+def test_the_commands_of_the_readme_set_up_what_there_is():
+    commands = [code for _, code in blocks("README.md", "sh")]
+    set_up, pass_tests = commands[:2]
+    into = "python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e"
+    assert set_up == f"{into} . && mlflow run . --env-manager local\n"
+    extra, last = re.fullmatch(re.escape(into) + r' "\.\[(\w+)\]" && (\S+).*\n', pass_tests).groups()
+    assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert (ROOT / last).is_file()
+    assert last in (ROOT / ".ci" / "run").read_text()
+
+
+def test_options_in_the_documents_are_options():
+    known = {option.name for option in command_options()} | {"help"}
+    for document in documents():
+        for command in re.findall(r"(?:^|`|-m )wfn (--[^`\n]*)", document.read_text(), re.MULTILINE):
+            for name in re.findall(r"--(\w+)", command):
+                assert name in known, (document.name, command)
+
+
+def test_the_parts_that_a_program_makes_are_there_once():
+    made = [part for document in documents() for part in tables.made_parts(document)]
+    assert sorted(made) == sorted(tables.PARTS)
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_what_a_program_makes_is_up_to_date(document):
+    assert document.read_text() == tables.made_anew(document), "run python -m tests.docs.tables"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/results.md"])
+def test_rows_of_methods_are_those_of_the_example_report(document):
+    with (EXAMPLES / "tables" / "table-2.csv").open() as file:
+        measured = {row["Runs"]: row for row in csv.DictReader(file) if row["origin"] == "Measured here"}
+    columns = ["Method", "Top-1", "Params", "No BN-FL", "Entropy, all", "Entropy, no 0"]
+    columns += ["Rep_Mixed, Eq. 5", "File size"]
+    rows = table((ROOT / document).read_text(), "| method | top-1")
+    assert len(rows) > 1
+    for *cells, run in rows:
+        assert cells == [measured[run][column] for column in columns]
+
+
+def test_rows_of_trials_are_those_of_the_example_study():
+    with (EXAMPLES / "studies" / "ablation.csv").open() as file:
+        trials = {row["run"][:8]: row for row in csv.DictReader(file)}
+    rows = table((ROOT / "docs" / "results.md").read_text(), "| α | δ |")
+    assert len(rows) == len(trials)
+    for alpha, delta, fixed, top1, unique, inner, entropy, run in rows:
+        trial = trials[run]
+        assert trial["state"] == "COMPLETE"
+        assert (float(alpha), float(delta)) == (float(trial["setting_alpha"]), float(trial["setting_delta"]))
+        assert fixed == {"True": "yes", "False": "no"}[trial["setting_fix_batch_norm"]]
+        measured = [float(trial[name]) for name in ("top1", "unique_params", "unique_params_no_bn_fl", "entropy_bits")]
+        assert [top1, unique, inner, entropy] == [
+            f"{value:{form}}" for value, form in zip(measured, (".2f", ".0f", ".0f", ".2f"), strict=True)
+        ]
+
+
+def test_means_of_the_noise_are_those_of_the_example_study():
+    with (EXAMPLES / "studies" / "noise.csv").open() as file:
+        trials = [row for row in csv.DictReader(file) if row["state"] == "COMPLETE"]
+    means = {
+        noise: sum(float(t["mean_top1_change"]) for t in chosen) / len(chosen)
+        for noise in ("relative", "absolute")
+        if (chosen := [t for t in trials if t["setting_noise"] == noise and float(t["setting_beta"]) == 1])
+    }
+    said = f"{-means['relative']:.2f} points against {-means['absolute']:.2f}"
+    assert said in (ROOT / "docs" / "results.md").read_text()
+    assert f"({len(trials)} trials, n = {len(trials) // 8}" in (ROOT / "docs" / "results.md").read_text()
+
+
+def test_every_departure_is_collected():
+    document = (ROOT / "docs" / "method.md").read_text()
+    linked = {(ROOT / "docs" / link).resolve() for link in LINK.findall(document[document.index("## Differs") :])}
+    assert {path for path in (ROOT / "wfn").rglob("*.py") if any(tables.departures(path))} <= linked
