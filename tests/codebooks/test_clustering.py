@@ -6,20 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.clusterings import THRESHOLD, fixes_of, random_weights
 from wfn.codebooks.clustering import literal
 from wfn.codebooks.clustering.algorithm import cluster
 from wfn.codebooks.clustering.proposals import proposed_centres
 from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.errors import UserError
-
-THRESHOLD = 2.0**-7
-
-
-def fixes_of(clustering):
-    return [
-        (fix.centre, fix.order, sorted(np.flatnonzero(clustering.assignment == index).tolist()))
-        for index, fix in enumerate(clustering.fixes)
-    ]
 
 
 def assert_equal_to_oracle(weights, target, delta, threshold=THRESHOLD):
@@ -31,22 +23,6 @@ def assert_equal_to_oracle(weights, target, delta, threshold=THRESHOLD):
         distance = sum(literal.relative_distance(float(weights[i]), centre, threshold) for i in found)
         assert fix.weights == len(found)
         assert fix.distance == pytest.approx(distance, rel=1e-9, abs=1e-9)
-
-
-def random_weights(generator, size):
-    """Normal, log-uniform, on powers of two, tied, tiny and equal weights in turn: all that a network may hold."""
-    kind = generator.integers(7)
-    normal = generator.normal(0, 0.1, size)
-    signs = generator.choice([-1, 1], size)
-    return {
-        0: normal,
-        1: signs * 2 ** generator.uniform(-9, 3, size),
-        2: signs * 2.0 ** generator.integers(-9, 3, size),
-        3: np.round(normal, 2),
-        4: np.full(size, normal[0]),
-        5: np.where(generator.random(size) < 0.3, 0.0, normal * 1e-38),
-        6: np.concatenate((normal, generator.normal(1, 0.05, size), -normal[: size // 2], np.ones(size // 2))),
-    }[int(kind)]
 
 
 @pytest.mark.parametrize("block", range(20))

@@ -219,3 +219,41 @@ def test_networks_that_cannot_be_fixed_are_refused():
 
 def test_an_empty_codebook_has_no_values():
     assert Codebook.empty(0).values().size == 0
+
+
+def fixed_at_each_iteration(method):
+    """The values of all counted weights after each iteration, and how many are fixed then."""
+    found = []
+
+    def observe(event):
+        if isinstance(event, Iteration) and event.number:
+            values = torch.cat([w.flatten() for w in event.weights.values()]).numpy()
+            found.append((values, round(event.scores["share_fixed"] * values.size)))
+
+    compress("convolutional", method, observe)
+    return found
+
+
+def test_the_released_variant_clusters_first_anew_and_cuts_off():
+    method = replace(QUICK, variant="released")
+    epochs = []
+    _, quantised = compress("convolutional", method, lambda e: epochs.append(e) if isinstance(e, Epoch) else None)
+    assert {event.iteration for event in epochs} == {2, 3}  # no training before the first clustering
+    size = sum(weight.numel() for weight in quantised.weights.values())
+    fixed = [round(record["share_fixed"] * size) for record in quantised.records]
+    assert fixed == [int(share * size) for share in method.shares]
+    assert method.label == "WFN δ = 0.05, as released"
+
+
+def test_clustering_anew_lets_fixed_weights_move_again():
+    for change in ({"recluster": True}, {"variant": "released"}):
+        (first, share, *_), *_, (last, _) = [*fixed_at_each_iteration(replace(QUICK, **change))]
+        values, counts = np.unique(first, return_counts=True)
+        on_centres = np.isin(first, values[counts > 1])
+        assert share <= np.count_nonzero(on_centres)
+        assert np.count_nonzero(first[on_centres] != last[on_centres])
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(UserError, match="variant must be printed or released, but got variant=mine"):
+        replace(QUICK, variant="mine")

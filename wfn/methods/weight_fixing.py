@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.clustering.algorithm import Clustering, cluster
+from wfn.codebooks.clustering.released import cluster_as_released
 from wfn.codebooks.codebook import Codebook
 from wfn.data.dataset import Data
 from wfn.errors import UserError, require
@@ -27,6 +28,8 @@ from wfn.training.updates.free_weights import FreeUpdate
 # p_t of the authors' released runs; the paper gives none.
 RELEASED_SHARES = (0.3, 0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.9975, 0.999, 1.0)
 
+VARIANTS = ("printed", "released")
+
 
 @dataclass(frozen=True)
 class WeightFixing(Method):
@@ -39,7 +42,9 @@ class WeightFixing(Method):
         - Before the first clustering no centre is chosen, so the first training stage has no regulariser.
         - ``temperature``, ``threshold``, ``shares`` and ``clip_norm`` are not in the paper; the defaults are those of
           the authors' released code. ``temperature=1`` is Eq. 4 as printed.
-        - ``train_first=False`` clusters before any training, as that code does.
+        - ``variant="released"`` does what that code does where the paper says otherwise: it clusters before any
+          training, by :mod:`wfn.codebooks.clustering.released`, and all weights anew in every iteration, so that a
+          fixed weight may come free again. ``train_first`` and ``recluster`` are two of these by themselves.
 
     Attributes:
         delta: tolerated mean relative distance of the last iteration; ``delta^t`` falls to it from ``T delta``.
@@ -52,13 +57,15 @@ class WeightFixing(Method):
         clip_norm: largest norm of a step's gradient.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         train_first: whether the first iteration, too, trains before it clusters.
+        recluster: whether every iteration clusters all weights anew, those fixed before among them.
+        variant: printed, which is the paper's algorithm, or released, which sets all departures of the authors' code.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
 
     name: ClassVar[str] = "wfn"
     rank: ClassVar[int] = 90
-    named: ClassVar[tuple[str, ...]] = ("delta",)
+    named: ClassVar[tuple[str, ...]] = ("delta", "variant")
     switched_off: ClassVar[dict[str, str]] = {"fix_batch_norm": "batch-norm not fixed"}
 
     delta: float = 0.0075
@@ -71,6 +78,8 @@ class WeightFixing(Method):
     clip_norm: float = 0.5
     fix_batch_norm: bool = True
     train_first: bool = True
+    recluster: bool = False
+    variant: str = "printed"
     precision: str = "float32"
     seed: int = 0
 
@@ -88,6 +97,7 @@ class WeightFixing(Method):
         require("epochs", self.epochs, self.epochs >= 0, "0 or more")
         require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
+        require("variant", self.variant, self.variant in VARIANTS, " or ".join(VARIANTS))
         require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
         require("seed", self.seed, self.seed >= 0, "0 or more")
 
@@ -98,8 +108,13 @@ class WeightFixing(Method):
 
     @property
     def label(self) -> str:
-        """The method with its tolerance."""
-        return f"WFN δ = {self.delta:g}"
+        """The method with its tolerance, and its variant where that is not the paper's."""
+        return f"WFN δ = {self.delta:g}" + (", as released" if self.released else "")
+
+    @property
+    def released(self) -> bool:
+        """Whether it does all that the authors' code does."""
+        return self.variant == "released"
 
     @property
     def treatment(self) -> Treatment:
@@ -143,7 +158,8 @@ class FixingTraining(StagedTraining[WeightFixing]):
 
     def iterate(self) -> dict[str, float]:
         """Train, then cluster."""
-        if self.weights.trainable.any() and (self.progress.iteration > 1 or self.method.train_first):
+        trains_first = self.method.train_first and not self.method.released
+        if self.weights.trainable.any() and (self.progress.iteration > 1 or trains_first):
             self._training_stage()
         return self._clustering_stage()
 
@@ -180,17 +196,21 @@ class FixingTraining(StagedTraining[WeightFixing]):
     def _clustering_stage(self) -> dict[str, float]:
         """Fix more weights, until the iteration's share of all of them is reached."""
         begin = perf_counter()
-        codebook, iteration = self.codebook, self.progress.iteration
+        method, codebook, iteration = self.method, self.codebook, self.progress.iteration
         values = self.weights.values.data[: self.weights.fixable]
         before = values.cpu().numpy()
         moved = np.count_nonzero(~codebook.free & (before != codebook.values()))
         if moved:
             raise UserError(f"{moved} fixed weights moved: the network must not change its own parameters")
-        delta = tolerance(self.method.delta, iteration, self.method.iterations)
-        target = int(np.ceil(self.method.shares[iteration - 1] * before.size)) - codebook.fixed
-        free = values[torch.from_numpy(codebook.free).to(values.device)]
-        free = free.numpy() if free.device.type == "cpu" else free  # an accelerator sorts them itself
-        clustering = cluster(free, target, delta, self.method.threshold)
+        if method.recluster or method.released:
+            codebook = self.codebook = Codebook.empty(self.weights.fixable)
+        delta, share = tolerance(method.delta, iteration, method.iterations), method.shares[iteration - 1] * before.size
+        if method.released:
+            clustering = cluster_as_released(before[codebook.free], int(share), delta, method.threshold)
+        else:
+            free = values[torch.from_numpy(codebook.free).to(values.device)]
+            free = free.numpy() if free.device.type == "cpu" else free  # an accelerator sorts them itself
+            clustering = cluster(free, int(np.ceil(share)) - codebook.fixed, delta, method.threshold)
         codebook.fix([fix.centre for fix in clustering.fixes], clustering.assignment)
         values.copy_(torch.from_numpy(np.where(codebook.free, before, codebook.values())))
         return {"delta_t": delta, **_summary(clustering, codebook), "clustering_seconds": perf_counter() - begin}

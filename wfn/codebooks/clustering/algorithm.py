@@ -70,7 +70,7 @@ def cluster(weights: "np.ndarray | Tensor", target: int, delta: float, threshold
     Raises:
         UserError: the weights are not float32 [N], or one is NaN or infinite.
     """
-    _check(weights)
+    check_weights(weights)
     search = _Search(weights, delta, threshold)
     fixes: list[Fix] = []
     fixed = 0
@@ -81,7 +81,8 @@ def cluster(weights: "np.ndarray | Tensor", target: int, delta: float, threshold
     return Clustering(tuple(fixes), search.assignment)
 
 
-def _check(weights: "np.ndarray | Tensor") -> None:
+def check_weights(weights: "np.ndarray | Tensor") -> None:
+    """Raise :class:`UserError` unless ``weights`` are one vector of finite float32."""
     if weights.ndim != 1 or str(weights.dtype).removeprefix("torch.") != "float32":
         raise UserError(f"weights must be one vector of float32, but are {weights.dtype} {tuple(weights.shape)}")
     finite = np.isfinite(weights) if isinstance(weights, np.ndarray) else weights.isfinite()

@@ -1,6 +1,7 @@
 """Slow, literal versions of the project's algorithms: what the fast ones are held equal to."""
 
 from functools import cache, partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -133,3 +134,64 @@ def rounded_proposals(delta, threshold, largest, order):
 def nearest_power(value):
     """The power of two nearest to ``value`` in the log domain, with its sign."""
     return np.sign(value) * 2.0 ** np.round(np.log2(abs(value)))
+
+
+def cluster_as_released(weights, target, delta, threshold):
+    """The released code's rules, weight by weight and centre by centre. Returns [(centre, order, indices)]."""
+    weights = [float(w) for w in weights]
+    free, fixes = list(range(len(weights))), []
+    order, tolerance, left = 1, delta, min(target, len(weights))
+    while left:
+        centres = released_centres(delta, threshold, max(abs(weights[i]) for i in free), order)
+        votes = [0] * len(centres)
+        for i in free:
+            votes[int(np.searchsorted(midpoints(centres), weights[i], "left"))] += 1
+        centre = centres[votes.index(max(votes))]
+        distance = {i: released_distance(weights[i], centre, threshold) for i in free}
+        nearest_first = sorted(free, key=lambda i: (distance[i], i))
+        exact = sum(distance[i] == 0 for i in free)
+        total, taken = 0.0, 0
+        for n, i in enumerate(nearest_first, 1):
+            total += distance[i]
+            if total <= tolerance * max(n - exact if exact > 1 else n, 1):
+                taken = n
+        found = nearest_first[: min(taken, left)]
+        if not found:
+            order += 1
+            tolerance = 2 * tolerance if order > 21 else delta
+            continue
+        fixes.append((centre, order, found))
+        free = [i for i in free if i not in set(found)]
+        left, tolerance = left - len(found), delta
+    return fixes
+
+
+def midpoints(centres):
+    """Halfway between neighbours."""
+    return [(a + b) / 2 for a, b in pairwise(centres)]
+
+
+def released_distance(weight, centre, threshold):
+    """Relative, but 0 from zero for small weights and 1 for the others."""
+    if centre == 0:
+        return 0.0 if abs(weight) < threshold else 1.0
+    return abs(weight - centre) / abs(weight) if weight else np.inf
+
+
+def released_centres(delta, threshold, largest, order):
+    """Signed sums of powers of two, one proposal after another; terms are raised to the smallest exponent."""
+    smallest = np.log2(threshold) - order
+    found, proposal = {0.0}, threshold
+    growth = (1 + delta) / (1 - delta)
+    for step in range(10**6):
+        proposal = threshold * growth**step
+        if proposal >= largest:
+            break
+        total = 2.0 ** max(smallest, np.round(np.log2(proposal)))
+        for _ in range(order - 1):
+            residual = proposal - total
+            if residual == 0 or abs(residual) < delta * proposal:
+                break
+            total += np.sign(residual) * 2.0 ** max(smallest, np.round(np.log2(abs(residual))))
+        found |= {float(total), -float(total)}
+    return sorted(found)
