@@ -1,0 +1,137 @@
+"""Where deviations start, how the regulariser scales, and what samples of a network are worth."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tests.support import small_networks
+from wfn.data import as_data
+from wfn.training.batch_norm import reestimate_statistics
+from wfn.training.flat_weights import counted_weights
+from wfn.training.updates.sampled_weights import LEAST_DEVIATION
+from wfn.training.weight_noise import (
+    RELEASED_STEPS,
+    regularised,
+    sampled_scores,
+    scaled_regularisation,
+    start_deviations,
+)
+
+
+def flat_weights(model, **options):
+    return counted_weights(model, as_data(small_networks.data()), **options)
+
+
+def with_linear_weights(values):
+    """A network whose linear layer's weight begins with ``values``."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
+    with torch.no_grad():
+        model[1].weight.view(-1)[: len(values)] = torch.tensor(values)
+    return flat_weights(model)
+
+
+def test_deviations_start_by_the_distance_to_the_powers_of_two_around():
+    weights = with_linear_weights([4 / 3, -2 / 3, 1.5, 0.25, 0.0, 1e-45])
+    deviations = start_deviations(weights, scale=0.0025, limit=0.05)
+    values = weights.values.detach()[:216].double()
+
+    def r(w):
+        t = abs(w) / 2.0 ** math.floor(math.log2(abs(w)))
+        return (2 - t) * (t - 1) / t**2
+
+    sizes = torch.tensor([r(w) if w else 0.0 for w in values.tolist()], dtype=torch.float64)
+    expected = (0.0025 * sizes / sizes.quantile(0.75)).clamp(LEAST_DEVIATION, 0.05)
+    torch.testing.assert_close(deviations[:216].double(), expected, rtol=1e-5, atol=1e-9)
+    assert deviations[0] == pytest.approx(float(deviations[:216].max()))  # largest at 4/3 of a power of two
+    assert deviations[0] == pytest.approx(float(deviations[1]), rel=1e-5)  # whatever scale and sign
+    assert deviations[3:6].tolist() == [LEAST_DEVIATION] * 3  # a power of two, zero, and the smallest power of two
+    assert torch.quantile(deviations[:216], 0.75) == pytest.approx(0.0025, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", small_networks.KINDS)
+def test_deviations_start_finite_whatever_the_network(kind):
+    weights = flat_weights(small_networks.build(kind))
+    deviations = start_deviations(weights, scale=0.0025, limit=0.05)
+    assert len(deviations) == weights.fixable
+    assert deviations.isfinite().all() and deviations.min() >= LEAST_DEVIATION and deviations.max() <= 0.05
+
+
+def test_a_parameter_that_is_nearly_all_powers_of_two_starts_with_small_deviations():
+    scales = [1.0] * 215 + [1.25]
+    deviations = start_deviations(with_linear_weights(scales), scale=0.0025, limit=0.05)[:216]
+    assert deviations[:215].max() == LEAST_DEVIATION
+    assert deviations[215] == pytest.approx(0.0025)
+
+
+def test_deviations_are_those_of_the_weights_as_they_lie_in_the_flat_vector():
+    model = small_networks.build("convolutional")  # its filters lie channels last
+    with torch.no_grad():
+        model[0].weight.copy_(torch.where(torch.rand(model[0].weight.shape) < 0.5, 0.5, 0.7))
+    weights = flat_weights(model)
+    deviations = start_deviations(weights, scale=0.0025, limit=0.05)
+    filters = weights.values.detach()[: model[0].weight.numel()]
+    assert torch.equal(deviations[: len(filters)] == LEAST_DEVIATION, filters == 0.5)
+
+
+def test_the_regulariser_acts_on_the_weights_of_layers():
+    weights = flat_weights(small_networks.build("convolutional"))
+    names = list(weights.named().items())
+    expected = torch.cat([torch.full((w.numel(),), name.endswith("weight") and w.dim() > 1) for name, w in names])
+    assert torch.equal(regularised(weights), expected)
+    left_alone = flat_weights(small_networks.build("convolutional"), fix_batch_norm=False)
+    assert len(regularised(left_alone)) == left_alone.fixable == len(expected) - 16
+
+
+def test_lambda_times_steps_is_what_it_was():
+    assert scaled_regularisation(2.0**-11, RELEASED_STEPS) == 2.0**-11
+    assert 2.0**-6.5 < scaled_regularisation(2.0**-11, 9500) < 2.0**-6  # 27 epochs on CIFAR-10
+    assert scaled_regularisation(0.0, 5) == 0
+
+
+def test_samples_are_averaged_as_probabilities():
+    model, data = small_networks.build("convolutional").eval(), as_data(small_networks.data())
+    weights = counted_weights(model, data)
+    means, deviations = weights.values.detach().clone(), torch.full((weights.fixable,), 0.3)
+    scores = sampled_scores(model, weights, means, deviations, data, samples=5, seed=7)
+    assert torch.equal(weights.values, means)
+    generator, total = torch.Generator().manual_seed(7), 0.0
+    inputs, labels = small_networks.images(seed=1)
+    for _ in range(5):
+        weights.values.data.copy_(means + deviations * torch.randn(len(means), generator=generator))
+        with torch.no_grad():
+            total = total + model(inputs).double().softmax(1) / 5
+    assert scores["samples"] == 5
+    assert scores["sampled_top1"] == pytest.approx(100 * float((total.argmax(1) == labels).double().mean()))
+    nll = -total[torch.arange(len(labels)), labels].log().mean()
+    assert scores["sampled_loss"] == pytest.approx(float(nll), rel=1e-5)
+    weights.values.data.copy_(means)
+
+
+def test_one_sample_without_deviation_is_the_network_itself():
+    from wfn.measures.accuracy import evaluate
+
+    model, data = small_networks.build("transformer").eval(), as_data(small_networks.data())
+    weights = counted_weights(model, data)
+    means = weights.values.detach().clone()
+    scores = sampled_scores(model, weights, means, torch.zeros(weights.fixable), data, samples=1, seed=0)
+    expected = evaluate(model, data.test, torch.device("cpu"))
+    assert scores["sampled_top1"] == expected.top1
+    assert scores["sampled_loss"] == pytest.approx(expected.loss, rel=1e-5)
+
+
+def test_running_statistics_are_computed_anew_from_one_pass():
+    inputs = torch.randn(64, 5) * 3 + 1
+    batches = [(part, torch.zeros(len(part))) for part in inputs.split(16)]
+    model = nn.Sequential(nn.BatchNorm1d(5), nn.Dropout(0.9), nn.Linear(5, 5), nn.BatchNorm1d(5, momentum=0.3))
+    model(torch.randn(10, 5))
+    reestimate_statistics(model, batches, torch.device("cpu"))
+    torch.testing.assert_close(model[0].running_mean, inputs.mean(0))
+    variances = torch.stack([part.var(0) for part in inputs.split(16)])
+    torch.testing.assert_close(model[0].running_var, variances.mean(0))
+    assert (model[0].momentum, model[3].momentum) == (0.1, 0.3)
+    assert not any(module.training for module in model.modules())
+    first = model[3].running_mean.clone()
+    reestimate_statistics(model, batches, torch.device("cpu"))
+    assert torch.equal(model[3].running_mean, first)  # nothing is dropped meanwhile
