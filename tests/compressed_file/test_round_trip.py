@@ -13,7 +13,7 @@ from tests.support.compressed_files import WFN_LIKE, fixed, floats, memory_below
 from tests.support.small_networks import KINDS, build
 from wfn import compressed_file, networks
 from wfn.compressed_file import container
-from wfn.compressed_file.codebook import pack_codebook, unpack_codebook
+from wfn.compressed_file.codebook_section import pack_codebook, unpack_codebook
 from wfn.compressed_file.container import unwrap, wrap
 from wfn.compressed_file.header import Header, pack_header, unpack_header
 from wfn.errors import UserError

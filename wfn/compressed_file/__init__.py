@@ -11,7 +11,7 @@ Reading trusts nothing: a right checksum does not make a file honest. Sizes are 
 nothing in a file is ever executed.
 """
 
-from wfn.compressed_file.codebook import MOST_VALUES
+from wfn.compressed_file.codebook_section import MOST_VALUES
 from wfn.compressed_file.contents import Contents, describe, inspect
 from wfn.compressed_file.reading import load
 from wfn.compressed_file.writing import pack, save

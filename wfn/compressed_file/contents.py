@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from wfn.codebooks.powers_of_two import powers_of_two
-from wfn.compressed_file.codebook import unpack_codebook
+from wfn.compressed_file.codebook_section import unpack_codebook
 from wfn.compressed_file.container import (
     FRAME_BYTES,
     VERSION,

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wfn.compressed_file.codebook import pack_codebook
+from wfn.compressed_file.codebook_section import pack_codebook
 from wfn.compressed_file.container import Sections, deflate, wrap
 from wfn.compressed_file.entropy_code import encode
 from wfn.compressed_file.header import Header, pack_header

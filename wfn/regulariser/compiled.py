@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.regulariser.table import Table
+from wfn.regulariser.table import PenaltyTable
 from wfn.system.compiled import compiled
 
 CHUNK = 8192  # weights that one thread takes at a time
@@ -20,7 +20,7 @@ NO_TABLE = (np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 0), np.in
 class KernelEvaluation:
     """Gives a weight its F and F' from ``table``; the very first call compiles the kernel, which is kept on disk."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: PenaltyTable) -> None:
         # A row a piece, padded to half a cache line: a weight then touches one or two lines of the table.
         pieces = np.zeros((table.pieces.shape[1], 8), np.float32)
         pieces[:, : len(table.pieces)] = table.pieces.T

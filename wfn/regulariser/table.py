@@ -29,7 +29,7 @@ _MOST_PIECES = 1 << 14  # for each sign: a piece's number times 2^16 has to fit 
 
 
 @dataclass(frozen=True)
-class Table:
+class PenaltyTable:
     """F of one set of centres as cubics, and how a weight w finds its own by ``bits``, those of its float32 as int32.
 
     ``piece = (entries[(bits >> 16) + BINS / 2] + bits) >> 16``, and then, for each of ``steps``, ``piece += step``
@@ -53,7 +53,7 @@ class Table:
         return self.entries.nbytes + self.ahead.nbytes + self.pieces.nbytes
 
 
-def build(centres: np.ndarray, threshold: float, temperature: float) -> Table:
+def build(centres: np.ndarray, threshold: float, temperature: float) -> PenaltyTable:
     """The table for ``centres``, float64 [k]; raises :class:`UserError` where it would grow too large."""
     negative, positive = (pieces_of_one_sign(sign * centres, threshold, temperature) for sign in (-1.0, 1.0))
     mirror = np.array([[-1], [1], [-1], [1], [-1]], dtype=np.float32)  # F(w) for w < 0 is F(-w) of -centres
@@ -61,7 +61,7 @@ def build(centres: np.ndarray, threshold: float, temperature: float) -> Table:
     entries, crowd = bins(starts)
     steps = tuple((1 << np.arange(max(crowd - 1, 0).bit_length()))[::-1].tolist())
     ahead = [np.append(starts[step:], [2**31 - 1] * step) for step in steps]
-    return Table(
+    return PenaltyTable(
         entries,
         steps,
         np.array(ahead, np.int32).reshape(len(steps), len(starts)),

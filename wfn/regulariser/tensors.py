@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wfn.regulariser.table import BINS, Table
+from wfn.regulariser.table import BINS, PenaltyTable
 
 _CHUNK = 2**22  # bounds the memory for what lies between weight and result
 
@@ -11,7 +11,7 @@ _CHUNK = 2**22  # bounds the memory for what lies between weight and result
 class TensorEvaluation:
     """Gives a weight its F and F' from ``table``, without waiting for the device."""
 
-    def __init__(self, table: Table, device: torch.device) -> None:
+    def __init__(self, table: PenaltyTable, device: torch.device) -> None:
         self._entries, self._pieces = (torch.from_numpy(t).to(device) for t in (table.entries, table.pieces))
         self._ahead = list(zip(table.steps, torch.from_numpy(table.ahead).to(device), strict=True))
 
