@@ -25,6 +25,8 @@ from wfn.data.passes import shard_batches, shard_pass
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Step
 from wfn.measures.accuracy import evaluate
+from wfn.methods.cof_pwfn import ClusterOnTheFly
+from wfn.methods.pwfn import ProbabilisticWeightFixing
 from wfn.methods.weight_fixing import WeightFixing
 from wfn.methods.weight_sharing import KMeansSharing
 from wfn.system import ranks
@@ -36,6 +38,8 @@ from wfn.training.updates import Update
 BATCH = 16
 FIXING = WeightFixing(delta=0.05, shares=(0.4, 1.0), epochs=2, learning_rate=1e-3)
 SHARING = KMeansSharing(clusters=6, iterations=1, epochs=2, learning_rate=1e-3)
+PROBABILISTIC = ProbabilisticWeightFixing(shares=(0.4, 1.0), start_epochs=2, start_share=1.0, epochs=2, samples=2)
+ON_THE_FLY = ClusterOnTheFly(iterations=1, epochs=2, clusterings=1, samples=2)
 CPU = torch.device("cpu")
 
 
@@ -90,6 +94,14 @@ def fixing(folder):
 
 def sharing(folder):
     return _compress(SHARING)
+
+
+def probabilistic(folder):
+    return _compress(PROBABILISTIC)
+
+
+def on_the_fly(folder):
+    return _compress(ON_THE_FLY)
 
 
 def _compress(method, observe=lambda event: None, **options):
@@ -232,7 +244,7 @@ def on_two_ranks(name, folder, work, *arguments):
     (folder / f"{name}.failure").write_text(failure)
 
 
-CASES = (gradients, accuracy, fixing, sharing, resumed, order, refusals)
+CASES = (gradients, accuracy, fixing, sharing, probabilistic, on_the_fly, resumed, order, refusals)
 
 
 def main(arguments):

@@ -70,7 +70,7 @@ def test_evaluation_is_divided_and_gives_the_same_score(two, tmp_path):
     assert two[0]["accuracy"][2] == pytest.approx(loss, rel=1e-6)
 
 
-@pytest.mark.parametrize("case", ["fixing", "sharing"])
+@pytest.mark.parametrize("case", ["fixing", "sharing", "probabilistic"])
 def test_both_ranks_have_the_same_bits_and_one_process_nearly(two, tmp_path, case):
     one = getattr(cases, case)(tmp_path)
     first, second = (rank[case] for rank in two)
@@ -85,6 +85,13 @@ def test_both_ranks_have_the_same_bits_and_one_process_nearly(two, tmp_path, cas
     last, expected = first["snapshots"][-1], one["snapshots"][-1]
     assert (last - expected).abs().median() < 1e-5  # a rounding error may send single weights to another centre
     assert len(last.unique()) == pytest.approx(len(expected.unique()), abs=2)
+
+
+def test_weights_merged_while_they_train_are_the_same_on_both_ranks(two):
+    first, second = (rank["on_the_fly"] for rank in two)
+    assert_same_bits(first["snapshots"], second["snapshots"])
+    assert_same_bits(first["buffers"], second["buffers"])
+    assert len(first["snapshots"][-1].unique()) < len(first["snapshots"][-1]) / 2
 
 
 def test_a_run_cut_off_goes_on_from_the_first_ranks_checkpoint(two):

@@ -1,0 +1,146 @@
+"""Cluster-on-the-fly PWFN, the reconstruction; what every method must do, test_every_method.py asks."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.support import small_networks
+from wfn.data import as_data
+from wfn.errors import UserError
+from wfn.interface import Epoch, Iteration, ignore
+from wfn.methods.cof_pwfn import ClusterOnTheFly, OneTraining
+
+QUICK = ClusterOnTheFly(iterations=3, epochs=2, clusterings=3, regularisation=2.0**-15, samples=2)
+READINGS = ("permanent", "straight_through")
+
+
+def compress(kind, method=QUICK, observe=ignore, **options):
+    model = small_networks.build(kind)
+    return model, method.compress(model, small_networks.data(), observe, **options)
+
+
+def flat(weights):
+    return torch.cat([weight.flatten() for weight in weights.values()])
+
+
+@pytest.fixture(params=READINGS)
+def method(request):
+    return replace(QUICK, assign=request.param)
+
+
+@pytest.mark.parametrize("kind", small_networks.KINDS)
+def test_every_counted_weight_ends_on_a_value_of_the_codebook(kind, method):
+    _, quantised = compress(kind, method)
+    values, last = flat(quantised.weights), quantised.records[-1]
+    assert last["share_fixed"] == 1
+    assert len(values.unique()) == last["centres"] < len(values) / 4
+    assert last["mean_move"] > 0 and last["mean_deviation"] > 0
+
+
+@pytest.mark.parametrize("course", ["rounds", "cubic"])
+def test_shares_are_met_as_the_run_goes_on(course, method):
+    told = []
+    method = replace(method, course=course)
+    compress(
+        "shared", method, lambda e: told.append(e.scores["share_fixed_by_epoch"]) if isinstance(e, Epoch) else None
+    )
+    assert told == sorted(told)
+    done = [(epoch / 6) / 0.9 for epoch in range(1, 6)]
+    if course == "cubic":
+        assert told[:5] == pytest.approx([1 - (1 - d) ** 3 for d in done], abs=1e-3)
+    else:
+        ends = [0.0, *method.shares]
+        expected = [ends[int(10 * d)] + (10 * d % 1) * (ends[int(10 * d) + 1] - ends[int(10 * d)]) for d in done]
+        assert told[:5] == pytest.approx(expected, abs=1e-3)
+    assert told[5:] in ([1.0], [])  # no epoch where nothing is left to train
+
+
+def snapshots_of(method):
+    found = []
+
+    def observe(event):
+        if isinstance(event, Iteration):
+            found.append((event.scores.get("share_fixed", 0.0), flat(event.weights)))
+
+    compress("shared", method, observe)
+    return found
+
+
+def test_permanent_values_never_change():
+    snapshots = snapshots_of(QUICK)
+    for share, weights in snapshots:
+        assert int((weights == snapshots[-1][1]).sum()) >= round(share * len(weights))
+
+
+def test_straight_through_weights_may_change_to_another_value():
+    snapshots = snapshots_of(replace(QUICK, learning_rate=0.05, assign="straight_through"))
+    share, weights = snapshots[2]
+    assert int((weights == snapshots[-1][1]).sum()) < round(share * len(weights))
+
+
+def test_what_comes_out_is_a_codebook_of_values_and_deviations(method):
+    model = small_networks.build("convolutional")
+    with torch.random.fork_rng():
+        training = OneTraining(method, model, as_data(small_networks.data()), ignore, None)
+        training.run_iterations()
+    clustered = training.clustered
+    means, deviations = clustered.shown()
+    assert not clustered.free.any() and clustered.settled
+    for index, centre in enumerate(clustered.codebook.centres):
+        of_value = torch.from_numpy(clustered.codebook.assignment == index)
+        assert set(means[of_value].tolist()) == {centre}
+        assert deviations[of_value].unique().tolist() == [clustered.codebook_deviations()[index]]
+        spread = torch.from_numpy(clustered.merged_from)[of_value].double().std(correction=0)
+        assert deviations[of_value][0] == pytest.approx(float(spread), rel=1e-4, abs=1e-9)
+    training.weights.release()
+
+
+def test_batch_norm_that_is_left_alone_trains_on_after_all_is_fixed():
+    snapshots = []
+
+    def observe(event):
+        if isinstance(event, Epoch):
+            snapshots.append(model.get_parameter("1.weight").detach().clone())
+
+    model = small_networks.build("convolutional")
+    method = replace(QUICK, fix_batch_norm=False, iterations=20, epochs=1, learning_rate=0.01)
+    quantised = method.compress(model, small_networks.data(), observe)
+    assert len(snapshots) == 20
+    assert not torch.equal(snapshots[18], snapshots[19])
+    assert len(quantised.weights["1.weight"].unique()) > 4
+
+
+def test_nothing_left_to_train_ends_the_training():
+    events = []
+    compress("convolutional", replace(QUICK, iterations=20, epochs=1), events.append)
+    assert [event.number for event in events if isinstance(event, Iteration)] == [*range(21)]
+    assert sum(isinstance(event, Epoch) for event in events) == 18
+
+
+def test_without_training_all_is_merged_at_once(method):
+    _, quantised = compress("convolutional", replace(method, epochs=0))
+    assert quantised.records[-1]["share_fixed"] == 1
+
+
+def test_running_statistics_are_computed_anew_unless_that_is_off():
+    kept, anew = (compress("convolutional", replace(QUICK, reestimate=on)) for on in (False, True))
+    assert torch.equal(flat(kept[1].weights), flat(anew[1].weights))
+    assert not torch.equal(kept[0][1].running_mean, anew[0][1].running_mean)
+
+
+def test_its_rows_say_that_it_is_a_reconstruction():
+    assert all("reconstruction" in replace(QUICK, assign=assign).label for assign in READINGS)
+    assert "without noise" in replace(QUICK, noise=False).label
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"samples": 0}, {"clusterings": 0}, {"iterations": 0}, {"course": "linear"}, {"assign": "soft"}, {"shares": ()},
+     {"epochs": -1}, {"growth": 0.5}, {"clip_norm": 0.0}, {"regularisation": -1.0}],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused(change):
+    (name,) = change
+    with pytest.raises(UserError, match=f"{name} must .*, but got"):
+        replace(QUICK, **change)
