@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
+from studies import catalogue
 from tests.support.places import ROOT
 from wfn import methods
 from wfn.measures import measures
@@ -34,6 +35,15 @@ def of_methods() -> str:
         summary = _plain(method.summary).replace("|", "\\|")
         rows.append(f"| `{name}` | {summary} | [{method.file}.py](../wfn/methods/{method.file}.py) |")
     return "\n".join(["| method | what it does | file |", "|---|---|---|", *rows])
+
+
+def of_questions() -> str:
+    """A row for each question that a study answers."""
+    rows = [
+        f"| [{name}](../studies/questions/{name}.py) | {_plain(catalogue.question(name))} |"
+        for name in catalogue.names()
+    ]
+    return "\n".join(["| study | question |", "|---|---|", *rows])
 
 
 def of_benchmarks() -> str:
@@ -69,6 +79,7 @@ def departures(path: Path) -> Iterator[str]:
 PARTS: dict[str, Callable[[], str]] = {
     "measures": of_measures,
     "methods": of_methods,
+    "questions": of_questions,
     "benchmarks": of_benchmarks,
     "differs": of_differs,
 }

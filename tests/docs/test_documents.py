@@ -83,6 +83,25 @@ def test_rows_of_methods_are_those_of_the_example_report(document):
         assert cells == [measured[run][column] for column in columns]
 
 
+def test_what_is_said_of_the_rows_is_so():
+    """One seed, one commit, one thread; what weight fixing loses, and how many of its weights are of which order."""
+    with (EXAMPLES / "tables" / "runs.csv").open() as file:
+        runs = {row["run"][:8]: row for row in csv.DictReader(file)}
+    document = (ROOT / "docs" / "results.md").read_text()
+    for _, *_, run in table(document, "| method | top-1"):
+        row = runs[run]
+        assert (row["param.commit"][:7], row["param.seed"], row["param.threads"]) == ("a16dcef", "0", "1"), run
+    fixed = next(runs[run] for method, *_, run in table(document, "| method | top-1") if method.startswith("WFN"))
+    said = f"loses {-float(fixed['top1_from_baseline']):.2f} points"
+    assert said in document
+    assert said in README.read_text()
+    zero, one, two = (
+        f"{100 * float(fixed[f'weights_order_{order}']) / float(fixed['weights']):.0f} %" for order in range(3)
+    )
+    sentence = f"{one} of its weights are powers of two, {zero} are zero and {two} are sums of two powers"
+    assert sentence in " ".join(document.split())
+
+
 def test_rows_of_trials_are_those_of_the_example_study():
     with (EXAMPLES / "studies" / "ablation.csv").open() as file:
         trials = {row["run"][:8]: row for row in csv.DictReader(file)}
