@@ -1,4 +1,4 @@
-"""``python -m studies``: list the questions, run a study, see how it stands, stop, draw and export it."""
+"""``python -m studies``: list the questions, run a study, see how it stands, stop, draw, export it; reproduce all."""
 
 import sys
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from studies import catalogue
+from studies.reproduction.command import reproduce
 from wfn.commands.options import exit_status, setting_options
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
@@ -44,7 +45,8 @@ def _where(command: Callable) -> Callable:
 @click.option("--trials", default=0, help="points that a sampler chooses; 0 takes the study's own number")
 @click.option("--full_grid", type=bool, default=False, help="every combination, where the study has columns")
 @click.option("--retry_failed", type=bool, default=False, help="run trials that failed again")
-def run(*, name: str, storage: str, label: str, workers: int, retry_failed: bool, **options) -> None:
+@click.option("--artifacts", default="", help="a folder that all machines see: each resumes the others' trials from it")
+def run(*, name: str, storage: str, label: str, workers: int, retry_failed: bool, artifacts: str, **options) -> None:
     """Run study NAME, or what is left of it: the same command goes on with it, more repeats or trials extend it.
 
     Other options hold in every trial.
@@ -57,7 +59,15 @@ def run(*, name: str, storage: str, label: str, workers: int, retry_failed: bool
 
     choices = {option: options.pop(option) for option in ("vary", "repeats", "trials", "full_grid")}
     plan = Plan.make(name, options, **choices)
-    launch(url_of(storage, options["folder"]), label or name, plan, options, workers, retry_failed)
+    launch(
+        url_of(storage, options["folder"]),
+        label or name,
+        plan,
+        options,
+        workers,
+        retry_failed=retry_failed,
+        artifacts=artifacts,
+    )
 
 
 def _folder(command: Callable) -> Callable:
@@ -137,6 +147,9 @@ def export(output: Path | None, **which: str) -> None:
             raise UserError(f"cannot write {output} ({error.strerror})") from error
     else:
         click.echo(text, nl=False)
+
+
+studies.add_command(reproduce)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,6 +19,7 @@ class TrialClaim:
         number: within the study.
         settings: the varied ones, chosen by the sampler where the plan leaves them open; the same after a cut.
         run: the id of the run that was begun for it; empty for a new one.
+        shared: the artifact from which another machine can resume that run; empty where there is none.
     """
 
     def __init__(self, queue: "Queue", trial_id: int, number: int) -> None:
@@ -53,7 +54,25 @@ class TrialClaim:
     @patiently
     def set_run(self, run: str) -> None:
         """Note which run was begun for this trial."""
+        if run != self.run:
+            self._trial.set_user_attr("shared", "")
         self._trial.set_user_attr("run", run)
+        self.run = run
+
+    @property
+    def shared(self) -> str:
+        return self._trial.user_attrs.get("shared", "")
+
+    @patiently
+    def set_shared(self, name: str) -> bool:
+        """Note from which artifact the run can be resumed; False where the trial was taken away before."""
+        import optuna
+
+        try:
+            self._trial.set_user_attr("shared", name)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Close it as COMPLETE.

@@ -205,7 +205,7 @@ def _again(trial, cuts: int) -> Any:
     from optuna.trial import TrialState, create_trial
 
     before = trial.user_attrs
-    attributes = {name: before[name] for name in ("place", "run") if name in before} | {"cuts": cuts}
+    attributes = {name: before[name] for name in ("place", "run", "shared") if name in before} | {"cuts": cuts}
     if cuts >= CUTS:
         attributes["reason"] = f"its worker died {cuts} times, see its log: out of memory?"
     return create_trial(

@@ -15,6 +15,7 @@ from typing import Any
 from studies.outcome.table_and_figure import write_report
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
+from studies.workers.sharing import SharedRuns
 from studies.workers.standing import Standing, StudyProgress
 from wfn.errors import UserError
 from wfn.runs.lifecycle import RunHandle
@@ -29,7 +30,14 @@ DEATHS = 10  # after so many workers were killed the launcher gives up: another 
 
 
 def launch(
-    url: str, label: str, plan: Plan, settings: Mapping[str, Any], workers: int, retry_failed: bool = False
+    url: str,
+    label: str,
+    plan: Plan,
+    settings: Mapping[str, Any],
+    workers: int,
+    *,
+    retry_failed: bool = False,
+    artifacts: str = "",
 ) -> None:
     """Carry a study out with ``workers`` processes on this machine, or what is left of it.
 
@@ -40,12 +48,15 @@ def launch(
         settings: those of the command line, of which the ``LOCAL_SETTINGS`` are taken.
         workers: processes.
         retry_failed: run trials that failed again.
+        artifacts: a folder that all machines of the study see, from which each resumes the others' trials; or empty.
 
     Raises:
         UserError: bad input; the study is going on already from the same folder; the workers keep dying.
     """
     if workers < 1:
         raise UserError(f"workers must be at least 1, but got workers={workers}")
+    if artifacts:
+        SharedRuns(artifacts)
     queue = Queue.open_for(url, label, plan)
     if retry_failed:
         queue.retry_failed()
@@ -69,7 +80,7 @@ def launch(
             handle.set(params=_description(label, plan), tags={"study": label, "question": plan.question})
             below = {**here, "parent_run": queue.get("run"), "resume": ""}
             try:
-                Supervisor(queue, url, below, handle.record.folder, workers).to_the_end()
+                Supervisor(queue, url, below, artifacts, handle.record.folder, workers).to_the_end()
             finally:
                 write_report(queue, handle.record)
             if Standing(queue.results()).open:
@@ -86,8 +97,15 @@ def _place_of_run(queue: Queue, folder: Path) -> dict[str, str]:
 
 def _description(label: str, plan: Plan) -> dict[str, Any]:
     whole = asdict(plan)
+    del whole["listed"]  # every trial's own run says its point
     settings = {name: value for name, value in whole.pop("base").items() if name not in plan.study.varied.values}
     return settings | {"study": label, **whole, "varied": json.dumps(plan.varied_over(), default=asdict)}
+
+
+def threads_of_each(workers: int) -> int:
+    """How many threads a worker gets: together they use no more than the cores there are."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(int(os.environ.get("OMP_NUM_THREADS") or cores), cores // workers))
 
 
 class Supervisor:
@@ -97,11 +115,13 @@ class Supervisor:
     are. They are in a session of their own, so that Ctrl-C reaches the launcher alone, which ends them in order.
     """
 
-    def __init__(self, queue: Queue, url: str, here: Mapping[str, Any], folder: Path, workers: int) -> None:
+    def __init__(
+        self, queue: Queue, url: str, here: Mapping[str, Any], artifacts: str, folder: Path, workers: int
+    ) -> None:
         self._queue, self._workers, self._folder = queue, workers, folder
-        self._command = [sys.executable, "-u", "-m", "studies.workers.worker", url, queue.label, json.dumps(here)]
-        cores = len(os.sched_getaffinity(0))
-        threads = max(1, min(int(os.environ.get("OMP_NUM_THREADS") or cores), cores // workers))
+        work = [url, queue.label, json.dumps(here), artifacts]
+        self._command = [sys.executable, "-u", "-m", "studies.workers.worker", *work]
+        threads = threads_of_each(workers)
         self._environment = os.environ | {
             "OMP_NUM_THREADS": str(threads),
             "MKL_NUM_THREADS": str(threads),

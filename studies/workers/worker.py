@@ -1,7 +1,8 @@
 """One worker: a process that takes trials out of the queue and carries them out, one after another.
 
-``python -m studies.workers.worker URL LABEL HERE``; HERE is JSON, the settings that say where to run. Workers share
-nothing but the storage, and do not outlive the launcher that started them.
+``python -m studies.workers.worker URL LABEL HERE ARTIFACTS``; HERE is JSON, the settings that say where to run, and
+ARTIFACTS the folder in which machines share runs, or empty. Workers share nothing but the storage and that folder, and
+do not outlive the launcher that started them.
 """
 
 import json
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from studies.trials.claim import TrialClaim
 from studies.trials.plan import trial_settings
 from studies.trials.queue import Queue
 from studies.trials.storage import HEARTBEAT, StorageLost
+from studies.workers.sharing import SharedRuns
 from wfn.commands import messages
 from wfn.errors import UserError
 from wfn.runs.lifecycle import RunHandle, Stopped, terminable
@@ -33,32 +35,35 @@ _LAUNCHER = os.getppid()
 PAUSE = 2.0  # seconds between two looks into an empty queue while others still work: one of them may die
 
 
-def work(url: str, label: str, here: Mapping[str, Any]) -> None:
+def work(url: str, label: str, here: Mapping[str, Any], artifacts: str = "") -> None:
     """Take trials until none is left that waits or runs, or the study is stopped."""
     queue = Queue(url, label)
+    shared = SharedRuns(artifacts) if artifacts else None
     while not queue.get("stop") and os.getppid() == _LAUNCHER:
         queue.take_back()
         claim = queue.take()
         if claim:
-            _carry_out(queue, claim, here)
+            _carry_out(queue, claim, here, shared)
         elif any(trial.state in ("WAITING", "RUNNING") for trial in queue.trials()):
             time.sleep(PAUSE)
         else:
             return
 
 
-def _carry_out(queue: Queue, claim: TrialClaim, here: Mapping[str, Any]) -> None:
+def _carry_out(queue: Queue, claim: TrialClaim, here: Mapping[str, Any], shared: SharedRuns | None) -> None:
     """Run a trial and write down how it ended; whatever its run raises stays its own affair."""
     log.info("trial %s", claim.number)
     with _signs_of_life(claim):
         try:
             settings = trial_settings(queue.plan, queue.plan.study, claim.choose(), here)
-            earlier = _earlier_run(Path(settings.folder).expanduser() / (claim.run or "none"))
+            earlier = _earlier_run(Path(settings.folder).expanduser(), claim, shared)
             if earlier and earlier.header.status == "FINISHED":
                 _bring_in(earlier, settings)
                 claim.finish(earlier.last_values())
             else:
-                _run(queue, claim, replace(settings, resume=claim.run if earlier else ""))
+                _run(queue, claim, replace(settings, resume=claim.run if earlier else ""), shared)
+            if shared:
+                shared.forget(claim)
         except KeyboardInterrupt:
             if claim.put_back():
                 raise
@@ -70,8 +75,13 @@ def _carry_out(queue: Queue, claim: TrialClaim, here: Mapping[str, Any]) -> None
             claim.fail(f"{type(error).__name__}: {error}")
 
 
-def _earlier_run(folder: Path) -> Record | None:
-    """The run that was begun for a trial, if it lies here; otherwise, on another machine, the trial begins again."""
+def _earlier_run(parent: Path, claim: TrialClaim, shared: SharedRuns | None) -> Record | None:
+    """The run that was begun for a trial, if it lies here or is shared; otherwise the trial begins again."""
+    if not claim.run:
+        return None
+    folder = parent / claim.run
+    if shared:
+        shared.fetch(claim, folder)
     return Record.read(folder) if (folder / HEADER).is_file() else None
 
 
@@ -83,15 +93,18 @@ def _bring_in(record: Record, settings: Settings) -> None:
         sync(record.folder, settings.experiment)
 
 
-def _run(queue: Queue, claim: TrialClaim, settings: Settings) -> None:
+def _run(queue: Queue, claim: TrialClaim, settings: Settings, shared: SharedRuns | None) -> None:
     study = queue.plan.study
     try:
         with RunHandle.open(settings) as handle:
             claim.set_run(handle.record.id)
-            handle.set(tags={"study": queue.label, "trial": claim.number})
+            varied = " ".join(study.varied.values)  # a report makes rows of trials that depart in none of these
+            about = {"study": queue.label, "question": queue.plan.question, "varied": varied}
+            handle.set(tags=about | {"trial": claim.number})
             if study.hopeless:
                 handle.record.subscribe(_pruner(study.hopeless, queue, handle.record))
-            study.run(handle.settings, handle)
+            with shared.kept_up_to_date(claim, handle.record.folder) if shared else nullcontext():
+                study.run(handle.settings, handle)
     except Stopped as reason:
         claim.prune(str(reason), handle.record.last_values())
     else:
@@ -144,10 +157,10 @@ def _may_go_on(claim: TrialClaim) -> bool:
 
 def main() -> int:
     """Work; return the exit status: 0 when there is nothing left to do, 130 where it was told to end, 1 for trouble."""
-    url, label, here = sys.argv[1:]
+    url, label, here, artifacts = sys.argv[1:]
     try:
         with messages.shown(), terminable():
-            work(url, label, json.loads(here))
+            work(url, label, json.loads(here), artifacts)
     except KeyboardInterrupt:
         return 130
     except UserError as error:
