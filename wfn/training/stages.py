@@ -19,7 +19,7 @@ from wfn.measures.accuracy import evaluate
 from wfn.system import ranks
 from wfn.training.batch_norm import synchronised_batch_norm
 from wfn.training.checkpoint import Checkpoint, Progress, of, under
-from wfn.training.epoch import train_epoch
+from wfn.training.epoch import Objective, cross_entropy, train_epoch
 from wfn.training.flat_weights import counted_weights
 from wfn.training.updates import Update
 
@@ -51,6 +51,7 @@ class StagedTraining(ABC, Generic[M]):
         untouched: name -> their values before the method, where training begins.
         progress: how far the training is.
         update: the one in use, which a checkpoint holds as well; a method sets None where the next is built anew.
+        objective: what training makes small; the cross-entropy unless a method sets another.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class StagedTraining(ABC, Generic[M]):
         self.method, self.model, self.data, self.observe, self.checkpoint = method, model, data, observe, checkpoint
         self.progress = Progress()
         self.update: Update | None = None
+        self.objective: Objective = cross_entropy
         self._update_state: dict[str, Tensor] = {}  # what a checkpoint had kept of it, until it is built anew
         ranks.check_alike("data", data.fingerprint)
         check_divisible(data.train)
@@ -154,6 +156,7 @@ class StagedTraining(ABC, Generic[M]):
                 update,
                 method.precision,
                 lambda step, epoch=epoch: self.observe(Step(iteration, epoch, step, steps)),
+                self.objective,
             )
             of_epoch |= scores()
             ranks.spread(self.model.buffers())  # batch-norm's are alike, those of a user's own layer perhaps not

@@ -1,0 +1,62 @@
+"""The objective of a network that learns from another one's outputs."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from wfn.errors import UserError
+from wfn.training.epoch import Distillation, check_distillation, cross_entropy, objective_of
+
+
+def literal(teacher_scores, scores, labels, temperature, share):
+    """One sample after another, with sums written out."""
+    total = 0.0
+    for t, s, label in zip(teacher_scores.tolist(), scores.tolist(), labels.tolist(), strict=True):
+        p = [math.exp(x / temperature) for x in t]
+        q = [math.exp(x / temperature) for x in s]
+        p, q = [x / sum(p) for x in p], [x / sum(q) for x in q]
+        divergence = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        plain = [math.exp(x) for x in s]
+        total += share * temperature**2 * divergence - (1 - share) * math.log(plain[label] / sum(plain))
+    return total / len(labels)
+
+
+@pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (4.0, 1.0), (4.0, 0.3), (2.0, 0.0)])
+def test_it_is_the_divergence_beside_the_cross_entropy(temperature, share):
+    torch.manual_seed(0)
+    teacher, inputs, labels = nn.Linear(5, 3), torch.randn(7, 5), torch.randint(3, (7,))
+    scores = torch.randn(7, 3, requires_grad=True)
+    loss = Distillation(teacher, temperature, share)(inputs, scores, labels)
+    with torch.no_grad():
+        expected = literal(teacher(inputs), scores, labels, temperature, share)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    loss.backward()
+    assert scores.grad.abs().sum() > 0 and all(p.grad is None for p in teacher.parameters())
+
+
+def test_the_teacher_is_a_copy_in_eval_mode_that_training_does_not_reach():
+    model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).train()
+    objective = objective_of(model, 1.0, 4.0)
+    inputs, labels = torch.randn(6, 5), torch.zeros(6, dtype=torch.int64)
+    scores = torch.randn(6, 3)
+    before = objective(inputs, scores, labels)
+    nn.init.zeros_(model[0].weight)
+    model(inputs)
+    assert torch.equal(objective(inputs, scores, labels), before)
+    assert model.training and model[0].weight.requires_grad
+
+
+def test_without_a_share_labels_alone_count():
+    assert objective_of(nn.Linear(1, 1), 0.0, 4.0) is cross_entropy
+
+
+@pytest.mark.parametrize(
+    ("share", "temperature", "match"),
+    [(-0.1, 4, "distillation must be from 0"), (1.1, 4, "distillation must be"), (math.nan, 4, "distillation must be"),
+     (1, 0, "distillation_temperature must be above 0"), (1, math.inf, "distillation_temperature must be")],
+)  # fmt: skip
+def test_what_cannot_work_is_refused(share, temperature, match):
+    with pytest.raises(UserError, match=match):
+        check_distillation(share, temperature)

@@ -1,0 +1,197 @@
+"""Entropy-constrained quantisation on one shared grid, with straight-through training, as a method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf, log2
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wfn.codebooks.codebook import Codebook
+from wfn.codebooks.rate_constrained import RateConstrainedGrid
+from wfn.data.dataset import Data
+from wfn.errors import require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.networks.forward_pass import trace
+from wfn.system.fingerprint import fingerprint
+from wfn.system.precision import PRECISIONS
+from wfn.training.batch_norm import reestimate_statistics
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.epoch import check_distillation, objective_of
+from wfn.training.flat_weights import check_fold, fold_scales
+from wfn.training.stages import StagedTraining, seed_epoch
+from wfn.training.updates.straight_through import Descent, StraightThrough
+
+
+@dataclass(frozen=True)
+class EntropyConstrained(Method):
+    """Every weight is a multiple of one step, a power of two, chosen by distance and by the length of its code.
+
+    A latent weight w goes to the multiple k s with the least ``(w / s - k)^2 + rate * length(k)``, where the length is
+    ``-log2`` of the multiple's share in a running histogram over the whole network (Chou, Lookabaugh & Gray,
+    Entropy-Constrained Vector Quantization, 1989). The network computes with these values; their gradient moves the
+    latent weights (straight through: Bengio, Leonard & Courville, 2013), and each step assigns anew. So weights are
+    never fixed before the end, and each value is a sum of few powers of two.
+
+    Scales of layers are folded first, so that one step serves all of them. By default the network learns from the float
+    network's outputs alone (Hinton, Vinyals & Dean, 2015), with a learning rate that falls along a cosine; at the end
+    its latent weights are averaged and the running statistics taken anew. Each of these can be turned off.
+
+    Differs:
+        - The rate counts in the weights of layers before the last one. Biases, batch-norm's scales and shifts and the
+          last layer, some hundredth of all, go to the nearest multiple of the same step: they are few and sensitive.
+        - Every multiple counts as used once more than it is, so that one without uses can come into use.
+
+    Attributes:
+        step: distance between neighbouring values, a power of two.
+        rate: what a bit costs, in squared steps; 0 assigns to the nearest.
+        fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
+            folded into the batch-norm's statistics; 0 leaves scales as they are.
+        memory: share of the running histogram that stays from step to step.
+        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: of both networks' outputs.
+        iterations: stages of training, each of which is measured.
+        epochs: of each stage.
+        learning_rate: of the first step.
+        cosine: whether the learning rate falls to 0 along a cosine; otherwise it stays.
+        momentum: of gradient descent, by Nesterov.
+        weight_decay: of the latent weights.
+        averaged_share: of all steps, the last ones, over which latent weights are averaged; 0 takes the last step's.
+        reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
+        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        seed: settles everything random.
+    """
+
+    name: ClassVar[str] = "ecq"
+    rank: ClassVar[int] = 80
+    named: ClassVar[tuple[str, ...]] = ("step", "rate")
+    switched_off: ClassVar[dict[str, str]] = {
+        "cosine": "constant learning rate",
+        "reestimate": "statistics not re-estimated",
+    }
+
+    step: float = 2.0**-5
+    rate: float = 0.05
+    fold: float = 2.0**-4
+    memory: float = 0.9
+    distillation: float = 1.0
+    distillation_temperature: float = 4.0
+    iterations: int = 10
+    epochs: int = 3
+    learning_rate: float = 0.002
+    cosine: bool = True
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    averaged_share: float = 0.25
+    reestimate: bool = True
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        in_range = 2.0**-30 <= self.step <= 2.0**30
+        require("step", self.step, in_range and log2(self.step).is_integer(), "a power of two, such as 0.03125")
+        require("rate", self.rate, 0 <= self.rate < inf, "0 (nearest) or more")
+        check_fold(self.fold)
+        require("memory", self.memory, 0 <= self.memory < 1, "from 0 to below 1")
+        check_distillation(self.distillation, self.distillation_temperature)
+        require("iterations", self.iterations, self.iterations >= 1, "1 or more")
+        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
+        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
+        require("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 to below 1")
+        require("weight_decay", self.weight_decay, 0 <= self.weight_decay < inf, "0 or more")
+        require("averaged_share", self.averaged_share, 0 <= self.averaged_share <= 1, "from 0 to 1")
+        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        require("seed", self.seed, self.seed >= 0, "0 or more")
+
+    @property
+    def label(self) -> str:
+        """The method with its step and its rate."""
+        return f"Entropy-constrained, step {self.step:g}, λ = {self.rate:g}"
+
+    @property
+    def treatment(self) -> Treatment:
+        """All are multiples of one step."""
+        return Treatment("shared grid", "shared grid")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Let every weight of ``model`` be a multiple of the step, in place, on the device where it is.
+
+        The weights of :class:`Iteration` number 0 are those of the folded network. Of several ranks every one calls
+        this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
+
+        Args:
+            model: any trained network that takes one tensor; the float network that it learns from is a copy.
+            data: what :func:`wfn.data.as_data` takes; its training and validation images are used here, and inputs of
+                its first test batch to prove that folding changes nothing.
+            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
+            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+
+        Raises:
+            UserError: the network or the data cannot be used, no scale can be folded, the step is too fine, or the
+                checkpoint is of another run.
+        """
+        return EntropyConstrainedTraining.run(self, model, data, observe, checkpoint)
+
+
+class EntropyConstrainedTraining(StagedTraining[EntropyConstrained]):
+    """One network on its way: folded and quantised first, then trained stage by stage."""
+
+    def __init__(
+        self, method: EntropyConstrained, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
+    ) -> None:
+        objective = objective_of(model, method.distillation, method.distillation_temperature)
+        fold_scales(model, data, method.fold)
+        super().__init__(method, model, data, observe, checkpoint)
+        self.objective = objective
+        named = sorted(self.untouched.items())
+        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
+        rated = self._rated()
+        grid = RateConstrainedGrid(self.weights.values.data, rated, method.step, method.rate, method.memory)
+        steps = max(method.iterations * method.epochs * len(data.train), 1)
+        descent = Descent(
+            method.learning_rate, method.momentum, method.weight_decay, steps, method.cosine, method.averaged_share
+        )
+        self.update = self._straight_through = StraightThrough(self.weights, grid, descent)
+
+    def iterate(self) -> dict[str, float]:
+        """Train; after the last stage average, and take the running statistics anew."""
+        self.train(self._straight_through)
+        if self.progress.iteration == self.method.iterations:
+            self._straight_through.finish()
+            if self.method.reestimate:
+                seed_epoch(self.method.seed, self.progress.iteration + 1, 0)  # no epoch of training has this number
+                reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+        values = self.weights.values.data.cpu().numpy()
+        centres, assignment = np.unique(values, return_inverse=True)
+        orders = Codebook(assignment.astype(np.int32), centres.tolist()).weights_per_order()
+        return {
+            "share_fixed": 1.0,
+            "centres": len(centres),
+            **{f"weights_order_{order}": weights for order, weights in orders.items()},
+        }
+
+    def identity(self) -> dict[str, object]:
+        """The weights that the run began with, folded."""
+        return {"network's weights": self._began_with}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The values that the network computes with; all else is the update's."""
+        return {"values": self.weights.values}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.weights.values.data.copy_(state["values"])
+
+    def _rated(self) -> Tensor:
+        """bool [n], True where the rate counts: in weights of two dimensions or more before the last layer."""
+        device = self.weights.values.device
+        example = next(iter(self.data.test))[0][:1].to(device)
+        last = trace(self.model, example).last_layer
+        named = self.weights.named().items()
+        return torch.cat([torch.full((p.numel(),), p.ndim > 1 and name not in last) for name, p in named]).to(device)
