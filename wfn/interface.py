@@ -71,12 +71,15 @@ class Quantised:
             Every metric reads these alone. Running statistics are not weights.
         records: one row an iteration, name -> value, as tracked; empty for a method without iterations.
         scores: what the method itself measured at the end, by the names under which it is tracked.
+        deviations: shared value -> standard deviation of the noise around it, of a network that is to be sampled from
+            and needs no more for it; empty for all others.
     """
 
     model: torch.nn.Module
     weights: Mapping[str, torch.Tensor]
     records: tuple[Mapping[str, float], ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
+    deviations: Mapping[float, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

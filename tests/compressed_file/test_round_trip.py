@@ -166,7 +166,7 @@ def test_any_finite_weights_and_any_description(path, values, about):
 def test_any_codebook_comes_back(values, data):
     uses = data.draw(st.lists(st.integers(1, 2**40), min_size=len(values), max_size=len(values)))
     values = np.array(values, np.float32)
-    found, found_counts = unpack_codebook(pack_codebook(values, np.array(uses, np.int64)))
+    found, found_counts, _ = unpack_codebook(pack_codebook(values, np.array(uses, np.int64)))
     assert np.array_equal(found.view(np.uint32), values.view(np.uint32)) and found_counts == uses
 
 

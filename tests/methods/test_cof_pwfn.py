@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from tests.support import small_networks
+from wfn import compressed_file
 from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, ignore
 from wfn.methods.cof_pwfn import ClusterOnTheFly, OneTraining
+from wfn.runs.artifacts import write_files
 
 QUICK = ClusterOnTheFly(iterations=3, epochs=2, clusterings=3, regularisation=2.0**-15, samples=2)
 READINGS = ("permanent", "straight_through")
@@ -94,6 +96,20 @@ def test_what_comes_out_is_a_codebook_of_values_and_deviations(method):
         spread = torch.from_numpy(clustered.merged_from)[of_value].double().std(correction=0)
         assert deviations[of_value][0] == pytest.approx(float(spread), rel=1e-4, abs=1e-9)
     training.weights.release()
+
+
+def test_the_files_of_a_run_keep_the_deviations(tmp_path):
+    model, quantised = compress("convolutional")
+    before = {name: p.detach() for name, p in small_networks.build("convolutional").named_parameters()}
+    write_files(tmp_path, before, quantised, [], {})
+    contents = compressed_file.inspect(tmp_path / "fixed.wfn")
+    found = dict(zip(contents.values.tolist(), contents.deviations.tolist(), strict=True))
+    assert found == quantised.deviations
+    assert found.keys() == set(flat(quantised.weights).unique().tolist())
+    assert (tmp_path / "codebook.csv").read_text().splitlines()[0] == "value,order,weights,deviation"
+    sample = compressed_file.load(tmp_path / "fixed.wfn", torch.Generator().manual_seed(0))
+    model.load_state_dict(sample)
+    assert not torch.equal(flat(dict(model.named_parameters())), flat(quantised.weights))
 
 
 def test_batch_norm_that_is_left_alone_trains_on_after_all_is_fixed():

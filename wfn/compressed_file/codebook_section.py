@@ -2,7 +2,7 @@
 
 Columns of numbers, little-endian, one after another: how many values (u32); the terms of each (u8, or RAW for a value
 that is not a short sum); of all terms 2 exponent + (1 where subtracted) (i16); the raw values (f32); the counts (u64,
-all lowest bytes first).
+all lowest bytes first); and, of a network that can be sampled from, the deviations (f32).
 """
 
 from itertools import pairwise
@@ -17,11 +17,11 @@ from wfn.errors import UserError
 MOST_VALUES = 1 << 16
 _MOST_TERMS = 4  # more of them would take more room than the float32 itself
 _RAW = 255
-_MOST_BYTES = 4 + MOST_VALUES * (1 + 2 * _MOST_TERMS + 8)
+_MOST_BYTES = 4 + MOST_VALUES * (1 + 2 * _MOST_TERMS + 8 + 4)
 
 
-def pack_codebook(values: np.ndarray, counts: np.ndarray) -> bytes:
-    """Write distinct finite ``values`` (float32 [V]) and their ``counts`` (int64 [V]).
+def pack_codebook(values: np.ndarray, counts: np.ndarray, deviations: np.ndarray | None = None) -> bytes:
+    """Write distinct finite ``values`` (float32 [V]), their ``counts`` (int64 [V]) and ``deviations`` (float32 [V]).
 
     Raises:
         UserError: V exceeds :data:`MOST_VALUES`: the weights are not fixed.
@@ -39,12 +39,16 @@ def pack_codebook(values: np.ndarray, counts: np.ndarray) -> bytes:
         np.array([term for terms in sums for term in terms or ()], "<i2"),
         raw.astype("<f4"),
         counts.astype("<u8").view("u1").reshape(-1, 8).T,
+        *(() if deviations is None else (deviations.astype("<f4"),)),
     )
     return deflate(b"".join(column.tobytes() for column in columns))
 
 
-def unpack_codebook(section: bytes) -> tuple[np.ndarray, list[int]]:
-    """Read what :func:`pack_codebook` wrote: values, float32 [V], and counts, a list of V positive integers.
+def unpack_codebook(section: bytes) -> tuple[np.ndarray, list[int], np.ndarray | None]:
+    """Read what :func:`pack_codebook` wrote.
+
+    Returns:
+        values, float32 [V]; counts, a list of V positive integers; deviations, float32 [V], 0 or more, or None.
 
     Raises:
         ValueError: it is not what :func:`pack_codebook` writes.
@@ -65,10 +69,13 @@ def unpack_codebook(section: bytes) -> tuple[np.ndarray, list[int]]:
         raise ValueError("its codebook has a sum of powers of two that no float32 is")
     values[is_raw] = columns.take("<f4", int(is_raw.sum()))
     counts = columns.take("u1", 8 * size).reshape(8, -1).T.copy().view("<u8").ravel().tolist()
+    deviations = columns.take("<f4", size) if columns.left else None
     columns.end()
+    if deviations is not None and not (np.isfinite(deviations) & (deviations >= 0)).all():
+        raise ValueError("its codebook has deviations below zero, or not finite")
     if not np.isfinite(values).all() or len(np.unique(values.view(np.uint32))) < size or 0 in counts:
         raise ValueError("its codebook is not one of distinct finite values in use")
-    return values, counts
+    return values, counts, deviations
 
 
 def _terms(value: np.float32) -> list[int] | None:
@@ -100,6 +107,11 @@ class _Columns:
             raise ValueError("its codebook ends early")
         start, self._start = self._start, end
         return np.frombuffer(self._content[start:end], dtype)
+
+    @property
+    def left(self) -> bool:
+        """Whether anything follows."""
+        return self._start < len(self._content)
 
     def end(self) -> None:
         if self._start != len(self._content):

@@ -33,6 +33,7 @@ class Contents:
         values: float32 [V], the distinct values, most used first; -0.0 is apart from 0.0.
         counts: how often each occurs.
         sections: name -> bytes on disk; they add up to the file's size.
+        deviations: float32 [V], of the noise around each value; None where the network is not one to sample from.
     """
 
     version: int
@@ -42,6 +43,7 @@ class Contents:
     values: np.ndarray
     counts: tuple[int, ...]
     sections: Mapping[str, int]
+    deviations: np.ndarray | None = None
 
     @property
     def weights(self) -> int:
@@ -72,7 +74,7 @@ def inspect(path: str | Path) -> Contents:
     """
     with reading(Path(path)) as content:
         sections = unwrap(content)
-        header, values, counts = outline(sections, room(len(content)))
+        header, values, counts, deviations = outline(sections, room(len(content)))
     most_used_first = sorted(range(len(counts)), key=lambda index: -counts[index])
     return Contents(
         version=VERSION,
@@ -88,11 +90,12 @@ def inspect(path: str | Path) -> Contents:
             "other tensors": len(sections.others),
             "padding": len(content) - sections.file_bytes,
         },
+        deviations=None if deviations is None else deviations[most_used_first],
     )
 
 
-def outline(sections: Sections, most_bytes: int) -> tuple[Header, np.ndarray, list[int]]:
-    """Header, values and counts, held against each other and against the bytes of tensors that there is room for.
+def outline(sections: Sections, most_bytes: int) -> tuple[Header, np.ndarray, list[int], np.ndarray | None]:
+    """Header, values, counts and deviations, held against each other and against the room that there is for tensors.
 
     Raises:
         ValueError: they cannot be true.
@@ -100,10 +103,10 @@ def outline(sections: Sections, most_bytes: int) -> tuple[Header, np.ndarray, li
     header = unpack_header(sections.header)
     if header.tensor_bytes > most_bytes:
         raise ValueError(f"its header claims {header.tensor_bytes:,} bytes of weights, more than it can hold")
-    values, counts = unpack_codebook(sections.codebook)
+    values, counts, deviations = unpack_codebook(sections.codebook)
     if not counts or sum(counts) != header.weights:
         raise ValueError(f"its header has {header.weights:,} weights and its codebook {sum(counts):,}")
-    return header, values, counts
+    return header, values, counts, deviations
 
 
 def describe(contents: Contents, most: int = 15) -> str:
@@ -122,9 +125,14 @@ def describe(contents: Contents, most: int = 15) -> str:
     lines.append(f"\n{'order':16}{'values':>12}{'weights':>16}{'share':>9}")
     for order, counts in sorted(per_order.items()):
         lines.append(f"{order:<16}{len(counts):>12,}{sum(counts):>16,}{sum(counts) / weights:>9.2%}")
-    lines.append(f"\n{'most used':16}{'order':>12}{'weights':>16}{'share':>9}")
-    for value, order, count in list(zip(contents.values, contents.orders, contents.counts, strict=True))[:most]:
-        lines.append(f"{value!s:16}{order:>12}{count:>16,}{count / weights:>9.2%}")
+    deviations = [""] * len(contents.values)
+    if contents.deviations is not None:
+        deviations = [f"{deviation:>12.3g}" for deviation in contents.deviations]
+    heading = f"{'deviation':>12}" if contents.deviations is not None else ""
+    lines.append(f"\n{'most used':16}{'order':>12}{'weights':>16}{'share':>9}{heading}")
+    rows = list(zip(contents.values, contents.orders, contents.counts, deviations, strict=True))
+    for value, order, count, deviation in rows[:most]:
+        lines.append(f"{value!s:16}{order:>12}{count:>16,}{count / weights:>9.2%}{deviation}")
     return "\n".join(lines)
 
 

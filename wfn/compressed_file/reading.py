@@ -10,25 +10,38 @@ from torch import Tensor
 from wfn.compressed_file.container import inflate, reading, room, unwrap
 from wfn.compressed_file.contents import outline
 from wfn.compressed_file.entropy_code import decode
+from wfn.errors import UserError
 
 
-def load(path: str | Path) -> dict[str, Tensor]:
+def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Tensor]:
     """Read the whole ``state_dict`` that :func:`wfn.compressed_file.save` wrote, on the CPU, every tensor bit for bit.
 
     A tensor that goes by several names is given under each of them, in memory of its own.
 
+    Args:
+        path: of the file.
+        noise: where given, the counted weights are a sample instead: each is drawn from the normal distribution around
+            its value, with its value's deviation.
+
     Raises:
+        UserError: ``noise`` is given, and the file has no deviations.
         UserError: the file cannot be read, or is foreign, newer, truncated, damaged or dishonest.
     """
     with reading(Path(path)) as content:
         sections = unwrap(content)
         most_bytes = room(len(content))
-        header, values, counts = outline(sections, most_bytes)
+        header, values, counts, deviations = outline(sections, most_bytes)
         tensors = _tensors(inflate("section of other tensors", sections.others, most_bytes))
+        if noise and deviations is None:
+            raise UserError(f"{path} has no deviations to sample with: give a network whose values have some")
         symbols, start = decode(sections.coded, counts), 0
         for name, shape in header.shapes.items():
             end = start + prod(shape)
-            _add(tensors, name, torch.from_numpy(values[symbols[start:end]].reshape(shape)))
+            weight = torch.from_numpy(values[symbols[start:end]].reshape(shape))
+            if noise:
+                spread = torch.from_numpy(deviations[symbols[start:end]].reshape(shape))
+                weight = weight + spread * torch.randn(shape, generator=noise)
+            _add(tensors, name, weight)
             start = end
         for name, owner in header.shared.items():
             _add(tensors, name, tensors[owner].clone())

@@ -18,7 +18,13 @@ from wfn.system.files import write_atomically
 from wfn.system.fingerprint import fingerprint
 
 
-def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapping[str, str]) -> int:
+def save(
+    path: str | Path,
+    weights: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    about: Mapping[str, str],
+    deviations: Mapping[float, float] | None = None,
+) -> int:
     """Write a fixed network to ``path``, whole or not at all; what stood there is replaced.
 
     Returns:
@@ -27,7 +33,7 @@ def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Te
     Raises:
         UserError: as :func:`pack`; the file cannot be written.
     """
-    content = pack(weights, state, about)
+    content = pack(weights, state, about, deviations)
     try:
         write_atomically(Path(path), content)
     except OSError as error:
@@ -35,7 +41,12 @@ def save(path: str | Path, weights: Mapping[str, Tensor], state: Mapping[str, Te
     return len(content)
 
 
-def pack(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
+def pack(
+    weights: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    about: Mapping[str, str],
+    deviations: Mapping[float, float] | None = None,
+) -> bytes:
     """Return the content of the file.
 
     Args:
@@ -43,6 +54,8 @@ def pack(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapp
         state: the network's whole ``state_dict``. A counted weight is written as ``weights`` has it. A tensor here that
             has the very bits of a counted one (a shared parameter) is written once.
         about: anything that people should know of the file.
+        deviations: value -> standard deviation of the noise around it, of a network that is to be sampled from; 0 for
+            values that are not there. None and an empty one stand for no such network.
 
     Raises:
         UserError: the weights have more than :data:`wfn.compressed_file.MOST_VALUES` distinct values; they do not fit
@@ -59,11 +72,17 @@ def pack(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], about: Mapp
     packed = _packed(others)
     sections = Sections(
         header=pack_header(header),
-        codebook=pack_codebook(values.view(np.float32), counts),
+        codebook=pack_codebook(values.view(np.float32), counts, _deviations(values.view(np.float32), deviations)),
         coded=encode(symbols.astype(np.int32), counts.tolist()),
         others=deflate(packed),
     )
     return wrap(sections, unfolded=max(header.tensor_bytes, len(packed)))
+
+
+def _deviations(values: np.ndarray, deviations: Mapping[float, float] | None) -> np.ndarray | None:
+    if not deviations:
+        return None
+    return np.array([deviations.get(value, 0.0) for value in values.tolist()], np.float32)
 
 
 def _counted(name: str, tensor: Tensor, state: Mapping[str, Tensor]) -> np.ndarray:

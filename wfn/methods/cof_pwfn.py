@@ -198,7 +198,8 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
             reestimate_statistics(self.model, self.data.train, self.weights.values.device)
         shown = clustered.shown()
         scores = sampled_scores(self.model, self.weights, *shown, self.data, method.samples, method.seed)
-        return Quantised(self.model, self.weights.named(), tuple(self.progress.records), scores)
+        deviations = dict(zip(clustered.codebook.centres, clustered.codebook_deviations().tolist(), strict=True))
+        return Quantised(self.model, self.weights.named(), tuple(self.progress.records), scores, deviations)
 
     def identity(self) -> dict[str, object]:
         """The weights that the run began with."""

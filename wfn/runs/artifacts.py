@@ -55,7 +55,7 @@ def write_files(
     Raises:
         OSError: a file cannot be written.
     """
-    codebook = _codebook(quantised.weights)
+    codebook = _codebook(quantised.weights, quantised.deviations)
     state = {name: value.cpu() for name, value in quantised.model.state_dict().items()}
     state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     metadata = {"codebook": codebook, "counted": list(quantised.weights), "about": dict(about)}
@@ -72,7 +72,7 @@ def write_files(
         picture = render(lambda canvas: iterations_figure.draw(canvas, [fixing]), iterations_figure.size(1), "png")
         write_atomically(folder / "iterations.png", picture)
     try:
-        compressed = compressed_file.pack(quantised.weights, state, about)
+        compressed = compressed_file.pack(quantised.weights, state, about, quantised.deviations)
     except UserError as error:
         log.info("no compressed file: %s", error)
         return None
@@ -91,7 +91,8 @@ def export(record: Record, path: Path) -> int:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             metadata = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
         weights = {name: state[name] for name in metadata["counted"]}
-        return compressed_file.save(path, weights, state, metadata["about"])
+        deviations = {row["value"]: row["deviation"] for row in metadata["codebook"] if "deviation" in row}
+        return compressed_file.save(path, weights, state, metadata["about"], deviations)
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise UserError(f"run {record.id} has no sound {FIXED} ({error}): export it when it is finished") from error
     except KeyError as error:
@@ -112,14 +113,18 @@ def unfold(path: Path, target: Path) -> int:
     return len(state)
 
 
-def _codebook(weights: Mapping[str, Tensor]) -> list[dict[str, float]]:
-    """A row for each value in use, most used first: the value, its order (powers of two that sum to it), weights."""
+def _codebook(weights: Mapping[str, Tensor], deviations: Mapping[float, float]) -> list[dict[str, float]]:
+    """A row for each value in use, most used first: the value, its order (powers of two that sum to it), weights.
+
+    And its deviation, in a network that is to be sampled from; 0 for weights that carry no noise.
+    """
     values, counts = np.unique(_flat(weights), return_counts=True)
     most_used_first = np.argsort(-counts, kind="stable")
-    return [
+    rows = [
         {"value": float(values[i]), "order": powers_of_two(values[i]), "weights": int(counts[i])}
         for i in most_used_first
     ]
+    return [row | {"deviation": deviations.get(row["value"], 0.0)} for row in rows] if deviations else rows
 
 
 def _flat(weights: Mapping[str, Tensor]) -> np.ndarray:
