@@ -5,8 +5,11 @@ import re
 import tomllib
 
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from tests.docs import tables
+from tests.support import tiny
 from tests.support.documents import blocks, documents, table
 from tests.support.places import ROOT
 from wfn.commands.options import command_options
@@ -51,6 +54,16 @@ def test_the_commands_of_the_readme_set_up_what_there_is():
     assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert (ROOT / last).is_file()
     assert last in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_library_of_the_readme_fixes_every_weight():
+    model = tiny.network(classes=3, input_shape=(3, 2, 2))
+    train_loader, test_loader = (DataLoader(TensorDataset(*part), 48) for part in tiny.data())
+    names = {"model": model, "train_loader": train_loader, "test_loader": test_loader}
+    (code,) = (code for _, code in blocks("README.md", "python"))
+    exec(code, names)
+    weights = torch.cat([weight.flatten() for weight in names["fixed"].weights.values()])
+    assert len(weights.unique()) < len(weights) / 3
 
 
 def test_options_in_the_documents_are_options():
