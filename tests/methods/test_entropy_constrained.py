@@ -42,12 +42,11 @@ def test_every_weight_is_a_multiple_of_the_step_whatever_is_left_out(change):
 
 
 def test_each_ingredient_matters():
-    lively = replace(QUICK, distillation=0.9, learning_rate=2.0, averaged_share=0.5)
+    lively = replace(QUICK, distillation=0.5, learning_rate=2.0, averaged_share=0.5)
     whole = compress(method=lively)[1].weights
-    for change in LEFT_OUT[1:]:
-        if "reestimate" not in change:
-            other = compress(method=replace(lively, **change))[1].weights
-            assert any(not torch.equal(whole[name], other[name]) for name in whole), change
+    for name in ("fold", "rate", "distillation", "cosine", "averaged_share", "momentum", "epochs"):
+        other = compress(method=replace(lively, **{name: type(getattr(lively, name))(0)}))[1].weights
+        assert any(not torch.equal(whole[each], other[each]) for each in whole), name
 
 
 @pytest.mark.parametrize("kind", ["transformer", "shared"])

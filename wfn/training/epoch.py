@@ -48,11 +48,9 @@ class Distillation:
         log_shares = functional.log_softmax(outputs.float() / self._temperature, 1)
         divergence = functional.kl_div(log_shares, expected, reduction="batchmean", log_target=True)
         from_teacher = self._share * self._temperature**2 * divergence
-        return (
-            from_teacher
-            if self._share == 1
-            else from_teacher + (1 - self._share) * cross_entropy(inputs, outputs, labels)
-        )
+        if self._share == 1:
+            return from_teacher
+        return from_teacher + (1 - self._share) * cross_entropy(inputs, outputs, labels)
 
 
 def objective_of(model: nn.Module, share: float, temperature: float) -> Objective:
