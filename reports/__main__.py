@@ -30,8 +30,8 @@ def reports(
     folders: tuple[str, ...], experiment: str, filter_text: str, saves: tuple[str, ...], out: str, **common: str
 ) -> None:
     """Write the paper's tables, figures and claims, with our runs beside the print, as PDF, Markdown and CSV."""
+    from reports.evidence.released_saves import measured, settings_of
     from reports.evidence.runs import read_folder
-    from reports.released_saves import measured, settings_of
     from reports.report import write
 
     wanted = settings_of(saves, **common)

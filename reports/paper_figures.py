@@ -4,12 +4,13 @@ drawn says why."""
 from collections.abc import Sequence
 
 from reports import printed
-from reports.document.document import TALLEST, Figure
+from reports.document.elements import TALLEST, Figure
 from reports.evidence.evidence import Evidence
 from reports.evidence.presentation import departures, in_words
 from reports.evidence.rows import Row, conditions, float_network, run_ids, runs_of, subject_of
 from reports.evidence.runs import Run
-from reports.verdicts.rules import mean_by_iteration, noise_runs
+from reports.verdicts.noise_tolerance import noise_runs
+from reports.verdicts.orders_and_centres import mean_by_iteration
 from wfn.figures import accuracy_and_size, iterations, layer_noise, setting_effects, unique_values_and_entropy
 
 TITLES = {
@@ -94,13 +95,14 @@ def _noise(evidence: Evidence) -> Figure:
     found = noise_runs(evidence.runs)
     if not found:
         return _missing("figure-2", "trials of the study “noise” are")
-    subject, runs = max(found.items(), key=lambda item: len(item[1]))
+    network, runs = max(found.items(), key=lambda item: len(item[1]))
+    subject, _ = network
     trials = [
         layer_noise.Noised(run.params["noise"], float(run.params["beta"]), layer_noise.changes_by_layer(run.metrics))
         for run in runs
     ]
     repeats = len({run.params["noise_seed"] for run in runs})
-    others = [str(other) for other in found if other != subject]
+    others = [str(other) for other, weights in found if (other, weights) != network]
     not_drawn = f" Not drawn: {', '.join(others)}." if others else ""
     return _figure(
         "figure-2",
@@ -157,7 +159,7 @@ def _printed_line(model: str) -> accuracy_and_size.Line:
 
 def _ablation(evidence: Evidence) -> Figure:
     """The trials of the study of ablation on one network under one set of settings, that which has most of them."""
-    trials = [run for run in evidence.runs if run.compresses and run.tags.get("study") == "ablation"]
+    trials = [run for run in evidence.runs if run.compresses and _question(run) == "ablation"]
     if not trials:
         return _missing("figure-4", "trials of the study “ablation” are")
     alike: dict[tuple, list[Run]] = {}
@@ -175,6 +177,11 @@ def _ablation(evidence: Evidence) -> Figure:
         setting_effects.size(centre, MEASURED),
         lambda canvas: setting_effects.draw(canvas, outcomes, centre, MEASURED),
     )
+
+
+def _question(run: Run) -> str | None:
+    """The question of the study that the run is a trial of; older ones say its label alone, which is the same."""
+    return run.tags.get("question", run.tags.get("study"))
 
 
 def _conditions(run: Run) -> str:

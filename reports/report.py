@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import tables
 from reports.document import markdown, typesetting
-from reports.document.document import Document, Heading, Paragraph, Table
+from reports.document.elements import Document, Figure, Heading, Paragraph, Table
 from reports.document.figure_files import write as write_figure
 from reports.evidence.evidence import Evidence
 from reports.evidence.presentation import files_of
-from reports.evidence.runs import Run
+from reports.evidence.runs import Run, distinct
 from reports.paper_figures import figures
-from reports.verdicts.claims import claims
+from reports.parts import tables
+from reports.parts.appendix import environments_table, provenance_table
+from reports.parts.front_page import front_page
 from reports.verdicts.findings import findings
-from reports.verdicts.rules import NOT, NOT_TESTED, PARTLY, REPRODUCED
 from wfn.errors import UserError
 from wfn.runs.settings import WHERE
 from wfn.system.files import csv_lines, csv_table
@@ -26,29 +26,25 @@ STORE_TAGS = ("mlflow.", "wfn.")
 def compose(runs: Sequence[Run]) -> Document:
     """The report over ``runs``; one that comes twice, from a folder and from the store, counts once."""
     evidence = Evidence(distinct(runs))
+    drawn = figures(evidence)
     return Document(
         "Weight Fixing Networks: what our runs reproduce",
         "The tables, figures and claims of Subia-Waud & Dasmahapatra (ECCV 2022), measured, beside the print",
         [
-            *_summary(evidence),
-            Heading("Tables"),
+            *front_page(evidence, _missing(drawn)),
+            Heading("Tables", begins_page=True),
             tables.table1(evidence),
             tables.table2(evidence),
             Heading("Claims and figures"),
             tables.claims_table(evidence),
-            *figures(evidence),
+            *drawn,
             Heading("Findings: what the print gets wrong or leaves out"),
             *(Paragraph(f.text, f"{number}. {f.title}") for number, f in enumerate(findings(evidence), 1)),
             Heading("Appendix: where every number comes from"),
-            tables.provenance_table(evidence),
-            tables.environments_table(evidence),
+            provenance_table(evidence),
+            environments_table(evidence),
         ],
     )
-
-
-def distinct(runs: Sequence[Run]) -> list[Run]:
-    """The runs in the order in which they started, each once; of two readings of one the first."""
-    return sorted({run.id: run for run in reversed(runs)}.values(), key=lambda run: (run.started, run.id))
 
 
 def write(runs: Sequence[Run], folder: Path) -> list[Path]:
@@ -113,33 +109,6 @@ def _params_without_places(run: Run) -> dict[str, str]:
     return {f"param.{name}": text for name, text in told.items() if name in files or name not in WHERE}
 
 
-def _summary(evidence: Evidence) -> list[Paragraph]:
-    finished = [run for run in evidence.runs if run.status == "FINISHED"]
-    others = [f"{run.short_id} ({run.status.lower()})" for run in evidence.runs if run.status != "FINISHED"]
-    measured = "; ".join(map(str, evidence.subjects)) or "nothing"
-    unfinished = f" No number is from runs that are not finished: {', '.join(others)}." if others else ""
-    paragraphs = [
-        Paragraph(f"Finished: {len(finished)}. Measured: {measured}.{unfinished}", "Runs."),
-        Paragraph(_verdicts(evidence), "Verdicts."),
-    ]
-    limits = _limits(evidence)
-    return [*paragraphs, Paragraph(limits, "Limits.")] if limits else paragraphs
-
-
-def _verdicts(evidence: Evidence) -> str:
-    found = [claim.verdict(evidence).verdict for claim in claims()]
-    words = {REPRODUCED: "reproduced", PARTLY: "partly", NOT: "not reproduced", NOT_TESTED: "not tested"}
-    counts = ", ".join(f"{found.count(verdict)} {word}" for verdict, word in words.items())
-    return f"Of {len(found)} claims of the paper: {counts} (Table 3)."
-
-
-def _limits(evidence: Evidence) -> str:
-    limits = []
-    if not any(subject.is_of_the_paper for subject in evidence.subjects):
-        limits.append(
-            "None of the networks measured here is in the paper's tables, which are of ImageNet: a verdict says "
-            "whether a claim holds on the networks named beside it."
-        )
-    if missing := [figure.caption.partition(".")[0] for figure in figures(evidence) if not figure.draw]:
-        limits.append(f"Missing, for want of runs: {', '.join(missing)}.")
-    return " ".join(limits)
+def _missing(drawn: Sequence[Figure]) -> str:
+    missing = [figure.caption.partition(".")[0] for figure in drawn if not figure.draw]
+    return f"Missing, for want of runs: {', '.join(missing)}." if missing else ""

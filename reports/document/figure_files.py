@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reports.document.document import Figure
+from reports.document.elements import Figure
 from wfn.figures.style import render_each
 from wfn.system.files import write_atomically
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import singledispatch
 
-from reports.document.document import (
+from reports.document.elements import (
     Block,
     Document,
     Figure,

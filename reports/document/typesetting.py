@@ -7,7 +7,7 @@ from functools import singledispatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from reports.document.document import (
+from reports.document.elements import (
     Block,
     Document,
     Figure,
@@ -49,7 +49,7 @@ def _data(block: Block) -> dict:
 
 @_data.register
 def _(heading: Heading) -> dict:
-    return {"kind": "heading", "text": heading.text}
+    return {"kind": "heading", "text": heading.text, "begins_page": heading.begins_page}
 
 
 @_data.register
@@ -60,7 +60,8 @@ def _(paragraph: Paragraph) -> dict:
 @_data.register
 def _(figure: Figure) -> dict:
     file = f"{figure.name}.pdf" if figure.draw else ""
-    return {"kind": "figure", "file": file, "caption": figure.caption, "missing": figure.missing}
+    texts = {"caption": figure.caption, "missing": figure.missing}
+    return {"kind": "figure", "file": file, "floats": figure.floats, **texts}
 
 
 @_data.register

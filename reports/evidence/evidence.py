@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
+from math import inf, log2
 
 from reports.evidence.rows import (
     Row,
@@ -24,6 +26,12 @@ class Evidence:
     runs: Sequence[Run]
 
     @cached_property
+    def trained(self) -> "Evidence":
+        """The same without the runs whose method was given no epoch of training: they test nothing that is claimed."""
+        untrained = [run for run in self.runs if "method" in run.tags and run.params.get("epochs") == "0"]
+        return Evidence([run for run in self.runs if run not in untrained]) if untrained else self
+
+    @cached_property
     def rows(self) -> list[Row]:
         """The rows of the tables."""
         return rows(self.runs)
@@ -35,11 +43,11 @@ class Evidence:
 
     def baseline(self, subject: Subject) -> Row | None:
         """The float network."""
-        return next((row for row in self.rows if row.subject == subject and row.method == "float"), None)
+        return next(iter(self._of(subject, "float")), None)
 
     def weight_fixing(self, subject: Subject) -> list[Row]:
         """A row for each delta, ascending; of several the one that departs least from the paper's settings."""
-        found = [row for row in self.rows if row.subject == subject and row.method == "wfn"]
+        found = self._of(subject, "wfn")
         found.sort(key=lambda row: (row.delta, len(row.departures), row.label))
         return list({row.delta: row for row in reversed(found)}.values())[::-1]
 
@@ -65,9 +73,36 @@ class Evidence:
 
     def apot(self, subject: Subject) -> Row | None:
         """The row of APoT at the paper's bit width, with quantised activations where there are both."""
-        found = [
-            row
-            for row in self.rows
-            if row.subject == subject and row.method == "apot" and row.runs[0].params.get("bits") == APOT_BITS
+        return next(iter(self._apot(subject)), None)
+
+    def _apot(self, subject: Subject) -> list[Row]:
+        found = [row for row in self._of(subject, "apot") if row.runs[0].params.get("bits") == APOT_BITS]
+        return sorted(found, key=lambda row: len(row.departures))
+
+    def _of(self, subject: Subject, method: str) -> list[Row]:
+        return [row for row in self.rows if (row.subject, row.method) == (subject, method)]
+
+    def beside_apot(self, subject: Subject) -> tuple[Row, Row] | None:
+        """A row of weight fixing and one of APoT that began with the same float network, the headline's if it can be.
+
+        Of rows at one delta that which departs least from the paper's settings.
+        """
+        ours = [row for delta in DELTAS for row in self._of(subject, "wfn") if row.delta == delta]
+        ours.sort(key=lambda row: (DELTAS.index(row.delta), len(row.departures)))
+        pairs = ((row, other) for row in ours for other in self._apot(subject) if row.networks & other.networks)
+        return next(pairs, None)
+
+    def alike_in_size(self, subject: Subject) -> tuple[Row, Row] | None:
+        """The rows of weight fixing and of k-means over the whole network whose numbers of values are nearest.
+
+        Both began with the same float network, and neither has more than twice the values of the other.
+        """
+        whole = [row for row in self._of(subject, "kmeans") if row.runs[0].params.get("per_layer") != "True"]
+        candidates = list(product(self._of(subject, "wfn"), whole))
+        pairs = [
+            (abs(log2(row.mean("unique_params") / other.mean("unique_params"))), len(row.departures), place)
+            for place, (row, other) in enumerate(candidates)
+            if row.networks & other.networks and row.mean("unique_params") and other.mean("unique_params")
         ]
-        return min(found, key=lambda row: len(row.departures), default=None)
+        distance, _, place = min(pairs, default=(inf, 0, 0))
+        return candidates[place] if distance <= 1 else None

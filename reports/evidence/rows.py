@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
 
+from reports.evidence.paired_runs import paired_change
 from reports.evidence.presentation import departures, files_of, in_words, label, rank, told_by_label, treatment
 from reports.evidence.runs import Run
+from wfn import data, networks
 from wfn.interface import Treatment
+from wfn.measures.common.paired import Change, signed
 from wfn.system.entry_points import is_entry_point
 
 NOT_MEASURED = "not meas."
@@ -25,7 +29,7 @@ class Subject:
     dataset: str
 
     def __str__(self) -> str:
-        return f"{self.model} on {self.dataset}"
+        return f"{networks.title(self.model)} on {data.title(self.dataset)}"
 
     @property
     def is_of_the_paper(self) -> bool:
@@ -101,6 +105,27 @@ class Row:
         ]
         return fmean(changes) if changes else None
 
+    @cached_property
+    def paired(self) -> Change | None:
+        """The change of top-1 on the same test images; None where no run knows which of them it has right."""
+        return None if self.prefix else paired_change(self.runs)
+
+    @property
+    def change_text(self) -> str:
+        """The change of top-1 with its interval, and the runs behind it where they are not all."""
+        if self.prefix:
+            return "–"
+        if self.paired:
+            n = self.paired.runs
+            return self.paired.text + (f" (n = {n})" if n < len(self.runs) else "")
+        change = self.change("top1")
+        return NOT_MEASURED if change is None else f"{signed(change)} (not paired)"
+
+    @property
+    def networks(self) -> set[str]:
+        """The hashes of the float networks that the runs began with."""
+        return {run.params.get("weights_sha256", "") for run in self.runs}
+
 
 def rows(runs: Iterable[Run]) -> list[Row]:
     """Every subject's baseline and the methods on it, in the order of the tables.
@@ -141,8 +166,14 @@ def _grouped(runs: Iterable[Run]) -> list[Row]:
 
 
 def is_tabled(run: Run) -> bool:
-    """Whether the tables show this run."""
-    return run.compresses and not ("study" in run.tags and departures(run.tags["method"], run.params, run.tags))
+    """Whether the tables show this run: of a study's only where what the study varies is the paper's or in its label.
+
+    Older trials do not say what is varied: none of their settings may be another than the paper's.
+    """
+    if not run.compresses or "study" not in run.tags:
+        return run.compresses
+    departing = departures(run.tags["method"], run.params, run.tags)
+    return not departing.keys() & set(run.tags.get("varied", " ".join(departing)).split())
 
 
 def subjects(some: Iterable[Row]) -> list[Subject]:

@@ -1,11 +1,14 @@
 """One run as a report sees it, whether it was read from its folder or from the tracking store."""
 
 import csv
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 from wfn.errors import UserError
+from wfn.measures.common import outcomes as outcomes_of_images
+from wfn.measures.common.outcomes import OUTCOMES, Outcomes
 from wfn.runs.record import Record
 
 CODEBOOK = "codebook.csv"
@@ -33,6 +36,7 @@ class Run:
         metrics: the last value of everything logged.
         iterations: for each iteration what :func:`is_of_iterations` names, and its number as ``iteration``.
         codebook: the values in use, most used first; empty where the run left none.
+        outcomes: which test images are right before and after; None where the run left none.
     """
 
     id: str
@@ -43,6 +47,18 @@ class Run:
     metrics: Mapping[str, float]
     iterations: tuple[Mapping[str, float], ...] = ()
     codebook: tuple[SharedValue, ...] = ()
+    outcomes: Outcomes | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` where the outcomes are not those that the metrics were counted from."""
+        if not self.outcomes:
+            return
+        for name, count in (("images_lost", self.outcomes.lost), ("images_gained", self.outcomes.gained)):
+            if self.metrics.get(name, count) != count:
+                raise UserError(
+                    f"run {self.short_id} has {name} = {self.metrics[name]:.0f}, but its {OUTCOMES} says {count}: the "
+                    "file is of another run or test set, put the run's own back or leave the run out"
+                )
 
     @property
     def short_id(self) -> str:
@@ -66,6 +82,37 @@ def iterations(values: Iterable[tuple[str, int, float]]) -> tuple[dict[str, floa
     for key, step, value in values:
         rows.setdefault(step, {"iteration": step})[key] = value
     return tuple(rows[step] for step in sorted(rows))
+
+
+def distinct(runs: Sequence[Run]) -> list[Run]:
+    """The runs in the order in which they started, each once; of two readings of one the first.
+
+    Raises:
+        UserError: two readings of a finished run disagree.
+    """
+    readings: dict[str, Run] = {}
+    for run in runs:
+        first = readings.setdefault(run.id, run)
+        if first.status == run.status == "FINISHED":
+            _check_alike(first, run)
+    return sorted(readings.values(), key=lambda run: (run.started, run.id))
+
+
+def _check_alike(first: Run, second: Run) -> None:
+    """Raise :class:`UserError` where two readings of one finished run name different values."""
+    for one, other in ((_identity(first), _identity(second)), (first.metrics, second.metrics)):
+        for name in sorted(one.keys() & other.keys()):
+            unequal = one[name] != other[name]
+            if unequal and (isinstance(one[name], str) or isfinite(one[name])):  # a store keeps no infinity
+                raise UserError(
+                    f"two records of run {first.short_id} disagree: {name} is {one[name]} in one and {other[name]} in "
+                    "the other: give the right one only"
+                )
+
+
+def _identity(run: Run) -> dict[str, str]:
+    """What tells what a run was of, to the bit."""
+    return {name: value for name, value in run.params.items() if name == "seed" or name.endswith("_sha256")}
 
 
 def read_folder(folder: Path) -> list[Run]:
@@ -95,6 +142,11 @@ def read_codebook(path: Path) -> tuple[SharedValue, ...]:
         raise UserError(f"{path} is not the codebook of a run ({error}): mend it, or leave the run out") from error
 
 
+def read_outcomes(path: Path) -> Outcomes | None:
+    """The outcomes that a run wrote; None where it wrote none."""
+    return outcomes_of_images.read(path) if path.is_file() else None
+
+
 def _read(folder: Path) -> Run:
     record = Record.read(folder)
     header = record.header
@@ -108,6 +160,7 @@ def _read(folder: Path) -> Run:
         metrics=record.last_values(),
         iterations=iterations(value for value in values if is_of_iterations(value[0])),
         codebook=read_codebook(record.files / CODEBOOK),
+        outcomes=read_outcomes(record.files / OUTCOMES),
     )
 
 

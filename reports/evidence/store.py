@@ -1,18 +1,21 @@
 """Reading runs from the MLflow tracking store."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from reports.evidence.runs import (
     CODEBOOK,
     Run,
-    SharedValue,
     is_of_iterations,
     iterations,
     read_codebook,
+    read_outcomes,
 )
 from wfn.errors import UserError
+from wfn.measures.common.outcomes import OUTCOMES
 from wfn.runs.mlflow_store import PREFIX, RECORD_TAG, reached
 
 
@@ -71,12 +74,14 @@ def _run(client, run) -> Run:
         tags=dict(run.data.tags),
         metrics=dict(run.data.metrics),
         iterations=iterations(history),
-        codebook=_codebook(client, run.info.run_id),
+        codebook=_file(client, run.info.run_id, CODEBOOK, read_codebook) or (),
+        outcomes=_file(client, run.info.run_id, OUTCOMES, read_outcomes),
     )
 
 
-def _codebook(client, run_id: str) -> tuple[SharedValue, ...]:
-    if CODEBOOK not in {file.path for file in client.list_artifacts(run_id)}:
-        return ()
+def _file(client, run_id: str, name: str, read: Callable[[Path], Any]) -> Any:
+    """What ``read`` makes of a file that a run left; None where it left none of that name."""
+    if name not in {file.path for file in client.list_artifacts(run_id)}:
+        return None
     with TemporaryDirectory() as folder:
-        return read_codebook(Path(client.download_artifacts(run_id, CODEBOOK, folder)))
+        return read(Path(client.download_artifacts(run_id, name, folder)))

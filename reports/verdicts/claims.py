@@ -1,18 +1,15 @@
-"""The paper's claims, with its figures for them; the rules that judge them are in :mod:`reports.verdicts.rules`."""
+"""The paper's claims, with its figures for them and the rules that judge them, each family in a module beside this."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports import printed
 from reports.evidence.evidence import Evidence
-from reports.verdicts import rules
-from reports.verdicts.rules import (
-    ALIKE,
-    LAST_FEW,
-    NOT_TESTED,
-    PARTLY,
-    Judgement,
-)
+from reports.verdicts.against_apot import times_less
+from reports.verdicts.judgement import NOT_TESTED, Judgement, joined
+from reports.verdicts.no_loss import lossless, margin
+from reports.verdicts.noise_tolerance import relative_noise
+from reports.verdicts.orders_and_centres import ALIKE, LAST_FEW, late_centres, mostly_of_order
 
 ABOVE_1 = 1.0001
 
@@ -36,17 +33,9 @@ class Claim:
     judge: Callable[[Evidence], list[Judgement]]
 
     def verdict(self, evidence: Evidence) -> Judgement:
-        """The judgement over all subjects: one verdict where all agree, else "partly"."""
-        judged = self.judge(evidence)
-        if not judged:
-            return Judgement(f"not tested: {self.needs}", NOT_TESTED, ())
-        verdicts = {judgement.verdict for judgement in judged}
-        runs = {run.id: run for judgement in judged for run in judgement.runs}
-        return Judgement(
-            "; ".join(judgement.ours for judgement in judged),
-            verdicts.pop() if len(verdicts) == 1 else PARTLY,
-            tuple(runs.values()),
-        )
+        """The judgement over all subjects, from runs that were trained."""
+        judged = self.judge(evidence.trained)
+        return joined(judged) if judged else Judgement(f"not tested: {self.needs}", NOT_TESTED, (), ())
 
 
 def on_each(
@@ -69,7 +58,7 @@ def claims() -> list[Claim]:
     def ratio(column: str) -> float:
         return float(apot[column]) / float(fixed[column])
 
-    both = "needs APoT (3 bit) and WFN on the same network"
+    both = "needs APoT (3 bit) and WFN from the same float network, and some of what is compared in both"
     unique, rep = ratio("unique_params"), ratio("rep_mixed_as_printed")
     inner_unique = ratio("unique_params_no_bn_fl")
     headline, entropy = figures["unique_times_resnet18"], figures["entropy_times_resnet18"]
@@ -82,14 +71,14 @@ def claims() -> list[Claim]:
             f"{unique:.1f} (Table 2)",
             f"≥ {headline:g} times: reproduced; ≥ {unique:.1f}: partly",
             both,
-            on_each(rules.times_less, "unique_params", "{:,.0f}", full=headline, some=unique),
+            on_each(times_less, "unique_params", "{:,.0f}", full=headline, some=unique),
         ),
         Claim(
             "Lower weight-space entropy than APoT (zeros left out)",
             f"{entropy:g} times; {apot['entropy_nonzero_bits']} / {fixed['entropy_nonzero_bits']} bits (Table 2)",
             f"≥ {entropy:g} times: reproduced; above 1: partly",
             both,
-            on_each(rules.times_less, "entropy_nonzero_bits", "{:.2f}", full=entropy, some=ABOVE_1),
+            on_each(times_less, "entropy_nonzero_bits", "{:.2f}", full=entropy, some=ABOVE_1),
         ),
         Claim(
             "Fewer unique values even without first, last and batch-norm layers",
@@ -97,21 +86,21 @@ def claims() -> list[Claim]:
             "(Table 2), called “many times fewer”",
             f"≥ {inner_unique:.1f} times: reproduced; above 1: partly",
             both,
-            on_each(rules.times_less, "unique_params_no_bn_fl", "{:,.0f}", full=round(inner_unique, 1), some=ABOVE_1),
+            on_each(times_less, "unique_params_no_bn_fl", "{:,.0f}", full=round(inner_unique, 1), some=ABOVE_1),
         ),
         Claim(
             "Half the entropy even without first, last and batch-norm layers",
             "“half” (section 5); no figure is printed",
             f"≥ {halved:g} times less: reproduced; above 1: partly",
-            "needs APoT (3 bit) and WFN on the same network, this entropy measured by both runs",
-            on_each(rules.times_less, "entropy_nonzero_bits_no_bn_fl", "{:.2f}", full=halved, some=ABOVE_1),
+            "needs APoT (3 bit) and WFN from the same float network, this entropy measured by both runs",
+            on_each(times_less, "entropy_nonzero_bits_no_bn_fl", "{:.2f}", full=halved, some=ABOVE_1),
         ),
         Claim(
             "Lower representation cost Rep_Mixed than APoT",
             f"{apot['rep_mixed_as_printed']} / {fixed['rep_mixed_as_printed']} = {rep:.0f} times (Table 2)",
             f"Eq. 5 as defined: ≥ {rep:.0f} times: reproduced; above 1: partly",
             both,
-            on_each(rules.times_less, "rep_mixed", "{:.3f}", full=rep, some=ABOVE_1),
+            on_each(times_less, "rep_mixed", "{:.3f}", full=rep, some=ABOVE_1),
         ),
         *(_order(order, figures[f"order_{order}_percent"]) for order in (1, 2)),
         Claim(
@@ -119,15 +108,15 @@ def claims() -> list[Claim]:
             "Figure 5, a curve; no figure is printed",
             f"more at the end, and up to {LAST_FEW} iterations before it at most {ALIKE:g} times as many: reproduced; "
             "only the first: partly",
-            "needs finished runs at two δ on the same network",
-            on_each(rules.late_centres),
+            f"needs finished and trained runs at two δ on the same network, of more than {LAST_FEW} iterations",
+            on_each(late_centres),
         ),
         Claim(
             "Relative noise is better tolerated than absolute noise",
             "Figure 2, curves; no figure is printed",
             "less top-1 lost, mean over the layers, at every β: reproduced; at some: partly",
-            "needs trials of the study “noise”",
-            rules.relative_noise,
+            "needs trials of the study “noise” with both kinds on one network",
+            relative_noise,
         ),
     ]
 
@@ -138,10 +127,10 @@ def _lossless(delta: str) -> Claim:
     return Claim(
         f"No accuracy is lost at δ = {delta}",
         ", ".join(f"{before['model']} {before['top1']} → {after['top1']}" for before, after in pairs),
-        f"top-1 not below the baseline: reproduced; at most {rules.largest_printed_loss(delta):g} points below, "
-        "which the print calls lossless: partly",
-        f"needs a finished run at δ = {delta}",
-        on_each(rules.lossless, delta),
+        f"95 % interval of the paired change wholly above −{margin():g} points, which the print itself calls lossless: "
+        "reproduced; wholly below: not; else undecided",
+        f"needs a finished and trained run at δ = {delta}, and its baseline",
+        on_each(lossless, delta),
     )
 
 
@@ -151,6 +140,6 @@ def _order(order: int, percent: float) -> Claim:
         f"Most weights are {what}, at a small δ",
         f"over {percent:g} % (section 3)",
         f"above {percent:g} % at the smallest δ: reproduced; else not",
-        "needs a finished run of WFN",
-        on_each(rules.mostly_of_order, order, percent),
+        "needs a finished and trained run of WFN at a δ of the paper's tables",
+        on_each(mostly_of_order, order, percent),
     )

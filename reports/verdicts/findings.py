@@ -1,12 +1,11 @@
 """What the print gets wrong or leaves out, each checked against our own numbers where that is possible."""
 
-from dataclasses import dataclass
-
 from reports import printed
 from reports.evidence.evidence import Evidence
-from reports.evidence.rows import Row, run_ids, runs_of
-from reports.evidence.runs import Run
-from reports.verdicts.rules import relative_noise
+from reports.evidence.rows import Row, runs_of
+from reports.verdicts.judgement import Finding
+from reports.verdicts.noise_tolerance import relative_noise
+from reports.verdicts.reviewers import beside_kmeans
 
 # Learnable parameters: a fact of the architectures, as torchvision has them.
 PARAMETERS = {"ResNet-18": 11_689_512, "ResNet-34": 21_797_672, "ResNet-50": 25_557_032}
@@ -14,25 +13,10 @@ RESNET18_BATCH_NORM = 9_600
 UNTESTED = "Not checked here:"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One finding: what is wrong in the print, and what our runs say of it."""
-
-    title: str
-    print_says: str
-    ours: str
-    runs: tuple[Run, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """Both, with the runs."""
-        cited = f" [{run_ids(self.runs)}]" if self.runs else ""
-        return f"{self.print_says} {self.ours}{cited}"
-
-
 def findings(evidence: Evidence) -> list[Finding]:
     """All of them, the weightiest first."""
     return [
+        beside_kmeans(evidence),
         _rep_mixed(evidence),
         _entropy(evidence),
         _unique_values(evidence),

@@ -6,7 +6,7 @@ import pytest
 
 from reports import printed
 from reports.verdicts import findings
-from reports.verdicts.rules import largest_printed_loss
+from reports.verdicts.no_loss import margin
 
 TABLE_1, TABLE_2, TEXT = printed.table1(), printed.table2(), printed.text()
 FIXED_2 = [line for line in TABLE_2 if line["method"] == "WFN"]
@@ -96,8 +96,8 @@ def test_least_bits_a_use_are_those_of_the_finding():
     assert min(map(findings.bits_a_use, FIXED_2)) == pytest.approx(0.05, abs=0.005)
 
 
-def test_lossless_loses_in_the_papers_own_table():
-    assert (largest_printed_loss("0.0075"), largest_printed_loss("0.01")) == (0.3, 0.7)
+def test_the_print_calls_a_loss_of_03_points_lossless():
+    assert margin() == 0.3
 
 
 def test_ten_iterations_of_three_epochs_are_the_thirty_epochs_of_the_text():

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from reports.document import markdown
-from reports.document.document import Figure
+from reports.document.elements import Figure
 from reports.evidence.runs import read_folder
 from reports.report import as_csv, compose, runs_csv, write
 from tests.support import made_up_runs
@@ -219,10 +219,10 @@ def test_figures_without_runs_are_said_to_be_missing(tmp_path):
     made_up_runs.apot(tmp_path, 1)
     document = compose(read_folder(tmp_path))
     missing = {b.name: b.missing for b in document.blocks if isinstance(b, Figure) and not b.draw}
-    assert list(missing) == ["figure-2", "figure-3", "figure-4", "figure-5"]
+    assert list(missing) == ["figure-2", "figure-3", "figure-4", "figure-5"]  # the first page has its own
     assert all("Not drawn: no finished" in text for text in missing.values())
     assert "Missing, for want of runs: Figure 2, Figure 3, Figure 4, Figure 5." in markdown.render(document)
-    assert "Not among the runs: WFN" in next(b.caption for b in document.blocks if isinstance(b, Figure))
+    assert "Not among the runs: WFN" in next(b.caption for b in document.figures if b.name == "figure-1")
 
 
 def test_figure_2_draws_one_network_and_names_the_others(tmp_path):
@@ -230,8 +230,8 @@ def test_figure_2_draws_one_network_and_names_the_others(tmp_path):
         made_up_runs.noise(tmp_path, number, kind, 0.5, -0.1, model=model)
     blocks = compose(read_folder(tmp_path)).blocks
     (caption,) = [block.caption for block in blocks if isinstance(block, Figure) and block.name == "figure-2"]
-    assert "b on cifar10; means over the repeats (n = 1)" in caption
-    assert caption.endswith("Not drawn: a on cifar10. Runs: 20000000, 30000000.")
+    assert "b on CIFAR-10; means over the repeats (n = 1)" in caption
+    assert caption.endswith("Not drawn: a on CIFAR-10. Runs: 20000000, 30000000.")
 
 
 def test_trials_of_a_study_alone_are_drawn(tmp_path):
@@ -240,7 +240,7 @@ def test_trials_of_a_study_alone_are_drawn(tmp_path):
     document = compose(read_folder(tmp_path))
     captions = {block.name: block.caption for block in document.blocks if isinstance(block, Figure) and block.draw}
     assert {"figure-3", "figure-4", "figure-5"} <= captions.keys()
-    assert "Measured: resnet20 on cifar10, epochs = 1." in captions["figure-3"]
+    assert "Measured: ResNet-20 on CIFAR-10, epochs = 1." in captions["figure-3"]
     assert measured(document, "table-1") == {}
 
 
@@ -252,7 +252,7 @@ def test_figure_4_draws_trials_of_one_network_under_one_set_of_settings_and_says
     other.set(params={"weights_sha256": "ff" * 32})
     blocks = compose(read_folder(tmp_path)).blocks
     (caption,) = [block.caption for block in blocks if isinstance(block, Figure) and block.name == "figure-4"]
-    assert "; resnet20 on cifar10, epochs = 1. Not drawn, for other networks or settings: 2." in caption
+    assert "; ResNet-20 on CIFAR-10, epochs = 1. Not drawn, for other networks or settings: 2." in caption
     assert caption.endswith("Runs: 10000000, 20000000, 30000000.")
 
 
@@ -310,7 +310,7 @@ def test_runs_csv_has_every_value_in_full_and_no_path(runs):
 
 
 def test_the_entropy_of_inner_layers_is_given_or_said_to_be_missing(document, tmp_path):
-    assert "WFN δ = 0.01: 3.00 bits; resnet20 on cifar10, APoT (3bit): 6.00 bits" in markdown.render(document)
+    assert "WFN δ = 0.01: 3.00 bits; ResNet-20 on CIFAR-10, APoT (3bit): 6.00 bits" in markdown.render(document)
     made_up_runs.apot(tmp_path, 1)
     assert "APoT (3bit): 6.00 bits; no run of WFN measured it" in markdown.render(compose(read_folder(tmp_path)))
     text = markdown.render(compose([]))

@@ -31,7 +31,7 @@ def points(axes, marker):
 def test_figure_1_has_printed_bars_and_measured_ones(axes):
     unique, entropy = axes["figure-1"]
     labels = [label.get_text() for label in unique.get_yticklabels()]
-    assert labels[-2:] == ["resnet20 on cifar10, APoT (3bit)", "resnet20 on cifar10, WFN δ = 0.01"]
+    assert labels[-2:] == ["ResNet-20 on CIFAR-10, APoT (3bit)", "ResNet-20 on CIFAR-10, WFN δ = 0.01"]
     assert [bar.get_width() for bar in unique.patches][-2:] == [640, 32]
     assert [bar.get_width() for bar in entropy.patches][-2:] == [8.5, 4.0]
     assert [bool(bar.get_hatch()) for bar in unique.patches] == [True] * 4 + [False] * 2

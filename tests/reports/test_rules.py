@@ -4,10 +4,10 @@ import pytest
 
 from reports.evidence.evidence import Evidence
 from reports.evidence.rows import conditions, run_ids
-from reports.evidence.runs import read_folder
-from reports.report import distinct
-from reports.verdicts import rules
+from reports.evidence.runs import distinct, read_folder
 from reports.verdicts.claims import claims
+from reports.verdicts.judgement import NOT, NOT_TESTED, PARTLY, REPRODUCED, UNDECIDED, Judgement, joined
+from reports.verdicts.noise_tolerance import relative_noise
 from tests.support import made_up_runs
 
 
@@ -22,21 +22,19 @@ def verdict(evidence, words):
     return claim.verdict(evidence)
 
 
-@pytest.mark.parametrize(
-    ("top1", "expected"), [(92.6, "reproduced"), (92.5, "reproduced"), (92.2, "partly"), (92.19, "not")]
-)
-def test_lossless_at_00075_is_no_loss_or_at_most_the_prints_own(tmp_path, evidence, top1, expected):
-    made_up_runs.weight_fixing(tmp_path, 1, top1=top1)
-    found = verdict(evidence(), "δ = 0.0075")
-    assert found.verdict == expected
-    assert f"92.50 → {top1:.2f}" in found.ours and "resnet20 on cifar10" in found.ours
-    assert [run.short_id for run in found.runs] == ["10000000"]
+def without(record, text):
+    """Take the metrics whose lines hold ``text`` out of a run."""
+    metrics = record.folder / "metrics.jsonl"
+    kept = [line for line in metrics.read_text().splitlines() if text not in line]
+    metrics.write_text("\n".join(kept) + "\n")
 
 
-def test_lossless_at_001_allows_what_the_print_loses_there(tmp_path, evidence):
-    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01, top1=91.8)
-    assert verdict(evidence(), "δ = 0.01").verdict == "partly"
-    assert verdict(evidence(), "δ = 0.0075").verdict == "not tested"
+def test_runs_that_were_never_trained_test_nothing(tmp_path, evidence):
+    for number, delta in enumerate((0.0075, 0.01, 0.015), 1):
+        made_up_runs.weight_fixing(tmp_path, number, delta=delta, epochs=0, top1=92.5)
+    made_up_runs.apot(tmp_path, 4)
+    found = evidence()
+    assert {claim.verdict(found).verdict for claim in claims()} == {"not tested"}
 
 
 @pytest.mark.parametrize(
@@ -71,30 +69,70 @@ def test_inner_entropy_is_judged_by_a_half(tmp_path, evidence, bits, expected):
 
 def test_inner_entropy_is_not_tested_where_a_run_did_not_measure_it(tmp_path, evidence):
     made_up_runs.weight_fixing(tmp_path, 1, delta=0.01)
-    record = made_up_runs.apot(tmp_path, 2)
-    metrics = record.folder / "metrics.jsonl"
-    kept = [line for line in metrics.read_text().splitlines() if "no_bn_fl" not in line]
-    metrics.write_text("\n".join(kept) + "\n")
+    without(made_up_runs.apot(tmp_path, 2), "no_bn_fl")
     found = verdict(evidence(), "Half the entropy")
     assert (found.verdict, found.ours) == (
         "not tested",
-        "not tested: needs APoT (3 bit) and WFN on the same network, this entropy measured by both runs",
+        "not tested: needs APoT (3 bit) and WFN from the same float network, this entropy measured by both runs",
     )
 
 
 def test_without_apot_nothing_is_compared_with_it(tmp_path, evidence):
     made_up_runs.weight_fixing(tmp_path, 1)
     found = verdict(evidence(), "Many times fewer unique")
-    assert (found.verdict, found.ours, found.runs) == (
-        "not tested", "not tested: needs APoT (3 bit) and WFN on the same network", (),
-    )  # fmt: skip
+    assert (found.text, found.runs) == ("not tested", ())
+    assert found.ours.startswith("not tested: needs APoT (3 bit) and WFN from the same float network")
+
+
+def test_weight_fixing_is_not_compared_with_apot_on_another_float_network(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01)
+    made_up_runs.apot(tmp_path, 2).set(params={"weights_sha256": "11" * 32})
+    assert verdict(evidence(), "Many times fewer unique").verdict == "not tested"
+    made_up_runs.weight_fixing(tmp_path, 3, delta=0.015).set(params={"weights_sha256": "11" * 32})
+    found = verdict(evidence(), "Many times fewer unique")
+    assert run_ids(found.runs) == "30000000, 20000000" and "at δ = 0.015" in found.ours
+
+
+def test_an_entropy_of_zero_is_compared_with_nothing(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.01, entropy_nonzero_bits=0)
+    made_up_runs.apot(tmp_path, 2)
+    assert verdict(evidence(), "Lower weight-space entropy").verdict == "not tested"
+    made_up_runs.weight_fixing(tmp_path / "other", 1, delta=0.01)
+    made_up_runs.apot(tmp_path / "other", 2, entropy_nonzero_bits=0)
+    other = Evidence(read_folder(tmp_path / "other"))
+    assert verdict(other, "Lower weight-space entropy").verdict == "not tested"
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "expected"), [((40, 41, 42), "partly"), ((10, 100, 700), "undecided"), ((900, 910, 920), "not")]
+)
+def test_times_less_has_an_interval_over_seeds(tmp_path, evidence, of_seeds, expected):
+    for seed, unique in enumerate(of_seeds):
+        made_up_runs.weight_fixing(tmp_path, seed + 1, seed=seed, delta=0.01, unique_params=unique)
+    made_up_runs.apot(tmp_path, 9)
+    found = verdict(evidence(), "Many times fewer unique")
+    assert found.text == f"{expected} (n = 3)" and "] times (640 / " in found.ours
 
 
 def test_orders_count_zero_as_order_1_and_are_those_of_the_least_delta(tmp_path, evidence):
     made_up_runs.weight_fixing(tmp_path, 1, delta=0.01)
     one, two = verdict(evidence(), "of order 1"), verdict(evidence(), "of order 2")
-    assert (one.verdict, one.ours) == ("reproduced", "80.0 % (δ = 0.01; resnet20 on cifar10)")
+    assert (one.verdict, one.n) == ("reproduced", (1,))
+    assert (one.verdict, one.ours) == ("reproduced", "80.0 % (δ = 0.01; ResNet-20 on CIFAR-10)")
     assert (two.verdict, two.ours[:6]) == ("reproduced", "98.0 %")
+
+
+def test_an_order_that_one_seed_alone_uses_counts_for_that_one(tmp_path, evidence):
+    for seed in range(2):
+        made_up_runs.weight_fixing(tmp_path, seed + 1, seed=seed)
+    made_up_runs.weight_fixing(tmp_path, 3, seed=2).log({"weights_order_4": 1000}, step=10)
+    found = verdict(evidence(), "of order 1")
+    assert found.ours.startswith("66.7 [9.3, 124.0] %") and found.text == "undecided (n = 3)"
+
+
+def test_orders_at_a_delta_above_the_papers_test_nothing(tmp_path, evidence):
+    made_up_runs.weight_fixing(tmp_path, 1, delta=0.03)
+    assert verdict(evidence(), "of order 1").verdict == "not tested"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +150,32 @@ def test_centres_of_a_small_delta_come_late(tmp_path, evidence, of_small, expect
     assert verdict(evidence(), "smaller δ").verdict == expected
 
 
+@pytest.mark.parametrize(("iterations", "expected"), [(3, "not tested"), (4, "reproduced")])
+def test_centres_need_iterations_before_the_last_few(tmp_path, evidence, iterations, expected):
+    for number, (delta, factor) in enumerate(((0.0075, 4), (0.015, 2)), 1):
+        centres = lambda t, factor=factor: factor * t if t > 1 else 2  # noqa: E731
+        shares = " ".join(("0.5", "0.9", "0.95", "1")[-iterations:])
+        made_up_runs.weight_fixing(tmp_path, number, delta=delta, iterations=iterations, centres=centres, shares=shares)
+    assert verdict(evidence(), "smaller δ").verdict == expected
+
+
+def test_no_centres_at_all_are_compared_with_nothing(tmp_path, evidence):
+    for number, delta in enumerate((0.0075, 0.015), 1):
+        made_up_runs.weight_fixing(tmp_path, number, delta=delta, centres=lambda t: 0)
+    assert verdict(evidence(), "smaller δ").verdict == "not tested"
+
+
+def test_centres_over_seeds_may_stay_undecided(tmp_path, evidence):
+    for number in range(4):
+        at_end = (30, 90)[number % 2]
+        centres = lambda t, at_end=at_end: 2 * t if t < 8 else at_end  # noqa: E731
+        made_up_runs.weight_fixing(
+            tmp_path, number + 1, delta=0.0075 * (1 + number // 2), seed=number % 2, centres=centres
+        )
+    found = verdict(evidence(), "smaller δ")
+    assert found.text == "undecided (n = 2)"
+
+
 def trial(folder, number, **settings):
     return made_up_runs.weight_fixing(folder, number, epochs=1, tag_study="ablation", **settings)
 
@@ -124,9 +188,9 @@ def test_trials_of_a_study_stand_in_for_runs_at_other_deltas(tmp_path, evidence)
     found = evidence()
     late, lossless = verdict(found, "smaller δ"), verdict(found, "δ = 0.01")
     assert (late.verdict, run_ids(late.runs)) == ("reproduced", "20000000, 40000000")
-    assert "(δ = 0.0075 against 0.03; resnet20 on cifar10, epochs = 1)" in late.ours
-    assert lossless.ours == "92.50 → 92.25 (−0.25 points; resnet20 on cifar10, epochs = 1)"
-    assert verdict(found, "δ = 0.0075").ours == "92.50 → 92.25 (−0.25 points; resnet20 on cifar10)"
+    assert "(δ = 0.0075 against 0.03; ResNet-20 on CIFAR-10, epochs = 1)" in late.ours
+    assert "92.50 → 92.25 (−0.25 [" in lossless.ours and lossless.ours.endswith("; ResNet-20 on CIFAR-10, epochs = 1)")
+    assert verdict(found, "δ = 0.0075").ours.endswith("; ResNet-20 on CIFAR-10)")
 
 
 def test_trials_alone_are_judged_too(tmp_path, evidence):
@@ -135,7 +199,7 @@ def test_trials_alone_are_judged_too(tmp_path, evidence):
     found = evidence()
     assert found.rows == []
     assert verdict(found, "smaller δ").verdict == "not"
-    assert verdict(found, "δ = 0.01").ours.endswith("(−0.25 points; resnet20 on cifar10, epochs = 1)")
+    assert verdict(found, "δ = 0.01").ours.endswith("; ResNet-20 on CIFAR-10, epochs = 1)")
 
 
 def test_of_settings_run_at_two_deltas_or_more_those_nearest_to_the_papers_count(tmp_path, evidence):
@@ -154,7 +218,7 @@ def test_deltas_of_different_float_networks_are_not_joined(tmp_path, evidence):
     assert [(row.delta, row.runs[0].short_id) for row in rows] == [
         (0.0075, "30000000"), (0.01, "40000000"), (0.03, "50000000")
     ]  # fmt: skip
-    assert conditions(rows[0]) == "resnet20 on cifar10, epochs = 1, weights = 2.pth (22222222)"
+    assert conditions(rows[0]) == "ResNet-20 on CIFAR-10, epochs = 1, weights = 2.pth (22222222)"
 
 
 def test_deltas_of_a_network_that_was_trained_anew_for_each_seed_are_joined(tmp_path, evidence):
@@ -177,9 +241,30 @@ def test_relative_noise_is_judged_on_each_network_by_itself(tmp_path, evidence):
         [("a", "relative", -0.1), ("a", "absolute", -0.2), ("b", "relative", -0.4), ("b", "absolute", -0.3)], 1
     ):
         made_up_runs.noise(tmp_path, number, kind, 0.5, change, model=model)
-    found = rules.relative_noise(evidence())
+    found = relative_noise(evidence())
     assert [judgement.verdict for judgement in found] == ["reproduced", "not"]
-    assert [judgement.ours.rpartition(" (")[2] for judgement in found] == ["a on cifar10)", "b on cifar10)"]
+    assert [judgement.ours.rpartition(" (")[2] for judgement in found] == ["a on CIFAR-10)", "b on CIFAR-10)"]
+
+
+def test_noise_on_different_networks_of_one_name_is_not_mixed(tmp_path, evidence):
+    for number, (kind, digit) in enumerate((("relative", "1"), ("absolute", "2")), 1):
+        made_up_runs.noise(tmp_path, number, kind, 0.5, -0.1 * number).set(params={"weights_sha256": digit * 64})
+    assert relative_noise(evidence()) == []
+
+
+def test_no_noise_at_all_is_compared_with_nothing(tmp_path, evidence):
+    for number, kind in enumerate(("relative", "absolute"), 1):
+        made_up_runs.noise(tmp_path, number, kind, 0.0, 0.0)
+    assert relative_noise(evidence()) == []
+
+
+def test_relative_noise_over_repeats_may_stay_undecided(tmp_path, evidence):
+    for number, (kind, change) in enumerate(
+        [("relative", -1.0), ("relative", -5.0), ("absolute", -2.0), ("absolute", -4.5)], 1
+    ):
+        made_up_runs.noise(tmp_path, number, kind, 0.5, change)
+    (found,) = relative_noise(evidence())
+    assert found.text == "undecided (n = 2)" and "[" in found.ours
 
 
 def test_relative_noise_needs_both_kinds(tmp_path, evidence):
@@ -191,5 +276,21 @@ def test_networks_that_disagree_make_it_partly(tmp_path, evidence):
     made_up_runs.weight_fixing(tmp_path, 1, top1=92.6)
     made_up_runs.weight_fixing(tmp_path, 2, top1=90.0, model="small_resnet")
     found = verdict(evidence(), "δ = 0.0075")
-    assert found.verdict == rules.PARTLY
-    assert "resnet20 on cifar10" in found.ours and "small_resnet on cifar10" in found.ours
+    assert found.verdict == PARTLY
+    assert "ResNet-20 on CIFAR-10" in found.ours and "small ResNet on CIFAR-10" in found.ours
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ((REPRODUCED, REPRODUCED), REPRODUCED),
+        ((REPRODUCED, UNDECIDED), PARTLY),
+        ((NOT, UNDECIDED), UNDECIDED),
+        ((NOT, REPRODUCED, UNDECIDED), PARTLY),
+        ((UNDECIDED,), UNDECIDED),
+    ],
+)
+def test_networks_that_leave_it_open_keep_a_verdict_from_being_said_of_all(verdicts, expected):
+    found = joined([Judgement("", verdict, (1,), ()) for verdict in verdicts])
+    assert (found.verdict, found.n) == (expected, (1,) * len(verdicts))
+    assert NOT_TESTED not in found.text

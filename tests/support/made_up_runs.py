@@ -3,7 +3,11 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from wfn import methods
+from wfn.measures.common import outcomes
+from wfn.measures.common.outcomes import OUTCOMES, Outcomes
 from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 
@@ -23,13 +27,15 @@ FIXED = {
     "compression_ratio": 5.0, "rep_mixed": 0.375, "rep_mixed_as_printed": 0.0625, "artefact_bytes": 1234,
 }  # fmt: skip
 ORDERS = {"weights_order_0": 200, "weights_order_1": 600, "weights_order_2": 180, "weights_order_3": 20}
+KNOWN_BY = {"method": "wfn", "model": "resnet20_conv", "dataset": "cifar10"}
 ITERATIONS = 10
+IMAGES = 10_000
 
 
 def settings(method="wfn", **changes) -> dict[str, object]:
     """All settings of a run, as a record has them."""
     known = Settings(method=method) if method in methods.names() else Settings()
-    return known.flat() | {"method": method, "model": "resnet20", "dataset": "cifar10"} | changes
+    return known.flat() | {"method": method, "model": "resnet20_conv", "dataset": "cifar10"} | changes
 
 
 def finish(record: OpenRecord, chosen: dict[str, object], number: int, **tags: object) -> OpenRecord:
@@ -40,16 +46,49 @@ def finish(record: OpenRecord, chosen: dict[str, object], number: int, **tags: o
     return record
 
 
-def weight_fixing(parent: Path, number: int, centres=lambda t: 2 * t, codebook: bool = True, **changes) -> OpenRecord:
+def outcomes_of(top1: float, shift: int = 0, images: int = IMAGES, labels: str = "ee" * 32) -> Outcomes:
+    """Outcomes of a network that had 92.5 %: 40 images are lost for no reason, and as many gained.
+
+    Those are others for each ``shift``; all that is lost or gained beyond them is the same.
+    """
+    churn = 40
+    right, net = round(FLOAT["top1"] * images / 100), round((top1 - FLOAT["top1"]) * images / 100)
+    before = np.arange(images) < right
+    after = before.copy()
+    after[right - max(-net, 0) : right + max(net, 0)] = net > 0
+    start = churn * shift
+    after[start : start + churn] = False
+    after[images - start - churn : images - start] = True
+    return Outcomes(before, after, labels)
+
+
+def keep_outcomes(record: OpenRecord, known: Outcomes) -> None:
+    """Give the run outcomes, and the numbers that it logs of them."""
+    outcomes.save(record.files / OUTCOMES, known)
+    counts = {"images_lost": known.lost, "images_gained": known.gained, "test_images": known.images}
+    record.log(counts, step=ITERATIONS)
+
+
+def weight_fixing(
+    parent: Path,
+    number: int,
+    centres=lambda t: 2 * t,
+    codebook: bool = True,
+    paired: bool = True,
+    iterations: int = ITERATIONS,
+    **changes,
+) -> OpenRecord:
     """A run of weight fixing; ``changes`` are of its settings, its metrics, or tags that begin with ``tag_``."""
     chosen = settings(**{name: value for name, value in changes.items() if name in Settings.kinds()})
     record = OpenRecord.create(parent, chosen, f"{number:032x}"[::-1])
     metrics = FIXED | {name: value for name, value in changes.items() if name in FIXED.keys() - chosen.keys()}
     record.log({f"baseline_{name}": value for name, value in FLOAT.items()}, step=0)
-    for t in range(1, ITERATIONS + 1):
-        share = {name: t / ITERATIONS * count for name, count in ORDERS.items()}
-        record.log({"share_fixed": t / ITERATIONS, "centres": centres(t), **share}, step=t)
-    record.log(metrics, step=ITERATIONS)
+    for t in range(1, iterations + 1):
+        share = {name: t / iterations * count for name, count in ORDERS.items()}
+        record.log({"share_fixed": t / iterations, "centres": centres(t), **share}, step=t)
+    record.log(metrics, step=iterations)
+    if paired:
+        keep_outcomes(record, outcomes_of(metrics["top1"], shift=int(chosen["seed"])))
     if codebook:
         with (record.files / "codebook.csv").open("w", newline="") as file:
             rows = [("value", "order", "weights"), (0.0, 0, 200), (0.25, 1, 600), (-0.375, 2, 180), (0.6875, 3, 20)]
@@ -83,7 +122,7 @@ def going_on(parent: Path, number: int) -> OpenRecord:
     record = OpenRecord.create(parent, settings(), f"{number:032x}"[::-1])
     record.log({"baseline_top1": 92.5}, step=0)
     record.log({"top1": 91.23, "share_fixed": 0.3, "centres": 3}, step=1)
-    record.set(params={**settings(), **PROVENANCE}, tags={"method": "wfn", "model": "resnet20", "dataset": "cifar10"})
+    record.set(params={**settings(), **PROVENANCE}, tags=KNOWN_BY)
     record.set(started=number)
     return record
 

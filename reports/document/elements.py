@@ -11,9 +11,10 @@ TALLEST = 8.0  # inches that leave room for a caption on the same page
 
 @dataclass(frozen=True)
 class Heading:
-    """The title of a section."""
+    """The title of a section, which may begin a page."""
 
     text: str
+    begins_page: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Figure:
         draw: draws it into an empty ``matplotlib.figure.Figure``; None where nothing can be drawn.
         size: width and height in inches.
         missing: said in its place.
+        floats: whether it may stand at the top or the foot of a page rather than between its neighbours.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Figure:
     draw: Callable[[Any], None] | None = None
     size: tuple[float, float] = (WIDTH, 2.2)
     missing: str = ""
+    floats: bool = True
 
 
 Block = Heading | Paragraph | Table | Figure

@@ -1,0 +1,83 @@
+"""The appendix of a report: where every number comes from."""
+
+from collections.abc import Iterable
+
+from reports.document.elements import Column, Group, Section, Table
+from reports.evidence.evidence import Evidence
+from reports.evidence.presentation import departures, in_words, label
+from reports.evidence.rows import runs_of, subject_of
+from reports.evidence.runs import Run
+
+
+def provenance_table(evidence: Evidence) -> Table:
+    """Every run: what it ran, and where its numbers come from."""
+    environments = _environments(evidence.runs)
+    tabled = runs_of(evidence.rows)
+    rows = [
+        [
+            run.id,
+            f"{_label(run)}; {subject_of(run)}",
+            _text(run, "seed"),
+            run.status.lower() + ("" if run in tabled else ", not tabled"),
+            f"{_text(run, 'commit')[:8]}, {_text(run, 'tree')}",
+            _text(run, "weights_sha256")[:8],
+            _text(run, "data_sha256")[:8],
+            environments[_environment(run)],
+        ]
+        for run in evidence.runs
+    ]
+    titles = ("Commit, tree", "Weights", "Data")
+    return Table(
+        "provenance",
+        "Table A1. Every run that this report was made from. A number's runs are named by the first eight letters of "
+        "their ids; commit and SHA-256 of saves, weights and data are cut to eight here and whole in runs.csv. Tables "
+        "1 and 2 show no run that is not finished, of a study's runs only those under the paper's settings, and of a "
+        "measurement that was repeated the newest. Of a run that was gone on with, the last machine is named.",
+        [
+            Column("Run", code=True), Column("What", 1), Column("Seed", numeric=True), Column("Status", 0.7),
+            *(Column(title, code=True) for title in titles), Column("On"),
+        ],
+        [Section("", [Group("", rows)])],
+    )  # fmt: skip
+
+
+def environments_table(evidence: Evidence) -> Table:
+    """The machines and versions that the runs' letters stand for."""
+    rows = [[letter, *environment] for environment, letter in _environments(evidence.runs).items()]
+    return Table(
+        "environments",
+        "Table A2. Machines and versions.",
+        [
+            Column("On"), Column("Device", 0.8), Column("Platform", 1), Column("Threads", numeric=True),
+            Column("Versions", 1.6),
+        ],
+        [Section("", [Group("", rows)])],
+    )  # fmt: skip
+
+
+def _label(run: Run) -> str:
+    if "method" not in run.tags:
+        return f"study {run.tags['study']}" if "study" in run.tags else "no method"
+    method = run.tags["method"]
+    save = [f"save {run.params['save_sha256'][:8]}"] if "save_sha256" in run.params else []
+    study = [f"study {run.tags['study']}"] if "study" in run.tags else []
+    told = in_words(method, departures(method, run.params, run.tags))
+    return ", ".join([label(method, run.params, run.tags), *told, *save, *study])
+
+
+def _text(run: Run, name: str) -> str:
+    """A param; a tag of the same name goes before it, which tells of the process that went on with the run last."""
+    return run.tags.get(name) or run.params.get(name, "unknown")
+
+
+def _environment(run: Run) -> tuple[str, ...]:
+    versions = {key.removeprefix("version_"): _text(run, key) for key in run.params if key.startswith("version_")}
+    versions = {"python": _text(run, "python"), **dict(sorted(versions.items()))}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return _text(run, "device_name"), _text(run, "platform"), _text(run, "threads"), listed
+
+
+def _environments(runs: Iterable[Run]) -> dict[tuple[str, ...], str]:
+    """A letter for each machine with its versions."""
+    found = dict.fromkeys(_environment(run) for run in runs)
+    return {environment: f"M{number}" for number, environment in enumerate(found, 1)}

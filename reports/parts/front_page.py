@@ -1,0 +1,97 @@
+"""The first page: what was asked, on what, what each method costs, and the verdicts."""
+
+from reports.document.elements import Block, Column, Group, Paragraph, Section, Table
+from reports.evidence.evidence import Evidence
+from reports.evidence.rows import Row, Subject
+from reports.parts.overview import overview
+from reports.verdicts.claims import claims
+from reports.verdicts.judgement import VERDICTS
+from reports.verdicts.no_loss import margin
+
+
+def front_page(evidence: Evidence, missing: str) -> list[Block]:
+    """Its blocks; ``missing`` says which figures could not be drawn."""
+    judged = [(claim, claim.verdict(evidence)) for claim in claims()]
+    counts = {word: sum(found.verdict == verdict for _, found in judged) for verdict, word in VERDICTS.items()}
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    verdicts = [[claim.text, found.text] for claim, found in judged]
+    limits = _limits(evidence, missing)
+    return [
+        Paragraph(
+            f"Which of the paper's claims hold on the networks below? Each of {len(judged)} claims is judged by a rule "
+            "that was settled before any run. Accuracy is compared on the same test images before and after: it counts "
+            f"as not lost where the 95 % interval of its change lies above −{margin():g} points, what the print itself "
+            "calls lossless, and as lost where all of it lies below; else the claim is undecided.",
+            "Question.",
+        ),
+        _measured(evidence),
+        _unfinished(evidence),
+        overview(evidence),
+        Table(
+            "verdicts",
+            f"Verdicts. Of {len(judged)} claims of the paper: {told}. n: runs that differ in their seed only. Figures "
+            "and rules are in Table 3.",
+            [Column("Claim", 3), Column("Verdict", 1, strong=True)],
+            [Section("", [Group("", verdicts)])],
+        ),
+        *([Paragraph(limits, "Limits.")] if limits else []),
+    ]
+
+
+def _measured(evidence: Evidence) -> Table:
+    """On what: a line for each network with its data."""
+    rows = [_line(evidence, subject) for subject in evidence.subjects]
+    return Table(
+        "measured",
+        "Measured. What the runs of this report were on."
+        if rows
+        else "Measured. Nothing: no run of a method is finished.",
+        [
+            Column("Network and data", 2),
+            Column("Methods", 3),
+            *(Column(title, numeric=True) for title in ("Runs", "Seeds", "Test images")),
+        ],
+        [Section("", [Group("", rows)])],
+    )
+
+
+def _line(evidence: Evidence, subject: Subject) -> list[str]:
+    rows = [row for row in evidence.rows if row.subject == subject and not row.prefix]
+    rows += [row for row in evidence.over_delta(subject) if not rows]
+    seeds = {len(row.runs) for row in rows}
+    runs = {run.id for row in rows for run in row.runs}
+    return [
+        str(subject),
+        ", ".join(dict.fromkeys(row.name for row in rows)) or "float only",
+        str(len(runs)),
+        _range(seeds or {0}),
+        _images(rows),
+    ]
+
+
+def _range(numbers: set[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _images(rows: list[Row]) -> str:
+    images = {row.paired.images for row in rows if row.paired}
+    return ", ".join(f"{number:,}" for number in sorted(images)) or "not told"
+
+
+def _unfinished(evidence: Evidence) -> Paragraph:
+    finished = sum(run.status == "FINISHED" for run in evidence.runs)
+    others = [f"{run.short_id} ({run.status.lower()})" for run in evidence.runs if run.status != "FINISHED"]
+    unfinished = f" No number is from runs that are not finished: {', '.join(others)}." if others else ""
+    return Paragraph(f"Finished: {finished}, trials of studies among them.{unfinished}", "Runs.")
+
+
+def _limits(evidence: Evidence, missing: str) -> str:
+    limits = [missing] if missing else []
+    if not any(subject.is_of_the_paper for subject in evidence.subjects):
+        limits.insert(
+            0,
+            "None of the networks measured here is in the paper's tables, which are of ImageNet: a verdict says "
+            "whether a claim holds on the networks named beside it.",
+        )
+    return " ".join(limits)

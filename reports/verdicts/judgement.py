@@ -1,0 +1,66 @@
+"""What a verdict is, and how several make one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.evidence.rows import run_ids
+from reports.evidence.runs import Run
+
+REPRODUCED, PARTLY, NOT = "reproduced", "partly", "not"
+UNDECIDED, NOT_TESTED = "undecided", "not tested"
+VERDICTS = {REPRODUCED: "reproduced", PARTLY: "partly", NOT: "not reproduced",
+            UNDECIDED: "undecided", NOT_TESTED: "not tested"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What our runs say of a claim.
+
+    Attributes:
+        ours: our figures, with what they were measured on.
+        verdict: one of :data:`VERDICTS`.
+        n: how many runs that differ in their seed only the verdict rests on, one number for each network.
+        runs: from which the figures are.
+    """
+
+    ours: str
+    verdict: str
+    n: tuple[int, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def text(self) -> str:
+        """The verdict with its n."""
+        return self.verdict + (f" (n = {', '.join(map(str, self.n))})" if self.n else "")
+
+
+def joined(judged: Sequence[Judgement]) -> Judgement:
+    """One judgement over several networks: theirs where all agree, "partly" where they do not.
+
+    Networks that leave it undecided keep "reproduced" from being said, and let "not" be said of no one.
+    """
+    verdicts = {judgement.verdict for judgement in judged}
+    disagreeing = UNDECIDED if verdicts == {UNDECIDED, NOT} else PARTLY
+    runs = {run.id: run for judgement in judged for run in judgement.runs}
+    return Judgement(
+        "; ".join(judgement.ours for judgement in judged),
+        verdicts.pop() if len(verdicts) == 1 else disagreeing,
+        tuple(n for judgement in judged for n in judgement.n),
+        tuple(runs.values()),
+    )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding: what is wrong in the print or left open by it, and what our runs say of it."""
+
+    title: str
+    print_says: str
+    ours: str
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Both, with the runs."""
+        cited = f" [{run_ids(self.runs)}]" if self.runs else ""
+        return f"{self.print_says} {self.ours}{cited}"

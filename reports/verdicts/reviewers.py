@@ -1,0 +1,62 @@
+"""What a reviewer asks first: does weight fixing beat plain k-means with as many shared values?"""
+
+from reports.evidence.evidence import Evidence
+from reports.evidence.paired_runs import paired_difference
+from reports.evidence.rows import Row, runs_of
+from reports.verdicts.judgement import Finding
+from reports.verdicts.over_seeds import ratio
+
+# Metric -> its name in the text, and how a value is written: of each the less the better.
+LESS_IS_BETTER = {
+    "unique_params": ("values", "{:,.0f}", 1, ""),
+    "entropy_bits": ("entropy", "{:.2f}", 1, " bits"),
+    "artefact_bytes": ("file", "{:.1f}", 1e3, " kB"),
+    "rep_mixed": ("Rep_Mixed", "{:.3f}", 1, ""),
+}
+SAME_SIZE = "as many shared values"
+
+
+def beside_kmeans(evidence: Evidence) -> Finding:
+    """On each network the rows of both that have nearest to as many values: who wins what, with intervals."""
+    trained = evidence.trained
+    pairs = [pair for subject in trained.subjects if (pair := trained.alike_in_size(subject))]
+    ours = " ".join(_compared(*pair) for pair in pairs)
+    return Finding(
+        f"Plain k-means with about {SAME_SIZE} is not in the print.",
+        "Weight sharing over the whole network with the same budget of fine-tuning is the baseline that a reader asks "
+        "for first.",
+        ours
+        or "Not checked here: no finished runs of WFN and of k-means over the whole network, from the same float "
+        "network and within a factor of two in their values.",
+        runs_of([row for pair in pairs for row in pair]),
+    )
+
+
+def _compared(fixed: Row, shared: Row) -> str:
+    wins: dict[str, list[str]] = {}
+    for winner, text in [_accuracy(fixed, shared), *_sizes(fixed, shared)]:
+        wins.setdefault(winner, []).append(text)
+    told = "; ".join(f"{winner}: {', '.join(texts)}" for winner, texts in wins.items())
+    n = f"n = {len(fixed.runs)} and {len(shared.runs)}"
+    return f"{fixed.subject}, {fixed.label} beside {shared.label} ({n}; intervals of 95 %): {told}."
+
+
+def _accuracy(fixed: Row, shared: Row) -> tuple[str, str]:
+    figures = f"top-1 {fixed.text('top1')} against {shared.text('top1')}"
+    change = paired_difference(fixed.runs, shared.runs)
+    if not change:
+        return "undecided", f"{figures} (not paired)"
+    winner = "WFN wins" if change.low > 0 else "k-means wins" if change.high < 0 else "undecided"
+    return winner, f"{figures} ({change.text} points on the same {change.images:,} images, McNemar p = {change.p:.2g})"
+
+
+def _sizes(fixed: Row, shared: Row) -> list[tuple[str, str]]:
+    found = []
+    for metric, (name, form, scale, unit) in LESS_IS_BETTER.items():
+        part = ratio(fixed.values(metric), shared.values(metric))
+        if not part:
+            continue
+        figures = (row.text(metric, form, scale, unit) for row in (fixed, shared))
+        winner = "WFN wins" if part.high < 1 else "k-means wins" if part.low > 1 else "undecided"
+        found.append((winner, f"{name} {' against '.join(figures)} ({part.text('{:.2f}')} times)"))
+    return found
