@@ -8,13 +8,15 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save as save_tensors
 
-from tests.support.compressed_files import WFN_LIKE, fixed, floats, memory_below, round_trip, tiny
+from tests.support.compressed_files import WFN_LIKE, assert_same_bits, fixed, floats, memory_below, round_trip, tiny
 from tests.support.small_networks import KINDS, build
 from wfn import compressed_file, networks
 from wfn.compressed_file import container
 from wfn.compressed_file.codebook_section import pack_codebook, unpack_codebook
-from wfn.compressed_file.container import unwrap, wrap
+from wfn.compressed_file.container import Sections, deflate, unwrap, wrap
+from wfn.compressed_file.entropy_code import encode
 from wfn.compressed_file.header import Header, pack_header, unpack_header
 from wfn.errors import UserError
 
@@ -37,7 +39,7 @@ def test_a_resnet_20_takes_little_more_than_its_entropy(path):
     assert contents.bytes - contents.sections["coded weights"] < 8 * 1024
 
 
-def test_the_sign_of_zero_and_odd_buffers_survive(path):
+def test_signs_of_zero_are_dropped_and_told_and_odd_buffers_survive(path, caplog):
     weights = {"w": torch.tensor([0.0, -0.0, 1.0, -0.0])}
     others = {
         "nan": torch.tensor([float("nan"), -0.0, float("inf")]),
@@ -46,8 +48,32 @@ def test_the_sign_of_zero_and_odd_buffers_survive(path):
         "scalar": torch.tensor(3),
         "empty": torch.zeros(0, 4),
     }
-    contents = round_trip(path, weights, weights | others)
-    assert len(contents.values) == 3
+    with caplog.at_level("INFO"):
+        contents = round_trip(path, weights, weights | others)
+    assert sorted(zip(contents.values.tolist(), contents.counts, strict=True)) == [(0.0, 3), (1.0, 1)]
+    assert "drops the sign of 2 zeros" in caplog.text
+    assert not torch.signbit(compressed_file.load(path)["w"]).any()
+
+
+def test_a_network_without_signed_zeros_is_written_without_a_word(path, caplog):
+    with caplog.at_level("INFO"):
+        compressed_file.save(path, *tiny(), {})
+    assert caplog.text == ""
+
+
+def test_files_that_kept_the_sign_of_zero_are_read_as_they_are(path):
+    """As they were written earlier: -0.0 is a value of its own."""
+    values, symbols = np.array([0.0, 1.0, -0.0], np.float32), np.array([2, 0, 1, 2], np.int32)
+    counts = np.bincount(symbols)
+    sections = Sections(
+        header=pack_header(Header({"w": (4,)}, {}, {})),
+        codebook=pack_codebook(values, counts),
+        coded=encode(symbols, counts.tolist()),
+        others=deflate(save_tensors({})),
+    )
+    path.write_bytes(wrap(sections, unfolded=16))
+    assert_same_bits(compressed_file.load(path), {"w": torch.tensor([-0.0, 0.0, 1.0, -0.0])})
+    assert len(compressed_file.inspect(path).values) == 3
 
 
 def test_shared_and_strided_tensors(path):

@@ -1,4 +1,6 @@
-"""The compressed file: a fixed network as one file, which gives back every tensor bit for bit.
+"""The compressed file: a fixed network as one file, which gives back every tensor bit for bit but for signs of zero.
+
+A counted weight of -0.0 comes back as 0.0: they are one value, and the network computes the same.
 
 Four sections stand in a container (:mod:`wfn.compressed_file.container`) with a version and a checksum:
 

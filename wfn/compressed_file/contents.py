@@ -30,7 +30,7 @@ class Contents:
         about: what whoever wrote it said of it.
         shapes: name -> shape of every counted weight.
         shared: further name -> the counted weight that is the same tensor.
-        values: float32 [V], the distinct values, most used first; -0.0 is apart from 0.0.
+        values: float32 [V], the distinct values, most used first; earlier files have -0.0 apart from 0.0.
         counts: how often each occurs.
         sections: name -> bytes on disk; they add up to the file's size.
         deviations: float32 [V], of the noise around each value; None where the network is not one to sample from.

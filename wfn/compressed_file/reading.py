@@ -16,6 +16,8 @@ from wfn.errors import UserError
 def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Tensor]:
     """Read the whole ``state_dict`` that :func:`wfn.compressed_file.save` wrote, on the CPU, every tensor bit for bit.
 
+    Zeros among the counted weights have no sign, but in earlier files, which kept it.
+
     A tensor that goes by several names is given under each of them, in memory of its own.
 
     Args:

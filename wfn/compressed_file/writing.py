@@ -1,5 +1,6 @@
 """A fixed network into a compressed file."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from wfn.compressed_file.header import Header, pack_header
 from wfn.errors import UserError
 from wfn.system.files import write_atomically
 from wfn.system.fingerprint import fingerprint
+
+log = logging.getLogger(__name__)
 
 
 def save(
@@ -47,10 +50,11 @@ def pack(
     about: Mapping[str, str],
     deviations: Mapping[float, float] | None = None,
 ) -> bytes:
-    """Return the content of the file.
+    """Return the content of the file; how many zeros lose their sign is logged.
 
     Args:
-        weights: the counted weights by name, float32 of any shape, as in :attr:`wfn.interface.Quantised.weights`.
+        weights: the counted weights by name, float32 of any shape, as in :attr:`wfn.interface.Quantised.weights`; -0.0
+            is written as 0.0.
         state: the network's whole ``state_dict``. A counted weight is written as ``weights`` has it. A tensor here that
             has the very bits of a counted one (a shared parameter) is written once.
         about: anything that people should know of the file.
@@ -67,7 +71,10 @@ def pack(
     header = Header({name: array.shape for name, array in arrays.items()}, shared, about)
     if not header.weights:
         raise UserError("there are no weights to write: expected at least one parameter that the forward pass uses")
-    bits = np.concatenate([array.reshape(-1).view(np.uint32) for array in arrays.values()])
+    flat = np.concatenate([array.reshape(-1) for array in arrays.values()])
+    if signed := np.count_nonzero(np.signbit(flat) & (flat == 0)):
+        log.info(f"the compressed file drops the sign of {signed:,} zeros: -0.0 and 0.0 are one value")
+    bits = (flat + np.float32(0.0)).view(np.uint32)  # adding turns -0.0 into 0.0
     values, symbols, counts = np.unique(bits, return_inverse=True, return_counts=True)
     packed = _packed(others)
     sections = Sections(
