@@ -40,6 +40,8 @@ class Projection(nn.Module):
         bits: of the magnitudes.
     """
 
+    table: Tensor
+
     def __init__(self, bits: int) -> None:
         super().__init__()
         sums = torch.tensor(_sums(bits))
@@ -84,6 +86,8 @@ class ActivationQuantiser(nn.Module):
         bits: of the activations, which have no sign.
     """
 
+    clip: Tensor
+
     def __init__(self, clip: float, bits: int) -> None:
         super().__init__()
         self.register_buffer("clip", torch.tensor(clip))
@@ -97,9 +101,9 @@ class ActivationQuantiser(nn.Module):
 
 def quantise_input(layer: nn.Module, clip: float, bits: int) -> None:
     """Quantise from now on what enters ``layer``, which gets an :class:`ActivationQuantiser` as a module of its own."""
-    layer.input_quantiser = ActivationQuantiser(clip, bits).to(layer.weight.device)
+    layer.input_quantiser = ActivationQuantiser(clip, bits).to(next(layer.parameters()).device)
     layer.register_forward_pre_hook(_quantised_input)
 
 
 def _quantised_input(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    return (layer.input_quantiser(inputs[0]),)
+    return (layer.get_submodule("input_quantiser")(inputs[0]),)

@@ -36,7 +36,7 @@ def _lloyd(ordered: np.ndarray, clusters: int) -> np.ndarray:
     """The centres, ascending, once no value changes its cluster any more, or after ``MOST_STEPS``."""
     sums, squares = (np.concatenate(([0.0], np.cumsum(ordered**power))) for power in (1, 2))
     centres = np.linspace(ordered[0], ordered[-1], clusters)
-    before = None
+    before = np.empty(0, np.int64)
     for _ in range(MOST_STEPS):
         bounds = _bounds(ordered, centres)
         if np.array_equal(bounds, before):

@@ -11,7 +11,7 @@ import yaml
 from wfn.commands.options import CommandOption, command_options
 from wfn.errors import UserError
 
-TYPES = {float: "float", int: "int", str: "string", bool: "string"}  # bool: MLflow has no such type
+TYPES: dict[type, str] = {float: "float", int: "int", str: "string", bool: "string"}  # bool: MLflow has no such type
 HEAD = "# From method on, parameters and commands are made by `wfn mlproject`; a test holds them to the settings.\n"
 
 

@@ -7,7 +7,7 @@ given"; and the options come from several dataclasses that must not be imported 
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -15,6 +15,8 @@ from wfn import methods
 from wfn.commands import messages
 from wfn.errors import UserError
 from wfn.runs.settings import Settings, all_options, own_options
+
+Command = TypeVar("Command", bound=click.Command)
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class _OrNothing(click.ParamType):
     def __init__(self, inner: click.ParamType) -> None:
         self._inner, self.name = inner, inner.name
 
-    def convert(self, value, parameter, context):
-        return None if value == "" else self._inner.convert(value, parameter, context)
+    def convert(self, value, param, ctx):
+        return None if value == "" else self._inner.convert(value, param, ctx)
 
 
 def command_options(leave_out: Collection[str] = ()) -> Iterator[CommandOption]:
@@ -81,10 +83,10 @@ def _of_methods(name: str) -> CommandOption:
     return CommandOption(name, kind, defaults.pop() if len(defaults) == 1 else None, help_text, tuple(found))
 
 
-def setting_options(leave_out: Collection[str] = ()) -> Callable[[click.Command], click.Command]:
+def setting_options(leave_out: Collection[str] = ()) -> Callable[[Command], Command]:
     """A decorator that gives a command an option for every setting and every method's options."""
 
-    def add(command: click.Command) -> click.Command:
+    def add(command: Command) -> Command:
         command.params += [option.parameter() for option in command_options(leave_out)]
         return command
 

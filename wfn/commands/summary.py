@@ -26,10 +26,11 @@ def summarise(record: Record, result: Result) -> str:
 
 def _change(result: Result) -> list[str]:
     """The change of top-1 with its interval, where the same test images were classified before and after."""
-    counts = [result.fixed.get(name) for name in ("images_lost", "images_gained", "test_images")]
-    if None in counts:
+    names = ("images_lost", "images_gained", "test_images")
+    counts = [int(count) for name in names if (count := result.fixed.get(name)) is not None]
+    if len(counts) < len(names):
         return []
-    change = change_of_counts(*map(int, counts))
+    change = change_of_counts(*counts)
     return [
         f"\nchange of top-1: {change.text} points, 95 % interval over the {change.images:,} test images; "
         f"McNemar p = {change.p:.2g}"

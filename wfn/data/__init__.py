@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wfn.data.dataset import Batches, Data
 from wfn.errors import UserError, unknown_name
@@ -62,7 +62,7 @@ def load(
     """
     folder = Path(folder).expanduser() if folder else default_folder()
     _check_batch_size(batch_size)
-    settings = {"batch_size": batch_size, "validation_share": validation_share, "seed": seed}
+    settings: dict[str, Any] = {"batch_size": batch_size, "validation_share": validation_share, "seed": seed}
     if entry_points.is_entry_point(name):
         function = entry_points.resolve(name, "data set")
         value = entry_points.call(function, name, folder=folder, **settings)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -76,7 +77,7 @@ def _three_parts(value: object, name: str) -> tuple[object, object, object]:
     return train, (validation[0] if validation else None), test
 
 
-def _is_pair_of_tensors(part: object) -> bool:
+def _is_pair_of_tensors(part: object) -> TypeGuard[tuple[Tensor, Tensor]]:
     return isinstance(part, tuple | list) and len(part) == 2 and all(isinstance(item, Tensor) for item in part)
 
 
@@ -93,6 +94,7 @@ def _of_batches(batches: object, place: str, scan: bool) -> _Part:
         raise UserError(f"{place} is a {type(batches).__name__}: it must be batches or a pair of tensors")
     if isinstance(batches, Iterator):
         raise UserError(f"{place} can be gone through only once: give a list of its batches, or a DataLoader")
+    batches = cast(Batches, batches)
     try:
         count = len(batches)
     except TypeError as error:

@@ -1,7 +1,8 @@
 """ImageNet, or any images, in torchvision's folder layout: ``train/CLASS/*`` and ``val/CLASS/*``."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -10,6 +11,9 @@ from wfn.data.dataset import Data
 from wfn.data.validation import validation_split
 from wfn.errors import UserError
 from wfn.system.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from torchvision.datasets import ImageFolder
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -42,7 +46,7 @@ def imagenet(
         pin = torch.device(device).type == "cuda"
         return DataLoader(images, batch_size, shuffle=shuffle, num_workers=workers, pin_memory=pin)
 
-    def listing(images: object, chosen: Iterable[int]) -> list[str]:
+    def listing(images: "ImageFolder", chosen: Iterable[int]) -> list[str]:
         files = sorted(Path(images.samples[index][0]) for index in chosen)
         return [f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files]
 
@@ -58,7 +62,7 @@ def imagenet(
     )
 
 
-def _image_folder(folder: Path, transform: object) -> Dataset:
+def _image_folder(folder: Path, transform: Callable) -> "ImageFolder":
     from torchvision.datasets import ImageFolder
 
     try:

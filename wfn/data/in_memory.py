@@ -68,7 +68,7 @@ class InMemoryBatches:
         for start in range(0, count, self.batch_size):
             chosen = slice(start, start + self.batch_size) if order is None else order[start : start + self.batch_size]
             inputs = self.inputs[chosen]
-            if self.augment:
+            if self.augment and generator:
                 inputs = self.augment(inputs, generator)
             yield self._finished(inputs), self.labels[chosen]
 

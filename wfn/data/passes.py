@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from wfn.system import ranks
 Stretch = TypeVar("Stretch", Tensor, list[int])
 
 
-def shard_batches(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
+def shard_batches(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterable[tuple[Tensor, Tensor]]:
     """A pass over this rank's part of every batch, for training.
 
     All ranks go through the same batches in the same order, and each keeps a stretch of every one. The sizes of the
@@ -32,7 +32,7 @@ def shard_batches(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
         return batches
     _draw_alike()
     if _reads_inputs(batches):
-        return _reading(batches, map(_stretch, batches.batch_sampler))
+        return _reading(batches, map(_stretch, batches.batch_sampler))  # ty: ignore[invalid-argument-type]
     return ((_stretch(inputs), _stretch(labels)) for inputs, labels in batches)
 
 
@@ -52,22 +52,24 @@ class FirstBatches:
 def check_divisible(batches: Batches) -> None:
     """Raise the error of :func:`shard_batches` before anything is computed, where the batches tell their sizes."""
     if isinstance(batches, InMemoryBatches):
-        count = len(batches.labels)
+        count, size = len(batches.labels), batches.batch_size
     elif _reads_inputs(batches) and batches.batch_size:
-        count = 0 if batches.drop_last else len(batches.sampler)
+        inputs = len(batches.sampler)  # ty: ignore[invalid-argument-type]
+        count, size = 0 if batches.drop_last else inputs, batches.batch_size
     else:
         return
-    _check_size(count % batches.batch_size or batches.batch_size)
+    _check_size(count % size or size)
 
 
-def shard_pass(batches: Batches) -> Iterable[tuple[Tensor, Tensor]]:
+def shard_pass(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterable[tuple[Tensor, Tensor]]:
     """A pass over this rank's share of the batches, whole ones, for evaluation."""
     if ranks.count() == 1:
         return batches
     _draw_alike()
     every = slice(ranks.this(), None, ranks.count())
     if _reads_inputs(batches):
-        return _reading(batches, islice(batches.batch_sampler, every.start, None, every.step))
+        own = islice(batches.batch_sampler, every.start, None, every.step)  # ty: ignore[invalid-argument-type]
+        return _reading(batches, own)
     return islice(batches, every.start, None, every.step)
 
 
@@ -90,7 +92,7 @@ def _draw_alike() -> None:
     torch.set_rng_state(ranks.from_first(torch.get_rng_state))
 
 
-def _reads_inputs(batches: Batches) -> bool:
+def _reads_inputs(batches: Iterable) -> TypeGuard[DataLoader]:
     by_index = isinstance(batches, DataLoader) and not isinstance(batches.dataset, IterableDataset)
     return by_index and batches.batch_sampler is not None
 

@@ -39,7 +39,7 @@ class KernelEvaluation:
 def torch_threads() -> Iterator[None]:
     """Let compiled code run on as many threads as torch does, and torch keep its number."""
     threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # ty: ignore[missing-attribute]
     yield
     if torch.get_num_threads() != threads:  # numba's start sets OpenMP's number, and with it torch's
         torch.set_num_threads(threads)

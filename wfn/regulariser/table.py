@@ -185,7 +185,7 @@ def _literal(
         results[0, chunk] = value + least[:, 0]
         results[1, chunk] = (mean_slope + (value * mean_slope - product) / temperature) / w / w
         results[2, chunk] = share @ np.abs(centres) / w / w
-    return results
+    return results[0], results[1], results[2]
 
 
 def _middle(start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 import torch.distributed as dist
@@ -104,7 +104,11 @@ def spread(tensors: Iterable[Tensor]) -> None:
             tensor.copy_(values)
 
 
-def from_first(work: Callable[[], T] | None = None) -> T | None:
+@overload
+def from_first(work: Callable[[], T]) -> T: ...
+@overload
+def from_first() -> Any: ...
+def from_first(work: Callable[[], Any] | None = None) -> Any:
     """What ``work`` gives on rank 0, on every rank; the others do nothing but wait for it.
 
     Args:
@@ -116,7 +120,7 @@ def from_first(work: Callable[[], T] | None = None) -> T | None:
     if count() == 1:
         return work() if work else None
     with _between_cpus(FOR_THE_FIRST) as group:
-        outcome = [False, None]
+        outcome: list[Any] = [False, None]
         try:
             if work and this() == 0:
                 outcome[1] = work()
@@ -168,7 +172,7 @@ class _Total(torch.autograd.Function):
         return _add_up(part.clone(memory_format=torch.contiguous_format))
 
     @staticmethod
-    def backward(context, gradient):
+    def backward(context, gradient):  # ty: ignore[incompatible-method-override]
         return _add_up(gradient.clone(memory_format=torch.contiguous_format))
 
 
@@ -183,7 +187,7 @@ def _between_cpus(patience: timedelta) -> Iterator[dist.ProcessGroup]:
     """All ranks as a group that also a user's group of GPUs alone can be told objects by."""
     with _all_there():
         group = dist.new_group(backend="gloo", timeout=patience)
-    yield group
+    yield group  # ty: ignore[invalid-yield] - a number stands for a group of others alone
     dist.destroy_process_group(group)
 
 

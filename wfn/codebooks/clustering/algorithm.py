@@ -100,7 +100,7 @@ class _Level:
     """
 
     centres: np.ndarray  # [k] magnitudes, ascending
-    cells: tuple[np.ndarray, np.ndarray]  # int64 [k + 1] positions: positive, negative
+    cells: tuple[np.ndarray, ...]  # int64 [k + 1] positions: positive, negative
     final: bool  # no higher order changes the centres
     unreached: tuple[int, int, int] | None = None
 

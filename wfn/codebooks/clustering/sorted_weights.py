@@ -22,8 +22,8 @@ class SortedWeights:
     """
 
     def __init__(self, weights: "np.ndarray | Tensor", threshold: float) -> None:
-        sort = _sort if isinstance(weights, np.ndarray) else _sort_there
-        magnitude, self.origin = sort(weights, threshold)
+        in_numpy = isinstance(weights, np.ndarray)
+        magnitude, self.origin = _sort(weights, threshold) if in_numpy else _sort_there(weights, threshold)
         inverse_sums = np.zeros(magnitude.size + 1)
         np.divide(1.0, magnitude, out=inverse_sums[:-1], dtype=np.float64)
         np.cumsum(inverse_sums[::-1], out=inverse_sums[::-1])
