@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wfn.figures.intervals import mean_and_half_interval
 from wfn.figures.style import WIDTH, line_style, panels_in_rows, row_count, write_beside
@@ -78,7 +78,7 @@ def _draw_line(axes: "Axes", line: Line, number: int) -> list[float]:
     """Draw it, and give back what must be seen of its heights."""
     sizes = [mean_and_half_interval(point.sizes) for point in line.points]
     scores = [mean_and_half_interval(point.scores) for point in line.points]
-    style = line_style(number) | ({"markerfacecolor": "white"} if line.is_printed else {})
+    style: dict[str, Any] = line_style(number) | ({"markerfacecolor": "white"} if line.is_printed else {})
     means = [mean for mean, _ in sizes], [mean for mean, _ in scores]
     halves = [half or nan for _, half in scores], [half or nan for _, half in sizes]  # no bar without a spread
     axes.plot(*means, label=line.label, **style)

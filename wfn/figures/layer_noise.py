@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wfn.figures.intervals import mean_and_half_interval
 from wfn.figures.style import WIDTH, line_style, panels_in_rows, row_count
@@ -49,7 +49,7 @@ def draw(canvas: "Figure", trials: Sequence[Noised]) -> None:
             changes = [trial.changes for trial in trials if (trial.beta, trial.kind) == (beta, kind)]
             layers = sorted({layer for each in changes for layer in each})
             means = [mean_and_half_interval([each[layer] for each in changes if layer in each]) for layer in layers]
-            style = line_style(number) | {"markersize": 2.5}
+            style: dict[str, Any] = line_style(number) | {"markersize": 2.5}
             axes.plot(layers, [mean for mean, _ in means], label=kind, **style)
             lowest, highest = ([mean + sign * half for mean, half in means] for sign in (-1, 1))
             axes.fill_between(layers, lowest, highest, color=style["color"], alpha=0.2, linewidth=0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wfn.figures.style import BAR_EDGE, GREYS, HATCHES, WIDTH, cycle, logarithmic
 
@@ -58,7 +58,7 @@ def _draw_importances(axes: "Axes", importances: Mapping[str, Mapping[str, float
     height = 0.75 / max(len(importances), 1)
     for number, (label, shares) in enumerate(importances.items()):
         places = [place + (number - (len(importances) - 1) / 2) * height for place in range(len(shares))]
-        look = {"color": cycle(GREYS, number), "hatch": cycle(HATCHES, number)}
+        look: dict[str, Any] = {"color": cycle(GREYS, number), "hatch": cycle(HATCHES, number)}
         axes.barh(places, list(shares.values()), height, label=label, **look, **BAR_EDGE)
         if shares:
             axes.set_yticks(range(len(shares)), list(shares))

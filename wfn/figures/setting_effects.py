@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wfn.figures.intervals import mean_and_half_interval
 from wfn.figures.style import COLOURS, WIDTH, logarithmic
@@ -78,7 +78,7 @@ def _draw_measure(axes: "Axes", points: Sequence[tuple[Value, float]]) -> None:
         places, means, [half or nan for half in halves],  # no bar without a spread
         marker="o", linestyle="-" if is_scale else "none", color=COLOURS[0], capsize=3, elinewidth=0.7,
     )  # fmt: skip
-    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_scale else {}
+    slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_scale else {}
     axes.set_xticks(places, [_text(value) for value in values], **slanted)
     axes.margins(x=0.1 if is_scale else 0.5)
 

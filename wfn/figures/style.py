@@ -28,8 +28,8 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73")
 GREYS = ("0.15", "0.55", "0.8")
 HATCHES = ("", "////", "....")
-BAR_EDGE = {"edgecolor": "black", "linewidth": 0.3}
-RC = {
+BAR_EDGE: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.3}
+RC: dict[Any, Any] = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 8,
