@@ -51,7 +51,7 @@ def _unique_values_and_entropy(evidence: Evidence) -> Figure:
     methods = {row.method for row in measured}
     lacking = [name for method, name in (("apot", "3-bit APoT"), ("wfn", "WFN")) if method not in methods]
     without = f" Not among the runs: {' and '.join(lacking)}." if lacking else ""
-    bars = _printed_bars() + [
+    bars = [
         unique_values_and_entropy.Bar(
             f"{row.subject}, {row.name}",
             row.mean("unique_params"),
@@ -60,7 +60,7 @@ def _unique_values_and_entropy(evidence: Evidence) -> Figure:
             is_compared=row.method == "apot",
         )
         for row in measured
-    ]
+    ] + _printed_bars()
     runs = f" Runs: {run_ids(runs_of(measured))}." if measured else ""
     return _figure(
         "figure-1",

@@ -49,7 +49,7 @@ def _measured(evidence: Evidence) -> Table:
         [
             Column("Network and data", 2),
             Column("Methods", 3),
-            *(Column(title, numeric=True) for title in ("Runs", "Seeds", "Test images")),
+            *(Column(title, numeric=True) for title in ("Runs", "Seeds a row", "Test images")),
         ],
         [Section("", [Group("", rows)])],
     )
@@ -62,7 +62,7 @@ def _line(evidence: Evidence, subject: Subject) -> list[str]:
     runs = {run.id for row in rows for run in row.runs}
     return [
         str(subject),
-        ", ".join(dict.fromkeys(row.name for row in rows)) or "float only",
+        "; ".join(dict.fromkeys(row.name for row in rows)) or "float only",
         str(len(runs)),
         _range(seeds or {0}),
         _images(rows),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 LINEAR = 1.0  # percentage points around zero that are drawn to scale; beyond, the scale is logarithmic
-TICKS = (-50, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5)
+TICKS = (-50, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10)
 
 
 def overview(evidence: Evidence) -> Figure:
@@ -70,7 +70,7 @@ def _draw_panel(axes: "Axes", rows: Sequence[Row], methods: Sequence[str]) -> No
                 edges += [change.low, change.high]
             edges.append(points)
             write_beside(axes, _setting(row), bits, points, (5, 0), style["color"])
-    axes.set_yscale("symlog", linthresh=LINEAR, linscale=2)
+    axes.set_yscale("symlog", linthresh=LINEAR, linscale=1.5)
     axes.set_ylim(1.5 * min(edges) - 0.1, 1.5 * max(edges) + 0.1)
     low, high = axes.get_ylim()
     ticks = [tick for tick in TICKS if low <= tick <= high]

@@ -225,15 +225,6 @@ def test_figures_without_runs_are_said_to_be_missing(tmp_path):
     assert "Not among the runs: WFN" in next(b.caption for b in document.figures if b.name == "figure-1")
 
 
-def test_figure_2_draws_one_network_and_names_the_others(tmp_path):
-    for number, (model, kind) in enumerate([("a", "relative"), ("b", "relative"), ("b", "absolute")], 1):
-        made_up_runs.noise(tmp_path, number, kind, 0.5, -0.1, model=model)
-    blocks = compose(read_folder(tmp_path)).blocks
-    (caption,) = [block.caption for block in blocks if isinstance(block, Figure) and block.name == "figure-2"]
-    assert "b on CIFAR-10; means over the repeats (n = 1)" in caption
-    assert caption.endswith("Not drawn: a on CIFAR-10. Runs: 20000000, 30000000.")
-
-
 def test_trials_of_a_study_alone_are_drawn(tmp_path):
     for number, delta in enumerate((0.0075, 0.01), 1):
         made_up_runs.weight_fixing(tmp_path, number, delta=delta, epochs=1, tag_study="ablation")
@@ -242,18 +233,6 @@ def test_trials_of_a_study_alone_are_drawn(tmp_path):
     assert {"figure-3", "figure-4", "figure-5"} <= captions.keys()
     assert "Measured: ResNet-20 on CIFAR-10, epochs = 1." in captions["figure-3"]
     assert measured(document, "table-1") == {}
-
-
-def test_figure_4_draws_trials_of_one_network_under_one_set_of_settings_and_says_which(tmp_path):
-    for number, alpha in enumerate((0.0, 0.4, 0.8), 1):
-        made_up_runs.weight_fixing(tmp_path, number, alpha=alpha, epochs=1, tag_study="ablation")
-    made_up_runs.weight_fixing(tmp_path, 4, tag_study="ablation")
-    other = made_up_runs.weight_fixing(tmp_path, 5, epochs=1, tag_study="ablation", weights="other.pth")
-    other.set(params={"weights_sha256": "ff" * 32})
-    blocks = compose(read_folder(tmp_path)).blocks
-    (caption,) = [block.caption for block in blocks if isinstance(block, Figure) and block.name == "figure-4"]
-    assert "; ResNet-20 on CIFAR-10, epochs = 1. Not drawn, for other networks or settings: 2." in caption
-    assert caption.endswith("Runs: 10000000, 20000000, 30000000.")
 
 
 def test_a_run_that_goes_on_gives_no_number_and_is_named(tmp_path):

@@ -23,6 +23,11 @@ def axes(tmp_path_factory):
     return drawn
 
 
+def captions(folder):
+    """Name of a figure -> its caption."""
+    return {figure.name: figure.caption for figure in figures(Evidence(read_folder(folder)))}
+
+
 def points(axes, marker):
     lines = [line for line in axes.lines if line.get_marker() == marker]
     return [list(zip(*map(list, line.get_data()), strict=True)) for line in lines]
@@ -31,10 +36,10 @@ def points(axes, marker):
 def test_figure_1_has_printed_bars_and_measured_ones(axes):
     unique, entropy = axes["figure-1"]
     labels = [label.get_text() for label in unique.get_yticklabels()]
-    assert labels[-2:] == ["ResNet-20 on CIFAR-10, APoT (3bit)", "ResNet-20 on CIFAR-10, WFN δ = 0.01"]
-    assert [bar.get_width() for bar in unique.patches][-2:] == [640, 32]
-    assert [bar.get_width() for bar in entropy.patches][-2:] == [8.5, 4.0]
-    assert [bool(bar.get_hatch()) for bar in unique.patches] == [True] * 4 + [False] * 2
+    assert labels[:2] == ["ResNet-20 on CIFAR-10, APoT (3bit)", "ResNet-20 on CIFAR-10, WFN δ = 0.01"]
+    assert [bar.get_width() for bar in unique.patches][:2] == [640, 32]
+    assert [bar.get_width() for bar in entropy.patches][:2] == [8.5, 4.0]
+    assert [bool(bar.get_hatch()) for bar in unique.patches] == [False] * 2 + [True] * 4
     assert any("(text)" in text.get_text() for text in unique.texts)
 
 
@@ -72,3 +77,22 @@ def test_figure_5_has_a_line_for_each_delta_and_the_values_of_the_least(axes):
     assert points(share, "o")[0][-1] == (10, 100)
     assert sum(bar.get_height() for bar in orders.patches) == pytest.approx(100 * made_up_runs.ITERATIONS)
     assert [bar.get_height() for bar in values.patches] == pytest.approx([20, 60, 18, 2])
+
+
+def test_figure_2_draws_one_network_and_names_the_others(tmp_path):
+    for number, (model, kind) in enumerate([("a", "relative"), ("b", "relative"), ("b", "absolute")], 1):
+        made_up_runs.noise(tmp_path, number, kind, 0.5, -0.1, model=model)
+    caption = captions(tmp_path)["figure-2"]
+    assert "b on CIFAR-10; means over the repeats (n = 1)" in caption
+    assert caption.endswith("Not drawn: a on CIFAR-10. Runs: 20000000, 30000000.")
+
+
+def test_figure_4_draws_trials_of_one_network_under_one_set_of_settings_and_says_which(tmp_path):
+    for number, alpha in enumerate((0.0, 0.4, 0.8), 1):
+        made_up_runs.weight_fixing(tmp_path, number, alpha=alpha, epochs=1, tag_study="ablation")
+    made_up_runs.weight_fixing(tmp_path, 4, tag_study="ablation")
+    other = made_up_runs.weight_fixing(tmp_path, 5, epochs=1, tag_study="ablation", weights="other.pth")
+    other.set(params={"weights_sha256": "ff" * 32})
+    caption = captions(tmp_path)["figure-4"]
+    assert "; ResNet-20 on CIFAR-10, epochs = 1. Not drawn, for other networks or settings: 2." in caption
+    assert caption.endswith("Runs: 10000000, 20000000, 30000000.")

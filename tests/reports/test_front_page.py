@@ -1,0 +1,82 @@
+"""The first page: what was asked, on what, what methods cost, and the verdicts that stand elsewhere, too."""
+
+import pytest
+from matplotlib.figure import Figure as Canvas
+
+from reports.document.elements import Figure, Heading, Paragraph, Table
+from reports.evidence.evidence import Evidence
+from reports.evidence.runs import read_folder
+from reports.parts.overview import overview
+from reports.report import compose
+from tests.support import made_up_runs
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    parent = tmp_path_factory.mktemp("runs")
+    made_up_runs.everything(parent)
+    made_up_runs.weight_fixing(parent, 20, method="kmeans", clusters=32, unique_params=32, entropy_bits=5.0)
+    made_up_runs.weight_fixing(parent, 21, method="rounding", top1=60.0, entropy_bits=3.2, paired=False)
+    return read_folder(parent)
+
+
+@pytest.fixture(scope="module")
+def page(runs):
+    """The blocks before the first heading, by what they are called."""
+    blocks = compose(runs).blocks
+    first = next(place for place, block in enumerate(blocks) if isinstance(block, Heading))
+    assert blocks[first].begins_page
+    return {getattr(block, "name", "") or block.lead: block for block in blocks[:first]}
+
+
+def test_it_has_the_question_the_networks_a_figure_and_the_verdicts_in_this_order(page):
+    assert list(page) == ["Question.", "measured", "Runs.", "overview", "verdicts", "Limits."]
+    kinds = [Paragraph, Table, Paragraph, Figure, Table, Paragraph]
+    assert [type(block) for block in page.values()] == kinds
+    assert "lies above −0.3 points" in page["Question."].text
+
+
+def test_it_says_on_what_from_how_many_runs_seeds_and_images(page):
+    (row,) = page["measured"].sections[0].groups[0].rows
+    assert row[0] == "ResNet-20 on CIFAR-10" and row[2:] == ["7", "1 to 2", "10,000"]
+    assert row[1].split("; ") == [
+        "Nearest power of two", "k-means, 32 values", "APoT (3bit)", "WFN δ = 0.015", "WFN δ = 0.01", "WFN δ = 0.0075",
+    ]  # fmt: skip
+
+
+def test_its_verdicts_are_those_of_table_3(page, runs):
+    table = next(table for table in compose(runs).tables if table.name == "claims")
+    long = [(row[0], row[4]) for row in table.sections[0].groups[0].rows]
+    short = [tuple(row) for row in page["verdicts"].sections[0].groups[0].rows]
+    assert short == long
+    undecided = sum(verdict.startswith("undecided") for _, verdict in short)
+    assert f"Of {len(short)} claims of the paper: " in page["verdicts"].caption
+    assert f"{undecided} undecided" in page["verdicts"].caption
+
+
+def test_its_figure_shows_every_method_with_the_interval_of_its_change(runs):
+    evidence = Evidence(runs)
+    figure = overview(evidence)
+    canvas = Canvas()
+    figure.draw(canvas)
+    (axes,) = canvas.axes
+    marks = [line for line in axes.lines if line.get_marker() in "os^D" and line.get_linestyle() == "None"]
+    found = sorted((line.get_xdata()[0], round(line.get_ydata()[0], 9)) for line in marks)
+    rows = [row for row in evidence.rows if not row.prefix]
+    assert found == sorted((row.mean("entropy_bits"), round(row.change("top1"), 9)) for row in rows)
+    hollow = [line.get_xdata()[0] for line in marks if line.get_markerfacecolor() == "white"]
+    assert sorted(hollow) == [3.2, 4.5]  # the runs that do not know their images
+    assert "without an interval (2)" in figure.caption
+    spans = sorted(list(segment[:, 1]) for bars in axes.collections for segment in bars.get_segments())
+    assert spans == [
+        pytest.approx(ends) for ends in sorted([row.paired.low, row.paired.high] for row in rows if row.paired)
+    ]
+    low, high = axes.get_ylim()
+    assert low < -32.5 and high > max(row.paired.high for row in rows if row.paired)
+    assert [text.get_text() for text in axes.get_legend().texts] == ["Nearest power of two", "k-means", "APoT", "WFN"]
+
+
+def test_without_runs_it_says_so():
+    blocks = compose([]).blocks
+    assert any(isinstance(block, Table) and "Nothing: no run of a method" in block.caption for block in blocks)
+    assert overview(Evidence([])).missing.startswith("Not drawn: no finished run of a method")
