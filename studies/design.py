@@ -63,6 +63,17 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A plan lists the points one by one, and each may have settings of its own; ``values`` has none."""
+
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def points(self, base: Mapping[str, Any]) -> list[Point]:
+        """None: they are the plan's."""
+        return []
+
+
+@dataclass(frozen=True)
 class Trial:
     """One trial as the storage has it.
 
@@ -131,7 +142,7 @@ class Study:
             it, or nothing. None where nothing may be pruned, as in a grid.
     """
 
-    varied: Columns | Grid | Sampled
+    varied: Columns | Grid | Sampled | Listed
     objectives: Mapping[str, str]
     draw: Callable[[Results, Path], None]
     repeats: int = 3

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from studies import catalogue
-from studies.design import Columns, Grid, Interval, Point, Sampled, Study
+from studies.design import Columns, Grid, Interval, Listed, Point, Sampled, Study
 from wfn.errors import UserError, unknown_name
 from wfn.runs.settings import LOCAL_SETTINGS, Settings
 
@@ -25,6 +25,7 @@ class Plan:
         repeats: how many times each point of a grid is run.
         trials: how many points a sampler chooses; 0 for a grid.
         full_grid: run every combination where the question asks for columns.
+        listed: the points to run, nuisance and all, in place of those that follow from the question and its values.
     """
 
     question: str
@@ -33,6 +34,7 @@ class Plan:
     repeats: int
     trials: int
     full_grid: bool
+    listed: Sequence[Point] = ()
 
     @classmethod
     def make(
@@ -72,6 +74,19 @@ class Plan:
         return plan
 
     @classmethod
+    def of_points(cls, question: str, base: Mapping[str, Any], listed: Sequence[Point]) -> "Plan":
+        """A plan that lists its points; ``base`` has the settings that hold in all of them, with or without others.
+
+        Raises:
+            UserError: the settings of a point cannot work.
+        """
+        base = {name: value for name, value in base.items() if name not in LOCAL_SETTINGS}
+        plan = cls(question, base, {}, repeats=1, trials=0, full_grid=False, listed=list(listed))
+        for point in plan.listed:
+            plan.study.settings.of({**base, **point}).make_method()
+        return plan
+
+    @classmethod
     def from_json(cls, text: str) -> "Plan":
         """What :meth:`to_json` wrote."""
         return cls(**json.loads(text))
@@ -90,6 +105,8 @@ class Plan:
 
     def points(self) -> list[Point]:
         """What each trial is to run: every varied setting and the nuisance of a grid, nothing of a sampler's choice."""
+        if self.listed:
+            return [dict(point) for point in self.listed]
         study = self.study
         if isinstance(study.varied, Sampled):
             return [{} for _ in range(self.trials)]
@@ -101,7 +118,12 @@ class Plan:
         ]
 
     def varied_over(self) -> dict[str, Interval | Sequence[Any]]:
-        """Name -> all that a trial can be given: the values of the study's points, or intervals; no nuisance."""
+        """Name -> all that a trial can be given: the values of the study's points, or intervals; no nuisance.
+
+        Nothing where the points are listed: no trial is given anything but its point.
+        """
+        if self.listed:
+            return {}
         study = self.study
         if isinstance(study.varied, Sampled):
             return dict(study.varied.values)
@@ -111,8 +133,10 @@ class Plan:
 
     def extends(self, other: "Plan") -> bool:
         """Whether this is the other plan, with as many repeats or trials or more: its trials come first in this one."""
-        as_many = replace(other, repeats=self.repeats, trials=self.trials)
-        return self.repeats >= other.repeats and self.trials >= other.trials and not self.differences(as_many)
+        as_many = replace(other, repeats=self.repeats, trials=self.trials, listed=self.listed)
+        has_all = self.repeats >= other.repeats and self.trials >= other.trials
+        begins_alike = list(self.listed[: len(other.listed)]) == list(other.listed)
+        return has_all and begins_alike and bool(self.listed) == bool(other.listed) and not self.differences(as_many)
 
     def differences(self, other: "Plan") -> list[str]:
         """What another plan says otherwise, a phrase each."""
@@ -129,6 +153,11 @@ class Plan:
     def _check(self) -> None:
         """Raise :class:`UserError` for a plan without points, or with a setting that cannot work."""
         study = self.study
+        if isinstance(study.varied, Listed):
+            raise UserError(
+                f"study {self.question!r} varies nothing: run it by 'python -m studies reproduce', which lists its "
+                "trials"
+            )
         values = study.varied.values
         empty = [name for name, some in values.items() if not isinstance(some, Interval) and not some]
         if empty or not values:

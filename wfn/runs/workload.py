@@ -57,8 +57,12 @@ class Workload:
         }
 
 
-def prepare(settings: Settings) -> Workload:
+def prepare(settings: Settings, trained: bool = True) -> Workload:
     """Load data and network, and the network's weights, or train them where none are given.
+
+    Args:
+        settings: of the run.
+        trained: False leaves a network to which no weights are given as it is built: enough to see how fast it is.
 
     Raises:
         UserError: one of them cannot be had, or they do not fit each other.
@@ -79,7 +83,7 @@ def prepare(settings: Settings) -> Workload:
     torch.manual_seed(settings.seed)
     model = networks.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
-    ranks.from_first(lambda: _give_weights(model, settings, loaded, device))
+    ranks.from_first(lambda: _give_weights(model, settings, loaded, device, trained))
     ranks.spread(model.state_dict().values())
     example = next(iter(loaded.test))[0][:1].to(device)
     try:
@@ -92,10 +96,10 @@ def prepare(settings: Settings) -> Workload:
     return Workload(device, loaded, model, trace(model, example))
 
 
-def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: torch.device) -> None:
+def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: torch.device, trained: bool) -> None:
     if settings.weights:
         load_weights(model, settings.weights, settings.model)
-    elif not is_entry_point(settings.model):
+    elif trained and not is_entry_point(settings.model):
         trained_baseline(
             model,
             settings.model,

@@ -1,0 +1,71 @@
+"""The command ``python -m studies reproduce``, and its parameters, which are those of ``mlflow run . -e reproduce``."""
+
+from collections.abc import Callable
+
+import click
+
+from wfn.commands.options import CommandOption
+from wfn.commands.saves import saves_of
+from wfn.runs.settings import Settings
+
+# Settings of every run that may be given; for the others the defaults hold. "workers" are the study's.
+COMMON = ("model", "dataset", "weights", "data_folder", "batch_size", "validation_share", "baseline_epochs", "device",
+          "precision", "folder", "tracking", "experiment")  # fmt: skip
+
+
+def _common_options(command: click.Command) -> click.Command:
+    settings = {setting.name: setting for setting in Settings.common()}
+    command.params += [
+        CommandOption(name, settings[name].type, settings[name].default, settings[name].metadata["help"]).parameter()
+        for name in COMMON
+    ]
+    return command
+
+
+def _own_options(command: Callable) -> Callable:
+    for option in (
+        click.option("--dry_run", type=bool, default=False, help="say what would be run, how long it takes, and end"),
+        click.option("--retry_failed", type=bool, default=False, help="run what failed again"),
+        click.option("--out", default="report", show_default=True, help="the folder of the report"),
+        click.option("--storage", default="", help="a file, or a database's URL; studies.db in the folder by default"),
+        click.option("--shares", default="", help="of weight fixing, in place of its own"),
+        click.option("--iterations", default=0, help="of methods that have it, in place of their own"),
+        click.option("--epochs", default=0, help="of each iteration, in place of each method's own"),
+        click.option("--save", multiple=True, help="a save of APoT's authors as BITS=FILE; repeatable"),
+        click.option("--workers", default=2, show_default=True, help="processes; each carries out one run at a time"),
+        click.option("--budget", default=0.0, help="hours; the most informative runs first; 0 is no limit"),
+        click.option("--seeds", default="0 1 2", show_default=True, help="of every run in which chance has a part"),
+    ):
+        command = option(command)
+    return command
+
+
+@_common_options
+@click.command()
+@_own_options
+def reproduce(
+    *,
+    seeds: str,
+    budget: float,
+    workers: int,
+    save: tuple[str, ...],
+    epochs: int,
+    iterations: int,
+    shares: str,
+    dry_run: bool,
+    **others,
+) -> None:
+    """Run all that the report needs on a network, or what is left of it, and write the report.
+
+    The same command goes on where it was cut off. It first says how many runs there are and how long they will take,
+    from a few timed steps of training. With --budget the most informative are run; the same command then does more.
+    """
+    from studies.reproduction.driver import Reproduction
+    from studies.reproduction.driver import reproduce as carry_out
+
+    options = {"epochs": epochs, "iterations": iterations, "shares": shares}
+    options = {name: value for name, value in options.items() if value}
+    settings = {name: others.pop(name) for name in COMMON}
+    saves = saves_of(save)
+    reproduction = Reproduction.make(settings, options, seeds, saves=saves, budget=budget, workers=workers, **others)
+    carry_out(reproduction, dry_run)

@@ -1,0 +1,216 @@
+"""Carrying out all runs that the report needs: what is known of them, what they will take, the studies, the report.
+
+Each question is a study of its own for every network, and all share one storage. The runs of the tables go first, then
+those of figures alone; within a study the most informative goes first. Workers of one study wait for each other at its
+end, so studies are not cut smaller than that.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studies import catalogue
+from studies.reproduction.needs import TABLE_1, needs
+from studies.reproduction.selection import (
+    CHOSEN,
+    DONE,
+    FAILED,
+    OPEN,
+    NeededRun,
+    needed_runs,
+    seeds_of,
+    within_budget,
+)
+from studies.reproduction.telling import told
+from studies.trials.plan import Plan, trial_settings
+from studies.trials.queue import Queue
+from studies.trials.storage import file_of, open_storage, url_of, without_password
+from studies.workers.launch import ROOT, launch, threads_of_each
+from wfn.errors import UserError
+from wfn.runs.settings import LOCAL_SETTINGS, Settings
+from wfn.system.entry_points import is_entry_point
+
+if TYPE_CHECKING:  # it would import torch
+    from studies.reproduction.estimate import Costs
+
+log = logging.getLogger("wfn.studies.reproduction")
+STATES = {"COMPLETE": DONE, "PRUNED": DONE, "FAIL": FAILED}
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What is to be reproduced, and how.
+
+    Attributes:
+        settings: those of every run, without the method's options.
+        options: of methods, which hold in every run whose method has them.
+        saves: APoT's, bits and file each.
+        seeds: of every run in which chance has a part.
+        workers: processes, each with one run at a time.
+        budget: hours; 0 is no limit.
+        storage: a file or a URL; empty for ``studies.db`` in the runs' folder.
+        out: the folder of the report.
+        retry_failed: whether runs that failed are run again.
+    """
+
+    settings: Settings
+    options: Mapping[str, Any]
+    saves: Sequence[tuple[int, str]]
+    seeds: Sequence[int]
+    workers: int
+    budget: float = 0.0
+    storage: str = ""
+    out: str = "report"
+    retry_failed: bool = False
+
+    @classmethod
+    def make(cls, settings: Mapping[str, Any], options: Mapping[str, Any], seeds: str, **others: Any) -> "Reproduction":
+        """What the command line says; ``seeds`` as text.
+
+        Raises:
+            UserError: a setting that cannot work, seeds that repeat, less than one worker.
+        """
+        if others["workers"] < 1:
+            raise UserError(f"workers must be at least 1, but got workers={others['workers']}")
+        return cls(Settings.of(settings), options, seeds=seeds_of(seeds), **others)
+
+    @property
+    def url(self) -> str:
+        """Of the storage."""
+        return url_of(self.storage, self.settings.folder)
+
+    @property
+    def network_given(self) -> bool:
+        """Whether the float network is: by weights, or by a function that gives it."""
+        return bool(self.settings.weights) or is_entry_point(self.settings.model)
+
+    def label(self, question: str) -> str:
+        """The name in the storage of the study of a question on this network; also that of its files."""
+        return f"{question}_{self.settings.model}_{self.settings.dataset}".replace(":", ".")
+
+    def plan(self, question: str, points: Sequence[Mapping[str, Any]]) -> Plan:
+        """The plan of a question's study, of those points; raises :class:`UserError` for one that cannot work."""
+        kind = catalogue.load(question).settings
+        common = {setting.name: getattr(self.settings, setting.name) for setting in Settings.common()}
+        common = {name: value for name, value in common.items() if name != "method"} | {"seed": Settings.seed}
+        # Where a study has no method of its own, only what was given holds: methods differ in their defaults.
+        base = common | dict(self.options) if question == "tables" else kind.of(common | self._of_default()).flat()
+        return Plan.of_points(question, base, [dict(point) for point in points])
+
+    def _of_default(self) -> dict[str, Any]:
+        """The given options that the default method has."""
+        known = Settings().options
+        return {name: value for name, value in self.options.items() if name in known}
+
+    def runs(self) -> list[NeededRun]:
+        """All needed runs, each with its state in the storage, the most informative first.
+
+        Raises:
+            UserError: the storage cannot be used, or holds runs of other settings.
+        """
+        found = needed_runs(needs(self.saves), self.seeds, self.network_given)
+        states = {question: self._states(question) for question in {run.need.question for run in found}}
+        return [replace(run, state=_state(run, states[run.need.question])) for run in found]
+
+    def _states(self, question: str) -> list[tuple[Mapping[str, Any], str]]:
+        """Of every trial that the storage has: settings, and state."""
+        queue = self._queue(question)
+        if not queue:
+            return []
+        now = replace(self.plan(question, ()), listed=queue.plan.listed)
+        if others := now.differences(queue.plan):
+            raise UserError(
+                f"study {queue.label!r} in {without_password(self.url)} has other settings ({'; '.join(others)}): give "
+                "those to go on with it, or another storage"
+            )
+        again = {FAILED: CHOSEN} if self.retry_failed else {}
+        states = [(trial.settings, STATES.get(trial.state, CHOSEN)) for trial in queue.trials()]
+        return [(settings, again.get(state, state)) for settings, state in states]
+
+    def _queue(self, question: str) -> Queue | None:
+        """The study as the storage has it; None where there is none yet."""
+        import optuna
+
+        file = file_of(self.url)
+        if file and not file.is_file():
+            return None
+        storage = open_storage(self.url)
+        known = optuna.study.get_all_study_names(storage)
+        return Queue(self.url, self.label(question), storage) if self.label(question) in known else None
+
+    def estimated(self, runs: Sequence[NeededRun]) -> tuple[list[NeededRun], "Costs | None"]:
+        """The runs with the seconds that each takes, after timing; no timing where none is to do."""
+        if not (waiting := [run for run in runs if run.state in (OPEN, CHOSEN)]):
+            return list(runs), None
+        from studies.reproduction.estimate import timed
+
+        of_methods = [self._settings(run) for run in waiting if run.need.question != "noise"]
+        costs = timed(of_methods, self.settings, threads_of_each(self.workers))
+        trained: set[int] = set()
+        found = []
+        for run in runs:
+            if run not in waiting:
+                found.append(run)
+                continue
+            seconds = costs.of_noise() if run.need.question == "noise" else costs.of_run(self._settings(run))
+            first = costs.of_baseline(self.settings) if run.seed not in trained else 0.0
+            trained.add(run.seed)
+            found.append(replace(run, seconds=seconds, baseline_seconds=first))
+        return found, costs
+
+    def _settings(self, run: NeededRun) -> Settings:
+        plan = self.plan(run.need.question, [run.point])
+        return trial_settings(plan, plan.study, dict(run.point), {})
+
+    def carry_out(self, chosen: Sequence[NeededRun]) -> None:
+        """Run what is chosen, study after study, and what these studies still have to do."""
+        here = {name: value for name, value in self.settings.flat().items() if name in LOCAL_SETTINGS}
+        stretches: dict[tuple[str, bool], list[NeededRun]] = {}
+        for run in chosen:
+            stretches.setdefault((run.need.question, TABLE_1 in run.need.needed_by), []).append(run)
+        for (question, _), runs in stretches.items():
+            queue = self._queue(question)
+            points = [dict(point) for point in queue.plan.listed] if queue else []
+            points += [dict(run.point) for run in runs if run.point not in points]
+            plan = self.plan(question, points)
+            launch(self.url, self.label(question), plan, here, self.workers, retry_failed=self.retry_failed)
+
+    def write_report(self) -> None:
+        """Write the report over the runs' folder, in a process of its own: no study imports the reports.
+
+        Raises:
+            UserError: it could not be written; that process has said why.
+        """
+        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        command = [sys.executable, "-u", "-m", "reports", "--runs", self.settings.folder, "--out", self.out]
+        if subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=False).returncode:
+            raise UserError(
+                f"the runs are done, but no report was written: see above, then run {' '.join(command[2:])}"
+            )
+
+
+def reproduce(reproduction: Reproduction, dry_run: bool = False) -> None:
+    """Say what is to be done and how long it takes, do it, and write the report; ``dry_run`` says it alone.
+
+    Raises:
+        UserError: bad input, before anything is run.
+    """
+    runs, costs = reproduction.estimated(reproduction.runs())
+    chosen, left_out = within_budget(runs, reproduction.budget, reproduction.workers)
+    before = [run for run in runs if run.state == CHOSEN]
+    for line in told(reproduction, runs, [*before, *chosen], left_out, costs):
+        log.info(line)
+    if dry_run:
+        return
+    Path(reproduction.settings.folder).expanduser().mkdir(parents=True, exist_ok=True)
+    reproduction.carry_out([*before, *chosen])
+    reproduction.write_report()
+
+
+def _state(run: NeededRun, known: Sequence[tuple[Mapping[str, Any], str]]) -> str:
+    return next((state for settings, state in known if dict(settings) == dict(run.point)), OPEN)

@@ -1,0 +1,162 @@
+"""How long runs will take: a few steps of training and a few batches of a pass are timed, on the network and the data.
+
+The estimate counts whole runs. What it leaves out: starting, reading the data, writing files; and a machine that is
+shared is slower. A float network that is trained first is counted at the slowest timed step for each of its steps,
+also where it lies trained in the cache.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from wfn.data.dataset import Batches
+from wfn.data.passes import FirstBatches
+from wfn.interface import Event, Iteration, Method, Step
+from wfn.measures import measure
+from wfn.measures.common.predictions import predict
+from wfn.runs.settings import Settings
+from wfn.runs.workload import Workload, prepare
+from wfn.system.entry_points import is_entry_point
+from wfn.training.baseline import EPOCHS
+
+STEPS, BATCHES = 6, 4  # that are timed: steps of training in each of two iterations, and batches of a pass
+LAYERS_IN_A_PASS = 12  # that the study of noise measures after one pass without noise
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was timed, in seconds, and how often a run does it.
+
+    Attributes:
+        steps: in an epoch of training.
+        layers: that the study of noise changes.
+        test_pass: over all test images, and measuring the weights.
+        held_back_pass: over those held back.
+        step: method -> a step of training.
+        choosing: method -> what else an iteration does: clustering.
+    """
+
+    steps: int
+    layers: int
+    test_pass: float
+    held_back_pass: float
+    step: Mapping[str, float] = field(default_factory=dict)
+    choosing: Mapping[str, float] = field(default_factory=dict)
+
+    def of_run(self, settings: Settings) -> float:
+        """Seconds of a run of a method, the training of its float network left out."""
+        method = settings.make_method()
+        epoch = self.steps * self.step.get(settings.method, 0.0) + self.held_back_pass
+        iteration = method.epochs * epoch + self.choosing.get(settings.method, 0.0) + self.test_pass
+        return 2 * self.test_pass + method.iterations * iteration
+
+    def of_noise(self) -> float:
+        """Seconds of a trial of the study of noise at most: each layer's pass begins at that layer."""
+        return (self.layers + -(-self.layers // LAYERS_IN_A_PASS)) * self.test_pass
+
+    def of_baseline(self, settings: Settings) -> float:
+        """Seconds to train the float network of a seed; 0 where it is given."""
+        if settings.weights or is_entry_point(settings.model):
+            return 0.0
+        return (settings.baseline_epochs or EPOCHS) * self.steps * max(self.step.values(), default=0.0)
+
+
+def timed(trained_by: Iterable[Settings], base: Settings, threads: int) -> Costs:
+    """Time the network and the data of ``base``, and training by each method of ``trained_by``.
+
+    Args:
+        trained_by: runs whose methods are timed, each once; those without epochs of training are not.
+        base: names network, weights and data. A network that would be trained first is timed as it is built.
+        threads: as many as a worker will have.
+
+    Raises:
+        UserError: as :func:`wfn.runs.workload.prepare`.
+    """
+    with _threads(threads):
+        workload = prepare(base, trained=False)
+        held_back = workload.data.validation
+        costs = Costs(
+            steps=len(workload.data.train),
+            layers=sum(parameter.dim() > 1 for parameter in workload.model.parameters()),
+            test_pass=_seconds_of_pass(workload, workload.data.test) + _seconds_of_measuring(workload),
+            held_back_pass=_seconds_of_pass(workload, held_back) if held_back else 0.0,
+        )
+        found = {settings.method: _trial(settings, workload) for settings in trained_by if _trains(settings)}
+    step = {method: found[method][0] for method in found}
+    return replace(costs, step=step, choosing={method: found[method][1] for method in found})
+
+
+def _trains(settings: Settings) -> bool:
+    method = settings.make_method()
+    return method.iterations * method.epochs > 0
+
+
+def _seconds_of_pass(workload: Workload, batches: Batches) -> float:
+    predict(workload.model, FirstBatches(batches, 1), workload.device)  # the first one is slower
+    part = FirstBatches(batches, BATCHES)
+    begin = perf_counter()
+    predict(workload.model, part, workload.device)
+    return (perf_counter() - begin) * len(batches) / len(part)
+
+
+def _seconds_of_measuring(workload: Workload) -> float:
+    begin = perf_counter()
+    measure(workload.weights(), workload.forward_pass)
+    return perf_counter() - begin
+
+
+def _trial(settings: Settings, workload: Workload) -> tuple[float, float]:
+    """Seconds of a step and of the rest of an iteration: begin the run, an epoch of a few steps in each iteration."""
+    method = settings.replaced(epochs=1).make_method()
+    watch = _Watch(method)
+    data = replace(workload.data, train=FirstBatches(workload.data.train, STEPS), validation=None)
+    with suppress(_Enough):
+        method.compress(copy.deepcopy(workload.model), data, watch)
+    return watch.seconds_of_step(), watch.choosing
+
+
+class _Enough(Exception):  # noqa: N818 - it is no error
+    """Enough was timed."""
+
+
+class _Watch:
+    """Hears of a method's events, and ends it after its second iteration: the first compiles, and has no penalty yet.
+
+    Attributes:
+        choosing: seconds from the last step of the last iteration to its end.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self._last = min(2, method.iterations)
+        self._times: list[float] = []  # of the last iteration: its beginning, then the end of each step
+        self.choosing = 0.0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Iteration() if event.number == self._last - 1:
+                self._times = [perf_counter()]
+            case Step() if event.iteration == self._last:
+                self._times.append(perf_counter())
+            case Iteration() if event.number == self._last:
+                self.choosing = perf_counter() - self._times[-1]
+                raise _Enough
+
+    def seconds_of_step(self) -> float:
+        """Median over the steps; the first of them holds what begins an iteration, too."""
+        return median(after - before for before, after in pairwise(self._times))
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

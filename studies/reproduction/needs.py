@@ -1,0 +1,121 @@
+"""The runs that the report's tables, figures and claims need on a network, and which of these need each.
+
+This table is all that there is to change where the report comes to need another run. How informative a run is, is how
+many of the tables, figures and claims need it (:attr:`Need.worth`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studies import catalogue
+from wfn.runs.settings import own_options
+
+TABLE_1, TABLE_2, OVERVIEW = "Table 1", "Table 2", "Overview"
+FIGURE_1, FIGURE_2, FIGURE_3, FIGURE_4, FIGURE_5 = (f"Figure {number}" for number in range(1, 6))
+TABLED = (OVERVIEW, TABLE_1, TABLE_2)
+LOSSLESS = {delta: f"No accuracy is lost at δ = {delta:g}" for delta in (0.0075, 0.01)}
+BESIDE_APOT = (
+    "Many times fewer unique values than APoT",
+    "Lower weight-space entropy than APoT (zeros left out)",
+    "Fewer unique values even without first, last and batch-norm layers",
+    "Half the entropy even without first, last and batch-norm layers",
+    "Lower representation cost Rep_Mixed than APoT",
+)
+ORDERS = (
+    "Most weights are of order 1: zero or powers of two, at a small δ",
+    "Most weights are of order 2 or less, at a small δ",
+)
+LATE_CENTRES = "A smaller δ means more centres only in the last few iterations"
+RELATIVE_NOISE = "Relative noise is better tolerated than absolute noise"
+BESIDE_K_MEANS = "Plain k-means with about as many shared values is not in the print."
+
+# Weight fixing as printed, at the paper's settings but for delta: the middle row of the study of ablation.
+AT_DELTA = {
+    0.0075: (*TABLED, FIGURE_3, FIGURE_4, FIGURE_5, LOSSLESS[0.0075], *ORDERS, LATE_CENTRES),
+    0.01: (*TABLED, FIGURE_1, FIGURE_3, FIGURE_4, FIGURE_5, LOSSLESS[0.01], *BESIDE_APOT),
+    0.015: (*TABLED, FIGURE_3, FIGURE_4, FIGURE_5, LATE_CENTRES),
+}
+
+# Settings -> who needs the run, and whether chance has a part in it where the float network is given.
+TABLES: list[tuple[Mapping[str, Any], tuple[str, ...], bool]] = [
+    ({"method": "float"}, TABLED, False),
+    ({"method": "wfn", "variant": "released", "delta": 0.0075}, (*TABLED, *ORDERS, LATE_CENTRES), True),
+    ({"method": "wfn", "variant": "released", "delta": 0.015}, (*TABLED, LATE_CENTRES), True),
+    ({"method": "kmeans", "clusters": 128}, (*TABLED, BESIDE_K_MEANS), True),
+    ({"method": "kmeans", "clusters": 256}, (*TABLED, BESIDE_K_MEANS), True),
+    ({"method": "kmeans", "clusters": 64}, TABLED, True),
+    ({"method": "kmeans", "clusters": 32}, TABLED, True),
+    ({"method": "kmeans", "clusters": 16}, TABLED, True),
+    ({"method": "rounding"}, TABLED, False),
+    ({"method": "uniform"}, TABLED, False),
+]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A run that the report needs, whatever its seed.
+
+    Attributes:
+        question: the study that it is a trial of.
+        settings: those that tell it from the study's other trials.
+        needed_by: tables, figures, claims and findings.
+        has_chance: whether another seed gives another result, where the float network is given.
+        nuisance: the setting that the seed is given to.
+    """
+
+    question: str
+    settings: Mapping[str, Any]
+    needed_by: tuple[str, ...]
+    has_chance: bool = True
+    nuisance: str = "seed"
+
+    @property
+    def name(self) -> str:
+        """The question and the settings, in a few words."""
+        told = " ".join(f"{name}={value}" for name, value in self.settings.items() if name != "method")
+        return f"{self.settings.get('method', self.question)} {told}".strip()
+
+    def point(self, seed: int) -> dict[str, Any]:
+        """The settings of its trial with that seed, which is the float network's, too, where it is trained here."""
+        return {**self.settings, self.nuisance: seed, "seed": seed}
+
+    def worth(self, repeat: int) -> float:
+        """How informative its ``repeat``-th seed is, counted from 1.
+
+        The first is worth as much as there is that needs the run. Each further one takes 1 / (n - 1) - 1 / n off a
+        mean's squared error, and is worth that part of it.
+        """
+        return len(self.needed_by) / (1 if repeat == 1 else repeat * (repeat - 1))
+
+
+def needs(saves: Iterable[tuple[int, str]] = ()) -> list[Need]:
+    """All runs; ``saves``, bits and file each, are APoT's. Of equal worth the first goes first."""
+    tables = [Need("tables", settings, needed_by, chance) for settings, needed_by, chance in TABLES]
+    apot = [
+        Need(
+            "tables",
+            {"method": "apot", "bits": bits, "save": file},
+            (*TABLED, *((FIGURE_1, *BESIDE_APOT) if bits == 3 else ())),
+            has_chance=False,
+        )
+        for bits, file in saves
+    ]
+    return [*_ablation(), *apot, *tables, *_noise()]
+
+
+def _ablation() -> Sequence[Need]:
+    """Each setting varied on its own, the paper's deltas first."""
+    varied = catalogue.load("ablation").varied
+    centre = {name: own_options("wfn")[name] for name in varied.values}
+    found = []
+    for point in varied.points(centre):
+        only_delta = point == centre | {"delta": point["delta"]}
+        needed_by = AT_DELTA.get(point["delta"], (FIGURE_3, FIGURE_4)) if only_delta else (FIGURE_4,)
+        found.append(Need("ablation", point, needed_by))
+    return found
+
+
+def _noise() -> Sequence[Need]:
+    points = catalogue.load("noise").varied.points({})
+    return [Need("noise", point, (FIGURE_2, RELATIVE_NOISE), nuisance="noise_seed") for point in points]

@@ -1,0 +1,108 @@
+"""Which runs are to be done, in which order, and which of them a budget leaves out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studies.reproduction.needs import Need
+from wfn.errors import UserError
+
+DONE, FAILED, CHOSEN, OPEN = "done", "failed", "chosen before", "open"
+
+
+@dataclass(frozen=True)
+class NeededRun:
+    """A run that the report needs, with its seed.
+
+    Attributes:
+        need: why.
+        point: settings and seed, as its trial has them.
+        worth: how informative it is.
+        state: DONE or FAILED as the storage has it; CHOSEN by an earlier call, where it waits or was cut off; or OPEN.
+        seconds: that it takes, as far as is known.
+        baseline_seconds: that training its float network takes before; 0 where an earlier run has trained it.
+    """
+
+    need: Need
+    point: Mapping[str, Any]
+    worth: float
+    state: str = OPEN
+    seconds: float = 0.0
+    baseline_seconds: float = 0.0
+
+    @property
+    def whole(self) -> float:
+        """Seconds of all of it."""
+        return self.seconds + self.baseline_seconds
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self.point["seed"]
+
+
+def seeds_of(text: str) -> list[int]:
+    """The seeds in ``"0 1 2"``.
+
+    Raises:
+        UserError: none, one that is no whole number of 0 or more, or one that comes twice.
+    """
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isdecimal() and word.isascii() for word in words):
+        raise UserError(f"seeds must be whole numbers of 0 or more such as '0 1 2', but got {text!r}")
+    seeds = [int(word) for word in words]
+    if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
+        raise UserError(f"seeds must differ, but {repeated[0]} comes twice in {text!r}: give each once")
+    return seeds
+
+
+def needed_runs(needs: Iterable[Need], seeds: Sequence[int], network_given: bool) -> list[NeededRun]:
+    """All runs with their seeds, the most informative first.
+
+    Args:
+        needs: the runs.
+        seeds: of each, but for those in which chance has no part: they take the first seed alone.
+        network_given: whether the float network is; where it is trained here, chance has a part in all.
+    """
+    found = [
+        NeededRun(need, need.point(seed), need.worth(repeat))
+        for need in needs
+        for repeat, seed in enumerate(seeds if need.has_chance or not network_given else seeds[:1], 1)
+    ]
+    return sorted(found, key=lambda run: -run.worth)  # of equals the first stays first
+
+
+def within_budget(runs: Sequence[NeededRun], hours: float, workers: int) -> tuple[list[NeededRun], list[NeededRun]]:
+    """The open runs that a budget allows, and those that it leaves out.
+
+    The most informative first, then of the rest the most informative that still fit. What an earlier call has chosen
+    is done in any case, and counts.
+
+    Args:
+        runs: all, the most informative first.
+        hours: on the clock; 0 is no limit.
+        workers: that work at the same time.
+
+    Raises:
+        UserError: the budget is negative, or fits no run.
+    """
+    if not 0 <= hours < float("inf"):
+        raise UserError(f"budget must be hours above 0, or 0 for no limit, but got budget={hours:g}")
+    chosen, left_out = [], []
+    spent = sum(run.whole for run in runs if run.state == CHOSEN)
+    for run in (run for run in runs if run.state == OPEN):
+        fits = not hours or (spent + run.whole <= 3600 * hours * workers and run.whole <= 3600 * hours)
+        (chosen if fits else left_out).append(run)
+        spent += run.whole if fits else 0.0
+    if left_out and not chosen and not any(run.state == CHOSEN for run in runs):
+        least = min(run.whole for run in left_out) / 3600
+        raise UserError(
+            f"budget={hours:g} fits no run: the shortest takes about {least:.2g} hours; give as many or more"
+        )
+    return chosen, left_out
+
+
+def hours_of(runs: Iterable[NeededRun], workers: int) -> float:
+    """Hours on the clock that some runs take at least: shared evenly, and not less than the longest of them."""
+    seconds = [run.whole for run in runs]
+    return max(sum(seconds) / workers, max(seconds, default=0.0)) / 3600
