@@ -41,9 +41,9 @@ class Evidence:
         """What was measured, in the tables or by trials of a study alone."""
         return subjects([*self.rows, *(rows[0] for rows in self._over_delta)])
 
-    def baseline(self, subject: Subject) -> Row | None:
-        """The float network."""
-        return next(iter(self._of(subject, "float")), None)
+    def baseline(self, row: Row) -> Row | None:
+        """The float network that the row began with."""
+        return next((other for other in self._of(row.subject, "float") if other.networks & row.networks), None)
 
     def weight_fixing(self, subject: Subject) -> list[Row]:
         """A row for each delta, ascending; of several the one that departs least from the paper's settings."""

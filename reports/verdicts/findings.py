@@ -49,13 +49,13 @@ def _rep_mixed(evidence: Evidence) -> Finding:
     rows = [
         row
         for row in _fixed(evidence, "rep_mixed", "rep_mixed_as_printed")
-        if evidence.baseline(row.subject) and evidence.baseline(row.subject).mean("entropy_bits")
+        if evidence.baseline(row) and evidence.baseline(row).mean("entropy_bits")
     ]
     ours = "; ".join(
         f"{row.subject}, δ = {row.delta:g}: {row.text('rep_mixed', '{:.3f}')} by Eq. 5, "
         f"{row.text('rep_mixed_as_printed', '{:.3f}')} by the notebook's count, about "
-        f"{row.mean('rep_mixed') * evidence.baseline(row.subject).mean('entropy_bits'):.1f} and "
-        f"{row.mean('rep_mixed_as_printed') * evidence.baseline(row.subject).mean('entropy_bits'):.1f} bits a use"
+        f"{row.mean('rep_mixed') * evidence.baseline(row).mean('entropy_bits'):.1f} and "
+        f"{row.mean('rep_mixed_as_printed') * evidence.baseline(row).mean('entropy_bits'):.1f} bits a use"
         for row in rows
     )
     return Finding(
