@@ -31,7 +31,7 @@ def pack_codebook(values: np.ndarray, counts: np.ndarray, deviations: np.ndarray
             f"the weights take {len(values):,} distinct values, and a codebook holds at most {MOST_VALUES:,}: "
             "fix the network first"
         )
-    sums = [_terms(value) for value in values]
+    sums = [_terms(float(value)) for value in values]
     raw = values[[terms is None for terms in sums]]
     columns = (
         np.array([len(values)], "<u4"),
@@ -78,7 +78,7 @@ def unpack_codebook(section: bytes) -> tuple[np.ndarray, list[int], np.ndarray |
     return values, counts, deviations
 
 
-def _terms(value: np.float32) -> list[int] | None:
+def _terms(value: float) -> list[int] | None:
     """The signed powers of two that sum to ``value`` (its non-adjacent form), packed; None where they are too many."""
     if powers_of_two(value) > _MOST_TERMS or (value == 0 and np.signbit(value)):
         return None

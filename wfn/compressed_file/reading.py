@@ -40,7 +40,7 @@ def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Te
         for name, shape in header.shapes.items():
             end = start + prod(shape)
             weight = torch.from_numpy(values[symbols[start:end]].reshape(shape))
-            if noise:
+            if noise and deviations is not None:
                 spread = torch.from_numpy(deviations[symbols[start:end]].reshape(shape))
                 weight = weight + spread * torch.randn(shape, generator=noise)
             _add(tensors, name, weight)

@@ -13,6 +13,7 @@ the function is the same but for ``eps``.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -214,7 +215,7 @@ class _Watch(TorchDispatchMode):
         self._uses: Counter[str] = Counter()
         self._produced: dict[int, _Produced] = {}  # by the address of the output's memory
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func, types, args: tuple[Any, ...] = (), kwargs=None):
         operands = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         result = func(*args, **(kwargs or {}))
         if func.is_view:
@@ -256,9 +257,9 @@ class _Watch(TorchDispatchMode):
             return
         output = made.output
         same = (values.data_ptr(), values.shape, values.stride()) == (output.data_ptr(), output.shape, output.stride())
-        names = self._whole(mean), self._whole(var)
-        if same and all(names):
-            made.batch_norm = (*names, eps)
+        mean_name, var_name = self._whole(mean), self._whole(var)
+        if same and mean_name and var_name:
+            made.batch_norm = mean_name, var_name, eps
 
     def _made(self, operand: Tensor) -> _Produced | None:
         return self._produced.get(_memory(operand))

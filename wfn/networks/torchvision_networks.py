@@ -18,7 +18,8 @@ def torchvision_network(name: str, classes: int) -> nn.Module:
 def cifar_form(base: str, classes: int, channels: int = 3) -> nn.Module:
     """Build torchvision's ResNet ``base`` with a 3x3 stem of stride 1 and no max-pool; else as it is."""
     network = torchvision_network(base, classes)
-    network.conv1 = nn.Conv2d(channels, network.conv1.out_channels, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    stem = nn.Conv2d(channels, network.get_parameter("conv1.weight").shape[0], 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    network.conv1 = stem
     network.maxpool = nn.Identity()
     return network
