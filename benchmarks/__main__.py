@@ -7,7 +7,7 @@ import click
 import numpy as np
 import torch
 
-from benchmarks import clustering, measuring, penalty, step
+from benchmarks import clustering, measuring, penalty, probabilistic_clustering, step
 from benchmarks.timing import Comparison
 from wfn.system.provenance import provenance
 
@@ -50,6 +50,9 @@ def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Ite
     yield from penalty.against_the_literal()
     yield from measuring.against_unique(100_000 if quick else clustering.RESNET50)
     yield from clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
+    yield from probabilistic_clustering.step_against_plain_fine_tuning(device, 1 if quick else 9)
+    yield from probabilistic_clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
+    yield from probabilistic_clustering.against_the_literal(200 if quick else 1000)
     yield from clustering.against_the_literal(_trained(weights) if weights else clustering.random_weights(size))
 
 

@@ -27,7 +27,7 @@ ROUNDS = 4
 
 def plain_step(network: str, batch: tuple, device: torch.device, precision: str) -> Callable[[], None]:
     """Forward, backward and Adam as anyone would write them."""
-    model = _model(network, device)
+    model = network_of(network, device)
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     model.train()
 
@@ -45,7 +45,7 @@ def plain_step(network: str, batch: tuple, device: torch.device, precision: str)
 
 def fixing_step(network: str, batch: tuple, device: torch.device, precision: str, share: float) -> Callable[[], None]:
     """A step of ``train_epoch`` with regulariser, mask, clipping and update of the free weights."""
-    model = _model(network, device)
+    model = network_of(network, device)
     weights, update = _update_of(model, batch, share)
     return lambda: train_epoch(model, weights, [batch], update, precision, lambda step: None)
 
@@ -53,16 +53,16 @@ def fixing_step(network: str, batch: tuple, device: torch.device, precision: str
 def against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Comparison]:
     """Both networks at both precisions. Steps are built anew ``ROUNDS`` times: where memory lies has its say."""
     for network, batch_size in NETWORKS:
-        batch = _batch(batch_size, device)
+        batch = example_batch(batch_size, device)
         for precision in ("float32", "bfloat16"):
             what = f"training step, {network}, batch {batch_size}, {precision}, {device}"
             plain = partial(plain_step, network, batch, device, precision)
             for share in FREE:
                 fixing = partial(fixing_step, network, batch, device, precision, share)
-                ours, theirs, ratio = _compared(fixing, plain, repeats)
+                ours, theirs, ratio = compared(fixing, plain, repeats)
                 name = f"{what}, {share:.0%} free"
                 yield Comparison(name, ours, "plain fine-tuning", theirs, "1.05 times it", ratio <= 1.05, ratio)
-            once, again, ratio = _compared(plain, plain, repeats)
+            once, again, ratio = compared(plain, plain, repeats)
             name = f"{what}: plain fine-tuning"
             yield Comparison(name, once, "the same again", again, "none: it is noise", True, ratio)
 
@@ -70,10 +70,10 @@ def against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Co
 def parts(device: torch.device, repeats: int) -> list[str]:
     """Rows of Markdown: where the time of the dearest steps goes, in milliseconds, beside plain fine-tuning."""
     network, batch_size = NETWORKS[-1]
-    batch = _batch(batch_size, device)
+    batch = example_batch(batch_size, device)
     steps = []
     for flat in (True, False):
-        model = _model(network, device)
+        model = network_of(network, device)
         if flat:
             weights, update = _update_of(model, batch, FREE[0])
             steps.append((model, weights.values.grad.zero_, update))
@@ -108,7 +108,7 @@ def _timed_parts(model, zero: Callable, update: Callable, batch: tuple, device: 
     return np.diff(marks).tolist()
 
 
-def _compared(first: Callable, second: Callable, repeats: int) -> tuple[float, float, float]:
+def compared(first: Callable, second: Callable, repeats: int) -> tuple[float, float, float]:
     """Median seconds of each of two steps and their median ratio; both are built anew each round, in either order."""
     pairs = []
     for number in range(ROUNDS):
@@ -119,7 +119,8 @@ def _compared(first: Callable, second: Callable, repeats: int) -> tuple[float, f
     return of_pairs(pairs)
 
 
-def _batch(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def example_batch(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random images of 32 x 32 and labels."""
     generator = torch.Generator().manual_seed(0)
     inputs = to_device(torch.randn(size, 3, 32, 32, generator=generator), device)
     return inputs, torch.randint(10, (size,), generator=generator).to(device)
@@ -135,6 +136,7 @@ def _update_of(model: torch.nn.Module, batch: tuple, share: float) -> tuple[Flat
     return weights, update
 
 
-def _model(network: str, device: torch.device) -> torch.nn.Module:
+def network_of(network: str, device: torch.device) -> torch.nn.Module:
+    """The network of that name with the same random weights each time."""
     torch.manual_seed(0)
     return networks.build(network, 10, (3, 32, 32)).to(device, memory_format=torch.channels_last)

@@ -134,7 +134,7 @@ def test_a_share_is_met_exactly_by_the_nearest_weights():
         ([0.1, np.nan], [0.1, 0.1], "weights must be finite"),
         ([0.1, 0.1], [0.1, np.inf], "deviations must be finite"),
         ([0.1, 0.1], [0.1], r"deviations must be one vector"),
-        ([1e30], [0.1], "at most 524288, but one is 1e"),
+        ([1e30], [0.1], "at most 8192, but one is 1e"),
     ],
 )
 def test_bad_weights_are_refused(means, deviations, message):

@@ -5,10 +5,36 @@ import numpy as np
 from wfn.system.compiled import compiled
 
 LEAST_DEVIATION = 2.0**-20  # smaller ones count as this where a distance is divided by them
+ROUNDING = 1 + 1e-12  # more than a product or a quotient of float64 can be off by
 
 
 @compiled()
-def reached(means, deviations, assignment, centres, most, small, packed):
+def largest_of(means, free):
+    """The greatest magnitude of the free weights; 0 where there is none."""
+    largest = np.float32(0)
+    for i in free:
+        largest = max(largest, abs(means[i]))
+    return largest
+
+
+@compiled()
+def positions(centres, unit):
+    """How many centres are below each multiple of ``unit`` from the least centre to one past the greatest: int64.
+
+    Every centre is such a multiple, so of any value it tells how many are below, by its quotient rounded up.
+    """
+    least = int(centres[0] / unit)
+    below = np.empty(int(centres[-1] / unit) - least + 2, np.int64)
+    position = 0
+    for cell in range(below.size):
+        while position < centres.size and centres[position] < (least + cell) * unit:
+            position += 1
+        below[cell] = position
+    return below
+
+
+@compiled()
+def reached(means, deviations, free, centres, below, unit, most, small, packed):
     """Pack the interval of centres that each free weight reaches, and the weight itself, into one number.
 
     A weight of magnitude below ``small`` has distance 0 to zero, the centre in the middle. As no other centre is that
@@ -17,67 +43,104 @@ def reached(means, deviations, assignment, centres, most, small, packed):
     Args:
         means: float32 [N].
         deviations: float32 [N].
-        assignment: int32 [N], -1 for the weights that are free.
+        free: uint32 [n], the weights that are free.
         centres: float64 [c], ascending, fewer than 2^16.
+        below, unit: from :func:`positions`.
         most: the distance up to which a centre is reached.
         small: magnitude below which a weight is at zero.
-        packed: uint64 [at least as many as are free]; the numbers are written here: first centre, last centre, weight,
-            in 16, 16 and 32 bits.
+        packed: uint64 [n]; the numbers are written here: first centre, last centre, weight, in 16, 16 and 32 bits.
 
     Returns:
-        how many weights reach a centre, and the least distance of any free weight to any centre.
+        how many weights reach a centre.
     """
-    count, nearest, zero = 0, np.inf, centres.size // 2
-    for i in range(means.size):
-        if assignment[i] >= 0:
-            continue
+    count, zero, last = 0, centres.size // 2, centres.size
+    for i in free:
         mean, deviation = np.float64(means[i]), max(np.float64(deviations[i]), LEAST_DEVIATION)
-        # In [first, above) the distance is at most the one asked for: it falls towards the mean, and rises from there.
-        above = np.searchsorted(centres, mean)
-        first, stop = above, above
-        if above > 0:
-            nearest = min(nearest, (mean - centres[above - 1]) / deviation)
-            first = _first_near(centres, mean, deviation, most, above)
-        if above < centres.size:
-            nearest = min(nearest, (centres[above] - mean) / deviation)
-            stop = _stop_near(centres, mean, deviation, most, above)
+        above = _below(below, centres, unit, mean)
+        # In [first, stop) the distance is at most the one asked for: it falls towards the mean, and rises from there.
+        # Where several are so near, the ends are looked up, and put right where rounding made a difference.
+        first = stop = above
+        if above > 0 and _near(mean - centres[above - 1], deviation, most):
+            first = min(_below(below, centres, unit, mean - most * deviation), above - 1)
+            while first > 0 and _near(mean - centres[first - 1], deviation, most):
+                first -= 1
+            while not _near(mean - centres[first], deviation, most):
+                first += 1
+        if above < last and _near(centres[above] - mean, deviation, most):
+            stop = max(_below(below, centres, unit, mean + most * deviation), above + 1)
+            while stop < last and _near(centres[stop] - mean, deviation, most):
+                stop += 1
+            while not _near(centres[stop - 1] - mean, deviation, most):
+                stop -= 1
         if abs(mean) < small:
-            nearest = 0.0
             first, stop = (min(first, zero), max(stop, zero + 1)) if first < stop else (zero, zero + 1)
         if first < stop:
             packed[count] = (np.uint64(first) << np.uint64(48)) | (np.uint64(stop - 1) << np.uint64(32)) | np.uint64(i)
             count += 1
-    return count, nearest
+    return count
 
 
 @compiled()
-def _first_near(centres, mean, deviation, most, above):
-    """The first of the centres below the mean, those before ``above``, that is near enough; ``above`` if none is."""
-    if (mean - centres[above - 1]) / deviation > most:
-        return above
-    low, high = 0, above - 1  # the answer is in low..high
-    while low < high:
-        middle = (low + high) // 2
-        if (mean - centres[middle]) / deviation <= most:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def nearest(means, deviations, free, centres):
+    """The least distance of a free weight to a centre, in deviations."""
+    least = np.inf
+    for i in free:
+        mean, deviation = np.float64(means[i]), max(np.float64(deviations[i]), LEAST_DEVIATION)
+        above = np.searchsorted(centres, mean)
+        if above > 0:
+            least = min(least, (mean - centres[above - 1]) / deviation)
+        if above < centres.size:
+            least = min(least, (centres[above] - mean) / deviation)
+    return least
 
 
 @compiled()
-def _stop_near(centres, mean, deviation, most, above):
-    """One past the last of the centres from ``above`` on that is near enough; ``above`` if none is."""
-    if (centres[above] - mean) / deviation > most:
-        return above
-    low, high = above, centres.size - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if (centres[middle] - mean) / deviation <= most:
-            low = middle
-        else:
-            high = middle - 1
-    return low + 1
+def _near(gap, deviation, most):
+    """``gap / deviation <= most``, by a product where rounding cannot matter: a division takes longer."""
+    reach = most * deviation
+    if gap > reach * ROUNDING:
+        return False
+    return gap * ROUNDING < reach or gap / deviation <= most
+
+
+@compiled()
+def _below(below, centres, unit, value):
+    """How many centres are below ``value``."""
+    if value <= centres[0]:
+        return 0
+    if value > centres[-1]:
+        return centres.size
+    return below[int(np.ceil(value / unit) - centres[0] / unit)]
+
+
+@compiled()
+def assign(assignment, members, index):
+    """Write ``index`` for all ``members``, uint32, into ``assignment``, int32 [N]."""
+    for i in members:
+        assignment[i] = index
+
+
+@compiled()
+def still_free(free, assignment):
+    """Those of ``free`` that are assigned to nothing."""
+    left, count = np.empty_like(free), 0
+    for i in free:
+        if assignment[i] < 0:
+            left[count] = i
+            count += 1
+    return left[:count].copy()
+
+
+@compiled()
+def spread(means, members):
+    """The standard deviation of the means of ``members``, over all of them, in double precision."""
+    total, squares = 0.0, 0.0
+    for i in members:
+        total += np.float64(means[i])
+    mean = total / members.size
+    for i in members:
+        squares += (np.float64(means[i]) - mean) ** 2
+    return np.sqrt(squares / members.size)
 
 
 @compiled()

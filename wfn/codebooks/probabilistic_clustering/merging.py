@@ -13,10 +13,21 @@ from typing import NamedTuple
 import numpy as np
 
 from wfn.codebooks.probabilistic_clustering.additive_centres import centres_of_order
-from wfn.codebooks.probabilistic_clustering.compiled import LEAST_DEVIATION, reached, take, unpack
+from wfn.codebooks.probabilistic_clustering.compiled import (
+    LEAST_DEVIATION,
+    assign,
+    largest_of,
+    nearest,
+    positions,
+    reached,
+    spread,
+    still_free,
+    take,
+    unpack,
+)
 from wfn.errors import UserError
 
-MOST_OCTAVES = 26  # between the threshold and the largest weight: more centres than there are 16-bit numbers otherwise
+MOST_OCTAVES = 20  # between the threshold and the largest weight: a centre has to fit into 16 bits, and a table
 
 
 class Rules(NamedTuple):
@@ -100,23 +111,26 @@ def merge_weights(means: np.ndarray, deviations: np.ndarray, target: int, rules:
     merges: list[Merge] = []
     needed = min(target, means.size)
     order, distance, raises_order = 1, rules.distance, True
-    packed = np.empty(means.size if needed > 0 else 0, np.uint64)
+    free = np.arange(means.size if needed > 0 else 0, dtype=np.uint32)
+    small = rules.threshold if rules.zero_fix else 0.0
     while needed > 0:
-        free = assignment < 0
-        largest = float(np.abs(means).max(where=free, initial=0.0))
-        centres = centres_of_order(order, largest, rules.threshold)
-        small = rules.threshold if rules.zero_fix else 0.0
-        count, nearest = reached(means, deviations, assignment, centres, distance, small, packed)
+        centres = centres_of_order(order, float(largest_of(means, free)), rules.threshold)
+        cells = positions(centres, rules.threshold)
+        packed = np.empty(free.size, np.uint64)
+        count = reached(means, deviations, free, centres, cells, rules.threshold, distance, small, packed)
         for position, taken in _popular(packed[:count], centres, needed):
             members = _nearest(taken, means, deviations, centres[position], needed, small)
-            assignment[members] = len(merges)
-            spread = float(means[members].std(dtype=np.float64))
-            merges.append(Merge(float(centres[position]), order, distance, members.size, spread))
+            assign(assignment, members, len(merges))
+            merges.append(Merge(float(centres[position]), order, distance, members.size, spread(means, members)))
             needed -= members.size
-        if order == rules.orders:  # further turns until a weight is reached would change nothing
+        del packed
+        free = still_free(free, assignment)
+        if order == rules.orders:
             distance *= rules.growth
-            while not count and distance < nearest:
-                distance *= rules.growth
+            if not count:  # turns until a weight is reached would change nothing
+                least = nearest(means, deviations, free, centres)
+                while distance < least:
+                    distance *= rules.growth
         elif raises_order:
             order, raises_order = order + 1, False
         else:
