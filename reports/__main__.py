@@ -11,6 +11,7 @@ from wfn.runs.settings import Settings
 
 @click.command(context_settings={"max_content_width": 120})
 @click.option("--runs", "folders", multiple=True, help="a run's folder, or one that holds several; repeatable")
+@click.option("--records", multiple=True, help="a file of records, or a folder of such files; repeatable")
 @click.option("--experiment", default="", help="an MLflow experiment, read where it or nothing else is given")
 @click.option("--filter", "filter_text", default="", help="which of its runs, e.g. \"tags.dataset = 'cifar10'\"")
 @click.option(
@@ -26,22 +27,40 @@ from wfn.runs.settings import Settings
 @click.option("--weights", default="", help="the saves' float network: a file, or 'torchvision'")
 @click.option("--folder", default=Settings.folder, show_default=True, help="where the saves' runs are kept")
 @click.option("--out", default="report", show_default=True, help="the folder to write to")
+@click.option("--write_records", default="", help="write the runs' records into this file (.jsonl, .jsonl.gz) instead")
 def reports(
-    folders: tuple[str, ...], experiment: str, filter_text: str, saves: tuple[str, ...], out: str, **common: str
+    folders: tuple[str, ...],
+    records: tuple[str, ...],
+    experiment: str,
+    filter_text: str,
+    saves: tuple[str, ...],
+    out: str,
+    write_records: str,
+    **common: str,
 ) -> None:
-    """Write the paper's tables, figures and claims, with our runs beside the print, as PDF, Markdown and CSV."""
+    """Write the paper's tables, figures and claims, with our runs beside the print, as PDF, Markdown and CSV.
+
+    From --records, which --write_records has written, follows the very report that follows from the runs themselves.
+    """
     from reports.evidence.released_saves import measured, settings_of
-    from reports.evidence.runs import read_folder
+    from reports.evidence.runs import distinct, read_folder
+    from reports.records import record_files
     from reports.report import write
 
     wanted = settings_of(saves, **common)
     given = [folder for folder in folders if folder]  # MLproject hands on an empty one
     runs = [run for folder in given for run in read_folder(Path(folder))]
-    if experiment or filter_text or not (given or wanted):
+    kept = [path for path in records if path]
+    runs += [run for path in kept for run in record_files.read_records(Path(path))]
+    if experiment or filter_text or not (given or kept or wanted):
         from reports.evidence.store import read_store
 
         runs += read_store(experiment, filter_text)
     runs += measured(wanted, runs)
+    if write_records:
+        record_files.write_records(distinct(runs), Path(write_records).expanduser())
+        click.echo(write_records)
+        return
     for path in write(runs, Path(out).expanduser()):
         click.echo(path)
 
