@@ -9,10 +9,10 @@ from reports.document.figure_files import write as write_figure
 from reports.evidence.evidence import Evidence
 from reports.evidence.presentation import files_of
 from reports.evidence.runs import Run, distinct
-from reports.paper_figures import figures
 from reports.parts import tables
 from reports.parts.appendix import environments_table, provenance_table
 from reports.parts.front_page import front_page
+from reports.parts.paper_figures import figures
 from reports.verdicts.findings import findings
 from wfn.errors import UserError
 from wfn.runs.settings import WHERE

@@ -1,1 +1,1 @@
-"""What a report says: its first page, its tables and its appendix."""
+"""What a report says: its first page, tables, figures and appendix."""

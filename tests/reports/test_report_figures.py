@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from reports.evidence.evidence import Evidence
 from reports.evidence.runs import read_folder
-from reports.paper_figures import figures
+from reports.parts.paper_figures import figures
 from tests.support import made_up_runs
 from wfn.figures.intervals import mean_and_half_interval
 
