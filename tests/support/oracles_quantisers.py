@@ -12,3 +12,14 @@ def lengths_of(counts):
     """Bits of each symbol under the shares of ``counts``, each raised by one."""
     total = sum(counts) + len(counts)
     return [-np.log2((count + 1) / total) for count in counts]
+
+
+def learned_step(number, step, lowest, highest):
+    """LSQ's quantised number with its slopes in the number and in the step, as the paper's cases have them."""
+    scaled = number / step
+    value = round(min(max(scaled, lowest), highest)) * step
+    if scaled <= lowest:
+        return value, 0.0, lowest
+    if scaled >= highest:
+        return value, 0.0, highest
+    return value, 1.0, round(scaled) - scaled

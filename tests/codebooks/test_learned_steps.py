@@ -1,0 +1,85 @@
+"""Quantisers with learned steps, held against the paper's cases and against torch's own operator."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tests.support.oracles_quantisers import learned_step
+from wfn.codebooks.learned_steps import LEAST_STEP, Layer, LearnedSteps, Range, quantise_inputs
+
+numbers = st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=20)
+
+
+@given(numbers, st.sampled_from([0.1, 0.37, 2.0]), st.integers(2, 8), st.booleans())
+@settings(deadline=None)
+def test_values_and_slopes_are_those_of_the_paper(values, step, bits, signed):
+    integers, tensor, step = Range.of(bits, signed), torch.tensor(values), torch.tensor(step)
+    gradient = torch.linspace(1, 2, len(values))
+    found = integers.quantised(tensor, step)
+    passed, of_step = integers.backward(tensor, step, gradient, sharing=len(values))
+    scaled = (tensor / step).tolist()  # in float32, so that middles fall as they do there
+    expected = [learned_step(s, 1.0, integers.lowest, integers.highest) for s in scaled]
+    assert found.tolist() == pytest.approx([value * step.item() for value, _, _ in expected], rel=1e-5, abs=1e-6)
+    assert passed.tolist() == pytest.approx([g * e[1] for g, e in zip(gradient.tolist(), expected, strict=True)])
+    total = sum(g * e[2] for g, e in zip(gradient.tolist(), expected, strict=True))
+    scale = (len(values) * integers.highest) ** -0.5
+    assert of_step.item() == pytest.approx(total * scale, rel=1e-4, abs=1e-4)
+    assert not torch.signbit(found[found == 0]).any()
+
+
+def test_gradients_are_those_of_torchs_operator_but_half_a_step_beyond_the_range():
+    """There, where the paper's equation clips, the operator still rounds."""
+    torch.manual_seed(0)
+    values = torch.randn(500)
+    scaled = values / 0.3
+    values = values[((scaled < -4.5) | (scaled > -4)) & ((scaled < 3) | (scaled > 3.5))]
+    gradient, scale = torch.randn(len(values)), (len(values) * 3) ** -0.5
+    leaf, step = values.clone().requires_grad_(), torch.tensor([0.3], requires_grad=True)
+    theirs = torch._fake_quantize_learnable_per_tensor_affine(leaf, step, torch.zeros(1), -4, 3, scale)
+    theirs.backward(gradient)
+    integers = Range.of(3, signed=True)
+    assert torch.allclose(integers.quantised(values, step.detach()), theirs.detach())
+    passed, of_step = integers.backward(values, step.detach(), gradient, sharing=len(values))
+    assert torch.allclose(passed, leaf.grad)
+    assert of_step.item() == pytest.approx(step.grad.item(), rel=1e-4)
+
+
+def test_each_layer_has_its_own_step_and_other_weights_stay():
+    torch.manual_seed(0)
+    latent, out = torch.randn(30), torch.zeros(30)
+    steps = LearnedSteps(latent, [Layer(0, 10, 2), Layer(20, 30, 8)])
+    first = [2 * latent[:10].abs().mean() / 1, 2 * latent[20:].abs().mean() / 127**0.5]
+    assert steps.steps.tolist() == pytest.approx([f.item() for f in first])
+    steps.quantise(latent, out)
+    assert torch.equal(out[10:20], latent[10:20])
+    assert len(out[:10].unique()) <= 4 and not torch.equal(out[20:], latent[20:])
+    gradient = torch.ones(30)
+    steps.backward(latent, gradient)
+    assert torch.equal(gradient[10:20], torch.ones(10)) and steps.steps.grad.abs().min() > 0
+    steps.steps.data.fill_(-1)
+    steps.quantise(latent, out)
+    assert steps.steps.tolist() == pytest.approx([LEAST_STEP] * 2)
+
+
+@pytest.mark.parametrize("negative", [True, False])
+def test_what_enters_a_layer_gets_a_range_by_its_first_batch_and_learns_its_step(negative):
+    torch.manual_seed(0)
+    layer, batch = nn.Linear(6, 2), torch.randn(8, 6) if negative else torch.rand(8, 6)
+    quantiser = quantise_inputs(layer, bits=3)
+    quantiser.starting = True
+    layer(batch)
+    quantiser.starting = False
+    expected = Range.of(3, negative)
+    assert (quantiser.lowest, quantiser.highest) == (expected.lowest, expected.highest)
+    assert quantiser.step.item() == pytest.approx(expected.first_step(batch).item())
+    entering = []
+    layer.register_forward_pre_hook(lambda module, inputs: entering.append(inputs[0]))
+    layer.train()(batch).sum().backward()
+    assert len(entering[0].unique()) <= 8 and quantiser.learned.grad.abs() > 0
+    with torch.no_grad():
+        quantiser.learned.mul_(2)
+    assert torch.equal(quantiser.step, quantiser.learned.detach())  # one memory
+    layer.eval()
+    assert not list(quantiser.parameters()) and layer(batch).grad_fn is not None

@@ -1,0 +1,85 @@
+"""Learned step sizes as a method: which weights take how few values, and what enters layers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.support import small_networks
+from wfn.errors import UserError
+from wfn.interface import Epoch
+from wfn.methods.lsq import LearnedStepSizes, load_quantised
+from wfn.system import ranks
+
+QUICK = LearnedStepSizes(bits=3, first_last_bits=6, iterations=1, epochs=2)
+
+
+def compress(method=QUICK, kind="convolutional", observe=lambda event: None):
+    model = small_networks.build(kind)
+    return model, method.compress(model, small_networks.data(), observe)
+
+
+def values_of(weights):
+    return {name: len(weight.unique()) for name, weight in weights.items()}
+
+
+def test_layers_in_between_take_few_values_and_the_ends_more():
+    before = dict(small_networks.build("convolutional").named_parameters())
+    _, quantised = compress()
+    found = values_of(quantised.weights)
+    assert all(found[f"{layer}.weight"] <= 2**3 for layer in (3, 4, 5))
+    assert 2**3 < found["0.weight"] <= 2**6 and found["9.weight"] <= 2**6
+    assert found["1.bias"] == len(before["1.bias"])  # trained, but float
+
+
+def test_the_whole_network_is_quantised_where_it_is_asked_for():
+    _, quantised = compress(replace(QUICK, whole_network=True))
+    found = values_of(quantised.weights)
+    assert all(count <= (2**6 if name[0] in "09" else 2**3) for name, count in found.items())
+
+
+def test_activations_are_float_unless_they_are_quantised():
+    model, _ = compress(replace(QUICK, quantise_activations=False))
+    assert not any("input_quantiser" in name for name in model.state_dict())
+    model, _ = compress()
+    entering, image = [], small_networks.data()[1][0][:4]
+    model[3].register_forward_pre_hook(lambda module, inputs: entering.append(inputs[0]))
+    with torch.no_grad():
+        model(image)
+    assert len(entering[0].unique()) <= 2**3
+    assert (model[0].input_quantiser.lowest, model[0].input_quantiser.highest) == (-32, 31)  # images are signed
+    assert (model[9].input_quantiser.lowest, model[9].input_quantiser.highest) == (0, 63)  # behind a ReLU
+
+
+def test_another_network_takes_what_a_run_left():
+    model, _ = compress()
+    other, image = small_networks.build("convolutional").eval(), small_networks.data()[1][0][:9]
+    load_quantised(other, model.state_dict())
+    assert torch.equal(other(image), model(image))
+    with pytest.raises(UserError, match="does not fit this model"):
+        load_quantised(small_networks.build("transformer"), model.state_dict())
+
+
+def test_training_lowers_the_loss():
+    events = []
+    compress(replace(QUICK, iterations=2, epochs=4), observe=events.append)
+    losses = [event.scores["train_loss"] for event in events if isinstance(event, Epoch)]
+    assert len(losses) == 8 and losses[-1] < losses[0]
+
+
+def test_several_processes_are_refused_where_activations_are_quantised(monkeypatch):
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    with pytest.raises(UserError, match="quantise_activations=True trains in one process, but 2 were started"):
+        compress()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"bits": 1}, {"bits": 9}, {"first_last_bits": 0}, {"distillation": 2.0}, {"iterations": 0}, {"epochs": -1},
+     {"learning_rate": -1.0}, {"momentum": 1.0}, {"weight_decay": -1.0}, {"precision": "float16"}, {"seed": -1}],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused(change):
+    (name,) = change
+    with pytest.raises(UserError, match=f"{name} must be .*, but got {name}="):
+        replace(QUICK, **change)

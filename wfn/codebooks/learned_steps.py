@@ -1,0 +1,169 @@
+"""Quantisers whose step is learned: for weights, a step a layer, and for what enters a layer.
+
+Source: Esser et al., Learned Step Size Quantization, ICLR 2020, equations 1 to 5 and section 2.2:
+
+    v_bar = round(clip(v / s, -Q_N, Q_P)),  v_hat = v_bar s
+    d v_hat / d s = -v / s + round(v / s) inside (-Q_N, Q_P), -Q_N below, Q_P above
+    d v_hat / d v = 1 inside, 0 outside
+    s starts at 2 mean|v| / sqrt(Q_P), and its gradient is taken times 1 / sqrt(N Q_P), N the numbers that share it
+
+Differs: a step stays at least :data:`LEAST_STEP`; what enters a layer has a signed range where its first batch holds
+negative numbers, as images do, and N counts one input's numbers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+LEAST_STEP = 1e-8
+
+
+@dataclass(frozen=True)
+class Range:
+    """The integers that numbers are rounded to, from ``lowest`` (0 or less) to ``highest`` (1 or more).
+
+    They are Python's, or scalar tensors where reading those would have to wait for an accelerator.
+    """
+
+    lowest: int | Tensor
+    highest: int | Tensor
+
+    @classmethod
+    def of(cls, bits: int, signed: bool) -> "Range":
+        """Of so many bits: two or more where ``signed``."""
+        return cls(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else cls(0, 2**bits - 1)
+
+    def first_step(self, numbers: Tensor) -> Tensor:
+        """Where the step for ``numbers`` starts, a scalar."""
+        return (2 * numbers.abs().mean() / self.highest**0.5).clamp(min=LEAST_STEP)
+
+    def quantised(self, numbers: Tensor, step: Tensor) -> Tensor:
+        """Multiples of ``step``; zeros have no sign."""
+        return (numbers / step).clamp(self.lowest, self.highest).round() * step + 0.0
+
+    def backward(self, numbers: Tensor, step: Tensor, gradient: Tensor, sharing: int) -> tuple[Tensor, Tensor]:
+        """The gradients of ``numbers`` and of the ``step`` that ``sharing`` of them share, from the quantised ones'."""
+        scaled = numbers / step
+        inside = (scaled > self.lowest) & (scaled < self.highest)
+        clipped = scaled.clamp(self.lowest, self.highest)
+        of_step = torch.where(inside, scaled.round() - scaled, clipped)
+        return gradient * inside, (gradient * of_step).sum() / (sharing * self.highest) ** 0.5
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights of a flat vector that share a step: from ``start`` to before ``end``, in ``bits`` bits."""
+
+    start: int
+    end: int
+    bits: int
+
+
+class LearnedSteps:
+    """A step for each layer, as a quantiser of :mod:`wfn.training.updates.straight_through`.
+
+    Args:
+        latent: float32 [n], from which the steps start; what is in no layer stays as it is.
+        layers: those that are quantised.
+        inputs: quantisers of what enters layers, whose steps are learned along.
+    """
+
+    def __init__(self, latent: Tensor, layers: Sequence[Layer], inputs: Sequence["InputQuantiser"] = ()) -> None:
+        self._layers, self._inputs = layers, inputs
+        self._ranges = [Range.of(layer.bits, signed=True) for layer in layers]
+        first = [r.first_step(latent[a.start : a.end]) for r, a in zip(self._ranges, layers, strict=True)]
+        self.steps = nn.Parameter(torch.stack(first) if first else latent.new_empty(0))
+        self.steps.grad = torch.zeros_like(self.steps)
+
+    def quantise(self, latent: Tensor, out: Tensor) -> None:
+        """Write the multiples of each layer's step to ``out``, float32 [n]; other weights as they are."""
+        self.steps.data.clamp_(min=LEAST_STEP)
+        out.copy_(latent)
+        for layer, integers, step in zip(self._layers, self._ranges, self.steps.data, strict=True):
+            out[layer.start : layer.end] = integers.quantised(latent[layer.start : layer.end], step)
+        for one in self._inputs:
+            one.learned.data.clamp_(min=LEAST_STEP)
+            one.learned.grad = None  # the next backward pass adds up anew
+
+    def backward(self, latent: Tensor, gradient: Tensor) -> None:
+        """Turn the ``gradient`` of the values, in place, into that of ``latent``; fill that of the steps."""
+        for number, (layer, integers) in enumerate(zip(self._layers, self._ranges, strict=True)):
+            stretch = slice(layer.start, layer.end)
+            gradient[stretch], self.steps.grad[number] = integers.backward(
+                latent[stretch], self.steps.data[number], gradient[stretch], layer.end - layer.start
+            )
+
+    def learned(self) -> list[Tensor]:
+        """The steps of layers, and of what enters them."""
+        return [self.steps, *(one.learned for one in self._inputs)]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The steps of layers; those of what enters them are buffers of the network."""
+        return {"steps": self.steps.data}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.steps.data.copy_(state["steps"])
+
+
+class InputQuantiser(nn.Module):
+    """Quantises what enters a layer; range and step are chosen anew by each batch while it is ``starting``.
+
+    Its buffers, and so the network's ``state_dict``, hold all that it does; no parameter is among them.
+
+    Attributes:
+        learned: float32 [], the step once more, with a gradient, in the memory of the buffer ``step``.
+        starting: False at first.
+
+    Args:
+        bits: of the numbers.
+        device: where they are.
+    """
+
+    def __init__(self, bits: int, device: torch.device) -> None:
+        super().__init__()
+        self._bits = bits
+        self.register_buffer("step", torch.zeros((), device=device))
+        self.register_buffer("lowest", torch.tensor(0, device=device))
+        self.register_buffer("highest", torch.tensor(1, device=device))
+        self.learned = self.step.detach().requires_grad_()
+        self.starting = False
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Quantise ``numbers``, float32 [count, ...]."""
+        if self.starting:
+            self._start(numbers)
+        integers = Range(self.lowest, self.highest)
+        return _Quantised.apply(numbers, self.learned if self.training else self.step, integers)
+
+    def _start(self, numbers: Tensor) -> None:
+        integers = Range.of(self._bits, signed=bool(numbers.min() < 0))
+        self.lowest.fill_(integers.lowest)
+        self.highest.fill_(integers.highest)
+        self.step.copy_(integers.first_step(numbers.float()))
+
+
+class _Quantised(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, numbers: Tensor, step: Tensor, integers: Range) -> Tensor:
+        ctx.save_for_backward(numbers, step)
+        ctx.integers = integers
+        return integers.quantised(numbers, step)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        numbers, step = ctx.saved_tensors
+        return *ctx.integers.backward(numbers, step, gradient, numbers[0].numel()), None
+
+
+def quantise_inputs(layer: nn.Module, bits: int) -> InputQuantiser:
+    """Quantise from now on what enters ``layer``, which gets an :class:`InputQuantiser` as its ``input_quantiser``."""
+    layer.input_quantiser = InputQuantiser(bits, layer.weight.device)
+    layer.register_forward_pre_hook(_quantised_input)
+    return layer.input_quantiser
+
+
+def _quantised_input(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    return (layer.input_quantiser(inputs[0]),)

@@ -1,0 +1,226 @@
+"""Learned step size quantisation, of weights alone or of activations, too, as a method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from wfn.codebooks.learned_steps import InputQuantiser, Layer, LearnedSteps, quantise_inputs
+from wfn.data.dataset import Data
+from wfn.errors import UserError, require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.networks.forward_pass import trace
+from wfn.system import ranks
+from wfn.system.fingerprint import fingerprint
+from wfn.system.precision import PRECISIONS
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.epoch import check_distillation, objective_of
+from wfn.training.stages import StagedTraining
+from wfn.training.updates.straight_through import Descent, StraightThrough
+
+
+@dataclass(frozen=True)
+class LearnedStepSizes(Method):
+    """Each layer's weights are integers of few bits times a step that is learned (LSQ: Esser et al., ICLR 2020).
+
+    The quantiser and its gradients are those of :mod:`wfn.codebooks.learned_steps`: weights go to
+    ``round(clip(w / s, -2^(b-1), 2^(b-1) - 1)) s``, and the gradient of the result moves both latent weights and steps,
+    the latter scaled by ``1 / sqrt(N Q_P)``.
+
+    Differs:
+        - The budget of training is that of this project's other methods, not 90 epochs on ImageNet.
+        - ``whole_network`` is not in the paper: biases and batch-norm are quantised as well, each tensor with a step of
+          its own, as they count as weights here.
+        - ``distillation`` is from the network itself, as it was given; the paper's is described as an extra.
+
+    Attributes:
+        bits: of weights, and of what enters a layer where that is quantised; 2 to 8.
+        first_last_bits: the same of the first and of the last layer.
+        quantise_activations: quantise what enters each layer, too; the first batch of training decides its range.
+        whole_network: quantise biases and batch-norm's scales and shifts, too.
+        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: of both networks' outputs.
+        iterations: stages of training, each of which is measured.
+        epochs: of each stage.
+        learning_rate: of the first step.
+        cosine: whether the learning rate falls to 0 along a cosine; otherwise it stays.
+        momentum: of gradient descent, by Nesterov.
+        weight_decay: of the latent weights.
+        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        seed: settles everything random.
+    """
+
+    name: ClassVar[str] = "lsq"
+    rank: ClassVar[int] = 40
+    named: ClassVar[tuple[str, ...]] = ("bits", "quantise_activations", "whole_network")
+
+    bits: int = 3
+    first_last_bits: int = 8
+    quantise_activations: bool = True
+    whole_network: bool = False
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
+    iterations: int = 10
+    epochs: int = 3
+    learning_rate: float = 0.01
+    cosine: bool = True
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        require("bits", self.bits, 2 <= self.bits <= 8, "from 2 to 8")
+        require("first_last_bits", self.first_last_bits, 2 <= self.first_last_bits <= 8, "from 2 to 8")
+        check_distillation(self.distillation, self.distillation_temperature)
+        require("iterations", self.iterations, self.iterations >= 1, "1 or more")
+        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
+        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
+        require("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 to below 1")
+        require("weight_decay", self.weight_decay, 0 <= self.weight_decay < inf, "0 or more")
+        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        require("seed", self.seed, self.seed >= 0, "0 or more")
+
+    @property
+    def label(self) -> str:
+        """The method with its bits, as W3A3, and whether it is of the whole network."""
+        activations = self.bits if self.quantise_activations else 32
+        return f"LSQ, W{self.bits}A{activations}{', whole network' if self.whole_network else ''}"
+
+    @property
+    def treatment(self) -> Treatment:
+        """First and last layer have bits of their own."""
+        batch_norm = f"{self.bits} bit" if self.whole_network else "float"
+        activations = f"{self.bits} bit" if self.quantise_activations else "float"
+        return Treatment(f"{self.first_last_bits} bit", batch_norm, activations)
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Quantise ``model``, in place, on the device where it is.
+
+        Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float unless the
+        whole network is quantised. Where activations are, each layer has a module ``input_quantiser``, whose buffers
+        stand in the ``state_dict``: :func:`load_quantised` gives them to another network.
+
+        Args:
+            model: any trained network that takes one tensor.
+            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
+            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+
+        Raises:
+            UserError: the network or the data cannot be used, the checkpoint is of another run, or several processes
+                are to train a network whose activations are quantised.
+        """
+        if self.quantise_activations and ranks.count() > 1:
+            raise UserError(
+                f"quantise_activations={self.quantise_activations} trains in one process, but {ranks.count()} were "
+                "started: start one, or quantise weights alone"
+            )
+        return StepTraining.run(self, model, data, observe, checkpoint)
+
+
+class StepTraining(StagedTraining[LearnedStepSizes]):
+    """One network on its way: quantised from the first step on, trained stage by stage."""
+
+    def __init__(
+        self, method: LearnedStepSizes, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
+    ) -> None:
+        objective = objective_of(model, method.distillation, method.distillation_temperature)
+        super().__init__(method, model, data, observe, checkpoint)
+        self.objective = objective
+        named = sorted(self.untouched.items())
+        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
+        bits = self._bits()
+        inputs = self._quantised_inputs(bits) if method.quantise_activations else []
+        steps = LearnedSteps(self.weights.values.data, self._layers(bits), inputs)
+        descent = Descent(
+            method.learning_rate,
+            method.momentum,
+            method.weight_decay,
+            steps=max(method.iterations * method.epochs * len(data.train), 1),
+            cosine=method.cosine,
+            averaged_share=0.0,
+        )
+        self.update = self._straight_through = StraightThrough(self.weights, steps, descent)
+
+    def iterate(self) -> dict[str, float]:
+        """Train."""
+        self.train(self._straight_through)
+        return {"share_fixed": 1.0, "centres": self.weights.values.data.unique().numel()}
+
+    def identity(self) -> dict[str, object]:
+        """The weights that the run began with."""
+        return {"network's weights": self._began_with}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The values that the network computes with; all else is the update's, or a buffer of the network."""
+        return {"values": self.weights.values}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.weights.values.data.copy_(state["values"])
+
+    def _bits(self) -> dict[str, int]:
+        """Name -> bits of each weight that is quantised."""
+        method = self.method
+        device = self.weights.values.device
+        passed = trace(self.model, next(iter(self.data.test))[0][:1].to(device))
+        ends = passed.first_layer | passed.last_layer
+        weights = {f"{name}.weight" for name, module in self.model.named_modules() if _is_layer(module)}
+        names = [name for name in self.weights.named() if name in weights or method.whole_network]
+        return {name: method.first_last_bits if name in ends else method.bits for name in names}
+
+    def _layers(self, bits: Mapping[str, int]) -> list[Layer]:
+        layers, start = [], 0
+        for name, values in self.weights.named().items():
+            if name in bits:
+                layers.append(Layer(start, start + values.numel(), bits[name]))
+            start += values.numel()
+        return layers
+
+    def _quantised_inputs(self, bits: Mapping[str, int]) -> list[InputQuantiser]:
+        """Let what enters the layers be quantised, with steps from a batch of training images."""
+        modules = {f"{name}.weight": module for name, module in self.model.named_modules() if _is_layer(module)}
+        inputs = [quantise_inputs(modules[name], of_layer) for name, of_layer in bits.items() if name in modules]
+        for one in inputs:
+            one.starting = True
+        torch.manual_seed(self.method.seed)
+        with torch.no_grad():
+            self.model.eval()(next(iter(self.data.train))[0].to(self.weights.values.device))
+        for one in inputs:
+            one.starting = False
+        return inputs
+
+
+def load_quantised(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load the network that a run of :class:`LearnedStepSizes` left, with what quantises its activations.
+
+    Args:
+        model: a network of the same shape, in place; its own weights do not matter.
+        state: the run's ``fixed.safetensors``, or ``fixed.wfn`` as :func:`wfn.compressed_file.load` gives it.
+
+    Raises:
+        UserError: ``state`` does not fit ``model``.
+    """
+    suffix = ".input_quantiser.step"
+    try:
+        for layer in [name.removesuffix(suffix) for name in state if name.endswith(suffix)]:
+            quantise_inputs(model.get_submodule(layer), bits=8)  # range and step follow with all else
+        model.load_state_dict(state)
+    except (AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"the quantised network does not fit this model ({reason}): build the one of its run"
+        ) from error
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return isinstance(module, _ConvNd | nn.Linear)
