@@ -1,4 +1,7 @@
-"""APoT's released saves, given to a report by path: a save that no run has measured yet is measured now, by a run."""
+"""APoT's released saves, given to a report by path: a save that no run has measured yet is measured now, by a run.
+
+This is the command's work, done before a report begins: what makes the report imports nothing that runs.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -10,7 +10,7 @@ import yaml
 
 from reports.__main__ import main, reports
 from reports.evidence.released_saves import settings_of
-from tests.support import made_up_saves
+from tests.support import made_up_runs, made_up_saves
 from tests.support.places import ROOT
 from wfn.runs.settings import Settings
 
@@ -120,6 +120,19 @@ def test_one_text_may_hold_several_saves_and_empty_ones_are_none(tmp_path):
         (2, "save.tar"), (3, "a save.tar"), (4, "save.tar"),
     ]  # fmt: skip
     assert settings_of(["", " "], **own) == []
+
+
+def test_a_report_changes_nothing_of_the_runs_that_it_reads():
+    for record in (made_up_runs.weight_fixing(Path("runs"), 1), made_up_runs.going_on(Path("runs"), 2)):
+        with (record.folder / "metrics.jsonl").open("a") as file:
+            file.write('{"key": "top1", "val')  # a line that is being written
+
+    def content():
+        return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in Path("runs").rglob("*") if p.is_file()}
+
+    before = content()
+    assert main(["--runs", "runs"]) == 0
+    assert Path("report/report.pdf").exists() and content() == before
 
 
 @pytest.mark.parametrize(
