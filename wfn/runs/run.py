@@ -21,7 +21,8 @@ from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 from wfn.runs.workload import Workload, prepare
 from wfn.system import ranks
-from wfn.system.provenance import provenance
+from wfn.system.entry_points import is_entry_point
+from wfn.system.provenance import origin_of, provenance
 
 log = logging.getLogger(__name__)
 Measures = dict[str, float | None]
@@ -153,9 +154,9 @@ def describe(settings: Settings, workload: Workload, handle: RunHandle) -> dict[
     """Write down what a run is about and where its numbers come from; return what identifies and describes it.
 
     Raises:
-        UserError: the run began with other weights or data, or its method with another file.
+        UserError: the run began with other weights, data or code of the user's, or its method with another file.
     """
-    description = workload.description() | settings.make_method().hashes()
+    description = workload.description() | settings.make_method().hashes() | _origins(settings)
     for name in filter(lambda name: name.endswith("_sha256"), description):
         then = handle.record.header.params.get(name, description[name])
         if then != description[name]:
@@ -169,6 +170,17 @@ def describe(settings: Settings, workload: Workload, handle: RunHandle) -> dict[
         tags={name: origin[name] for name in ("commit", "tree", "device_name", "version_torch", "ranks")},
     )
     return description
+
+
+def _origins(settings: Settings) -> dict[str, str]:
+    """Where the user's own network and data set come from, if they are."""
+    own = {kind: getattr(settings, kind) for kind in ("model", "dataset")}
+    return {
+        name: text
+        for kind, entry_point in own.items()
+        if is_entry_point(entry_point)
+        for name, text in origin_of(entry_point, kind).items()
+    }
 
 
 def _seconds(record: OpenRecord) -> Measures:
