@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from tests.support import small_networks
-from wfn.codebooks.k_means import k_means
+from wfn.codebooks.k_means import STARTS, k_means
 from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Step
@@ -28,15 +28,34 @@ def squared_error(values, centres, assignment):
     return float(((values.astype(np.float64) - centres[assignment]) ** 2).sum())
 
 
-@given(numbers, st.integers(1, 8))
-def test_no_value_is_nearer_to_another_centre_and_every_centre_is_the_mean_of_its_values(values, clusters):
-    centres, assignment = k_means(values, clusters)
+@given(numbers, st.integers(1, 8), st.sampled_from(sorted(STARTS)))
+def test_no_value_is_nearer_to_another_centre_and_every_centre_is_the_mean_of_its_values(values, clusters, start):
+    centres, assignment = k_means(values, clusters, start)
     assert centres.size <= clusters
     assert set(assignment) == set(range(centres.size))  # all are in use
     distances = np.abs(values[:, None].astype(np.float64) - centres)
     assert np.all(distances[np.arange(values.size), assignment] <= distances.min(1) + 1e-5)
     means = [values[assignment == k].astype(np.float64).mean() for k in range(centres.size)]
     assert np.allclose(centres, means, rtol=1e-5, atol=1e-5)
+
+
+@given(numbers, st.integers(1, 70), st.sampled_from(sorted(STARTS)))
+def test_a_start_has_as_many_centres_as_asked_for_ascending_between_the_extremes(values, clusters, start):
+    ordered = np.sort(values).astype(np.float64)
+    centres = STARTS[start](ordered, clusters)
+    assert centres.size == clusters and (np.diff(centres) >= 0).all()
+    assert ordered[0] - 1e-9 <= centres[0] and centres[-1] <= ordered[-1] + 1e-9
+
+
+def test_from_a_start_by_density_the_error_is_near_the_least_where_few_values_lie_far_out():
+    """The least is that of the best of many k-means++ starts of scikit-learn."""
+    from sklearn.cluster import KMeans
+
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.normal(0, 0.05, 4000), random.normal(1, 1, 40)]).astype(np.float32)
+    errors = {start: squared_error(values, *k_means(values, 24, start)) for start in STARTS}
+    least = KMeans(24, n_init=10, random_state=0).fit(values[:, None].astype(np.float64)).inertia_
+    assert errors["density"] < 1.1 * least < errors["even"]
 
 
 @given(numbers)
@@ -147,6 +166,13 @@ def test_a_run_cut_off_after_any_epoch_ends_with_the_same_weights(tmp_path, cut_
     assert resumed.records == uncut.records
     with pytest.raises(UserError, match=r"other settings \(clusters was 6, is 5"):
         compress("convolutional", replace(QUICK, clusters=5), checkpoint=tmp_path / "c")
+
+
+def test_the_method_takes_a_start_by_its_name():
+    shared = [compress("convolutional", replace(QUICK, start=start, epochs=0))[1].weights for start in STARTS]
+    assert any(not torch.equal(shared[0][name], shared[1][name]) for name in shared[0])
+    with pytest.raises(UserError, match="unknown start 'evne': did you mean even"):
+        replace(QUICK, start="evne")
 
 
 @pytest.mark.parametrize(

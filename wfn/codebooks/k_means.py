@@ -3,19 +3,46 @@
 import numpy as np
 
 MOST_STEPS = 10_000
+CELLS = 32  # of equal counts, for each centre
 
 
-def k_means(values: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster ``values`` by Lloyd's algorithm, from centres that are spaced evenly between the extremes.
+def even_start(ordered: np.ndarray, clusters: int) -> np.ndarray:
+    """Centres spaced evenly between the extremes.
 
-    That start is the linear initialisation of Deep Compression (Han, Mao & Dally, ICLR 2016, section 3.2). The values
-    are sorted once; a cluster is then an interval, found by a search for the midpoints between centres, and its mean a
-    difference of prefix sums. A centre that no value is nearest to goes where the squared error is largest: it splits
-    that cluster.
+    It is the linear initialisation of Deep Compression (Han, Mao & Dally, ICLR 2016, section 3.2). Where
+    few values lie far out, as batch-norm's do, Lloyd's algorithm ends from here near an even grid, at up to several
+    times the least squared error, whose values take fewer bits.
+    """
+    return np.linspace(ordered[0], ordered[-1], clusters)
+
+
+def density_start(ordered: np.ndarray, clusters: int) -> np.ndarray:
+    """Centres as dense as the cube root of the values' density.
+
+    For many centres that is the best (Panter & Dite, Quantization Distortion in Pulse-Count Modulation with Nonuniform
+    Spacing of Levels, Proceedings of the IRE, 1951). The density is that of :data:`CELLS` cells for each centre, of equally many values; over a cell of width d the cube
+    root adds up to something in proportion to ``d^(2/3)``.
+    """
+    cells = min(CELLS * clusters, ordered.size - 1)
+    edges = ordered[np.linspace(0, ordered.size - 1, cells + 1).astype(np.int64)]
+    added_up = np.concatenate(([0.0], np.cumsum(np.diff(edges) ** (2 / 3))))
+    return np.interp((np.arange(clusters) + 0.5) / clusters * added_up[-1], added_up, edges)
+
+
+STARTS = {"even": even_start, "density": density_start}
+
+
+def k_means(values: np.ndarray, clusters: int, start: str = "even") -> tuple[np.ndarray, np.ndarray]:
+    """Cluster ``values`` by Lloyd's algorithm, from one of :data:`STARTS`.
+
+    The values are sorted once; a cluster is then an interval, found by a search for the midpoints between centres, and
+    its mean a difference of prefix sums. A centre that no value is nearest to goes where the squared error is largest:
+    it splits that cluster.
 
     Args:
         values: float32 [n], finite, n >= 1.
         clusters: how many; where there are no more distinct values than that, each becomes a centre.
+        start: where the centres start, a name in :data:`STARTS`.
 
     Returns:
         The centres in use, float32 [k] ascending, and for each value the index of its own, int32 [n]. A value in the
@@ -24,7 +51,7 @@ def k_means(values: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(values, kind="stable")
     ordered = values[order].astype(np.float64)
     distinct = ordered[np.flatnonzero(np.diff(ordered, prepend=-np.inf))]
-    centres = distinct if distinct.size <= clusters else _lloyd(ordered, clusters)
+    centres = distinct if distinct.size <= clusters else _lloyd(ordered, STARTS[start](ordered, clusters))
     sizes = np.diff(_bounds(ordered, centres))
     centres, sizes = centres[sizes > 0], sizes[sizes > 0]
     assignment = np.empty(values.size, np.int32)
@@ -32,10 +59,10 @@ def k_means(values: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:
     return centres.astype(np.float32), assignment
 
 
-def _lloyd(ordered: np.ndarray, clusters: int) -> np.ndarray:
-    """The centres, ascending, once no value changes its cluster any more, or after ``MOST_STEPS``."""
+def _lloyd(ordered: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """The centres, ascending, that began as ``start``, once no value changes its cluster, or after ``MOST_STEPS``."""
     sums, squares = (np.concatenate(([0.0], np.cumsum(ordered**power))) for power in (1, 2))
-    centres = np.linspace(ordered[0], ordered[-1], clusters)
+    centres, clusters = start.copy(), start.size
     before = np.empty(0, np.int64)
     for _ in range(MOST_STEPS):
         bounds = _bounds(ordered, centres)

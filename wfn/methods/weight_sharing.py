@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.codebook import Codebook
-from wfn.codebooks.k_means import k_means
+from wfn.codebooks.k_means import STARTS, k_means
 from wfn.data import Data
-from wfn.errors import require
+from wfn.errors import require, unknown_name
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
@@ -41,6 +41,8 @@ class KMeansSharing(Method):
         clip_norm: largest norm of a step's gradient, that of the shared values.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
+        start: of k-means: ``even``, spaced between the extremes, as published, which ends near an even grid; or
+            ``density``, as dense as the cube root of the weights' density, near the least squared error.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
     """
@@ -57,6 +59,7 @@ class KMeansSharing(Method):
     clip_norm: float = 0.5
     precision: str = "float32"
     seed: int = 0
+    start: str = "even"
     fold: float = 0.0
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class KMeansSharing(Method):
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
         require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
         require("seed", self.seed, self.seed >= 0, "0 or more")
+        if self.start not in STARTS:
+            raise unknown_name("start", self.start, STARTS)
         check_fold(self.fold)
 
     @property
@@ -109,7 +114,7 @@ class SharingTraining(StagedTraining[KMeansSharing]):
     ) -> None:
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint)
-        centres, assignment = _cluster(self.weights, method.clusters, method.per_layer)
+        centres, assignment = _cluster(self.weights, method.clusters, method.per_layer, method.start)
         self.update = self.shared = SharedValues(
             self.weights, centres, assignment, method.learning_rate, method.clip_norm
         )
@@ -136,12 +141,12 @@ class SharingTraining(StagedTraining[KMeansSharing]):
         self._assignment = state["assignment"].numpy()
 
 
-def _cluster(weights: FlatWeights, clusters: int, per_layer: bool) -> tuple[np.ndarray, np.ndarray]:
+def _cluster(weights: FlatWeights, clusters: int, per_layer: bool, begin: str) -> tuple[np.ndarray, np.ndarray]:
     """Shared values, float32 [k], and for each weight the index of its own, int32 [n]."""
     values = weights.values.detach().cpu().numpy()
     centres, assignments, start, shared = [], [], 0, 0
     for size in _layer_sizes(weights) if per_layer else [values.size]:
-        of_layer, assignment = k_means(values[start : start + size], clusters)
+        of_layer, assignment = k_means(values[start : start + size], clusters, begin)
         centres.append(of_layer)
         assignments.append(assignment + np.int32(shared))
         start, shared = start + size, shared + of_layer.size
