@@ -16,6 +16,9 @@ from wfn.training.updates.sampled_weights import LEAST_DEVIATION, draw
 RELEASED_STEPS = 27 * 9009 + 450
 
 
+LEAST_PROBABILITY = 1e-300  # a smaller mean counts as this: a probability of zero has no logarithm
+
+
 def start_deviations(weights: FlatWeights, scale: float, limit: float) -> Tensor:
     """Where the deviations start: none at a power of two, the larger the further a weight is from both its neighbours.
 
@@ -102,7 +105,8 @@ def sampled_scores(
         sums = [a + b for a, b in zip(sums, probabilities, strict=True)] if sample else probabilities
     values.copy_(means)
     mean = tuple(
-        ((total / samples).log().float(), labels) for total, (_, labels) in zip(sums, predictions.batches, strict=True)
+        ((total / samples).clamp(min=LEAST_PROBABILITY).log().float(), labels)
+        for total, (_, labels) in zip(sums, predictions.batches, strict=True)
     )
     found = measure_outputs(Predictions(mean))
     return {f"sampled_{name}": value for name, value in found.items()} | {"samples": samples}
