@@ -42,8 +42,8 @@ def reports(
 
     From --records, which --write_records has written, follows the very report that follows from the runs themselves.
     """
+    from reports.evidence.readings import distinct, read_folder
     from reports.evidence.released_saves import measured, settings_of
-    from reports.evidence.runs import distinct, read_folder
     from reports.records import record_files
     from reports.report import write
 

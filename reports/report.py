@@ -6,10 +6,10 @@ from pathlib import Path
 from reports.document import markdown, typesetting
 from reports.document.elements import Document, Figure, Heading, Paragraph, Table
 from reports.document.figure_files import write as write_figure
-from reports.evidence.evidence import Evidence
 from reports.evidence.presentation import files_of
-from reports.evidence.runs import Run, distinct
-from reports.parts import tables
+from reports.evidence.readings import Run, distinct
+from reports.evidence.selection import Evidence
+from reports.parts import paper_tables
 from reports.parts.appendix import environments_table, provenance_table
 from reports.parts.front_page import front_page
 from reports.parts.paper_figures import figures
@@ -33,10 +33,10 @@ def compose(runs: Sequence[Run]) -> Document:
         [
             *front_page(evidence, _missing(drawn)),
             Heading("Tables", begins_page=True),
-            tables.table1(evidence),
-            tables.table2(evidence),
+            paper_tables.table1(evidence),
+            paper_tables.table2(evidence),
             Heading("Claims and figures"),
-            tables.claims_table(evidence),
+            paper_tables.claims_table(evidence),
             *drawn,
             Heading("Findings: what the print gets wrong or leaves out"),
             *(Paragraph(f.text, f"{number}. {f.title}") for number, f in enumerate(findings(evidence), 1)),

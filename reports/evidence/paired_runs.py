@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.evidence.runs import Run
+from reports.evidence.readings import Run
 from wfn.errors import UserError
 from wfn.measures.common.paired import Change, change_of_counts, change_of_images
 

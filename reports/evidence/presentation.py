@@ -41,6 +41,19 @@ def told_by_label(method: str) -> tuple[str, ...]:
     return kind.named if kind else ()
 
 
+def named(method: str, params: Params) -> dict[str, str]:
+    """The options that the label tells, as the run had them; an older run has the default of those it did not know."""
+    defaults = own_options(method) if _class(method) else {}
+    return {name: params.get(name, str(defaults[name])) for name in told_by_label(method)}
+
+
+def variant(method: str, params: Params) -> dict[str, str]:
+    """Those of :func:`named` that are words and not the default: they name a variant of the method."""
+    defaults = own_options(method) if _class(method) else {}
+    words = {name: text for name, text in named(method, params).items() if type(defaults[name]) is str}
+    return {name: text for name, text in words.items() if text != defaults[name]}
+
+
 def files_of(method: str) -> tuple[str, ...]:
     """The options that are paths of files."""
     kind = _class(method)

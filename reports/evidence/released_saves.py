@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from reports.evidence.readings import Run, read_folder
 from reports.evidence.rows import HASHES
-from reports.evidence.runs import Run, read_folder
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
 from wfn.system.entry_points import is_entry_point

@@ -1,130 +1,16 @@
-"""Rows of the tables: runs that differ in nothing but their seed, with mean and deviation."""
+"""Which runs make which rows of the tables: those that differ in nothing but their seed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean, stdev
 
-from reports.evidence.paired_runs import paired_change
-from reports.evidence.presentation import departures, files_of, in_words, label, rank, told_by_label, treatment
-from reports.evidence.runs import Run
-from wfn import data, networks
-from wfn.interface import Treatment
-from wfn.measures.common.paired import Change, signed
+from reports.evidence.presentation import departures, files_of, label, named, rank, told_by_label, treatment
+from reports.evidence.readings import Run
+from reports.evidence.row import Row, Subject, subject_of
 from wfn.system.entry_points import is_entry_point
 
-NOT_MEASURED = "not meas."
-ALL_NAMED = 8  # runs behind one cell of which each is named
 HASHES = ("weights_sha256", "data_sha256", "save_sha256")
 TRAINED_BY = ("baseline_epochs", "batch_size", "validation_share")  # what shapes a baseline, but for its seed
-OF_IMAGENET = ("resnet18", "resnet34", "resnet50", "googlenet")
-
-
-@dataclass(frozen=True, order=True)
-class Subject:
-    """The network and the data that rows are compared on."""
-
-    model: str
-    dataset: str
-
-    def __str__(self) -> str:
-        return f"{networks.title(self.model)} on {data.title(self.dataset)}"
-
-    @property
-    def is_of_the_paper(self) -> bool:
-        """Whether the paper's tables have it."""
-        return self.dataset == "imagenet" and self.model in OF_IMAGENET
-
-
-@dataclass(frozen=True)
-class Row:
-    """Runs of one method on one subject, or (``prefix`` is ``baseline_``) what they measured before it.
-
-    Attributes:
-        departures: settings other than the paper's, by name.
-    """
-
-    subject: Subject
-    method: str
-    name: str
-    departures: dict[str, str]
-    treatment: Treatment
-    runs: tuple[Run, ...]
-    prefix: str = ""
-
-    @property
-    def label(self) -> str:
-        """The method with all that tells this row from others."""
-        return ", ".join([self.name, *in_words(self.method, self.departures)])
-
-    @property
-    def delta(self) -> float:
-        """The tolerance of weight fixing."""
-        return float(self.runs[0].params["delta"])
-
-    def values(self, metric: str) -> list[float]:
-        """The metric of every run that has it."""
-        key = self.prefix + metric
-        return [run.metrics[key] for run in self.runs if key in run.metrics]
-
-    def mean(self, metric: str) -> float | None:
-        """The metric's mean, None where it was not measured."""
-        values = self.values(metric)
-        return fmean(values) if values else None
-
-    def deviation(self, metric: str) -> float | None:
-        """The metric's sample deviation over the runs, None for less than two."""
-        values = self.values(metric)
-        return stdev(values) if len(values) > 1 else None
-
-    def text(self, metric: str, form: str = "{:.2f}", scale: float = 1, unit: str = "") -> str:
-        """Mean, and deviation where there is one; :data:`NOT_MEASURED` where there is nothing.
-
-        Args:
-            metric: its name.
-            form: of the mean; the deviation of a whole number gets a decimal.
-            scale: what to divide by.
-            unit: written behind.
-        """
-        mean, deviation = self.mean(metric), self.deviation(metric)
-        if mean is None:
-            return NOT_MEASURED
-        text = form.format(mean / scale)
-        if deviation is not None:
-            text += f" ±{form.replace('{:,.0f}', '{:,.1f}').format(deviation / scale)}"
-        n = len(self.values(metric))
-        return text + unit + (f" (n = {n})" if n < len(self.runs) else "")
-
-    def change(self, metric: str) -> float | None:
-        """Mean of the metric's change from the run's own baseline, None where that was not measured."""
-        changes = [
-            run.metrics[metric] - run.metrics[f"baseline_{metric}"]
-            for run in self.runs
-            if {metric, f"baseline_{metric}"} <= run.metrics.keys()
-        ]
-        return fmean(changes) if changes else None
-
-    @cached_property
-    def paired(self) -> Change | None:
-        """The change of top-1 on the same test images; None where no run knows which of them it has right."""
-        return None if self.prefix else paired_change(self.runs)
-
-    @property
-    def change_text(self) -> str:
-        """The change of top-1 with its interval, and the runs behind it where they are not all."""
-        if self.prefix:
-            return "–"
-        if self.paired:
-            n = self.paired.runs
-            return self.paired.text + (f" (n = {n})" if n < len(self.runs) else "")
-        change = self.change("top1")
-        return NOT_MEASURED if change is None else f"{signed(change)} (not paired)"
-
-    @property
-    def networks(self) -> set[str]:
-        """The hashes of the float networks that the runs began with."""
-        return {run.params.get("weights_sha256", "") for run in self.runs}
 
 
 def rows(runs: Iterable[Run]) -> list[Row]:
@@ -145,7 +31,8 @@ def over_delta(runs: Iterable[Run]) -> list[list[Row]]:
     lists: dict[tuple, list[Row]] = {}
     for row in _grouped(run for run in runs if run.compresses and run.tags["method"] == "wfn"):
         first = min(row.runs, key=lambda run: int(run.params.get("seed", 0)))
-        key = row.subject, tuple(row.departures.items()), float_network(first), _hashes(first)
+        settings = tuple((row.variant | row.departures).items())
+        key = row.subject, settings, float_network(first), _hashes(first)
         lists.setdefault(key, []).append(row)
     networks: dict[Subject, set[tuple]] = {}
     for subject, _, *network in lists:
@@ -176,35 +63,9 @@ def is_tabled(run: Run) -> bool:
     return not departing.keys() & set(run.tags.get("varied", " ".join(departing)).split())
 
 
-def subjects(some: Iterable[Row]) -> list[Subject]:
-    """The subjects, each once, in the order of the rows."""
-    return list(dict.fromkeys(row.subject for row in some))
-
-
-def run_ids(runs: Iterable[Run]) -> str:
-    """The short ids of the runs, each once; of many the first and the last, for the appendix lists them all."""
-    ids = list(dict.fromkeys(run.short_id for run in runs))
-    return ", ".join(ids) if len(ids) <= ALL_NAMED else f"{ids[0]} … {ids[-1]} ({len(ids)} runs)"
-
-
-def conditions(row: Row) -> str:
-    """What a row was measured on, and its settings that are neither the paper's nor ``delta``."""
-    return ", ".join([str(row.subject), *in_words(row.method, row.departures)])
-
-
-def runs_of(some: Iterable[Row]) -> tuple[Run, ...]:
-    """All runs of some rows, each once."""
-    return tuple({run.id: run for row in some for run in row.runs}.values())
-
-
-def subject_of(run: Run) -> Subject:
-    """What a run was on."""
-    return Subject(run.params.get("model", "unknown network"), run.params.get("dataset", "unknown data"))
-
-
 def _key(run: Run) -> tuple:
     method = run.tags["method"]
-    in_name = tuple(run.params.get(name) for name in told_by_label(method))
+    in_name = tuple(named(method, run.params).items())
     return (
         subject_of(run),
         method,

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from reports.evidence.runs import (
+from reports.evidence.readings import (
     CODEBOOK,
     Run,
     is_of_iterations,

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from reports.document.elements import Column, Group, Section, Table
-from reports.evidence.evidence import Evidence
 from reports.evidence.presentation import departures, in_words, label
-from reports.evidence.rows import runs_of, subject_of
-from reports.evidence.runs import Run
+from reports.evidence.readings import Run
+from reports.evidence.row import runs_of, subject_of
+from reports.evidence.selection import Evidence
 
 
 def provenance_table(evidence: Evidence) -> Table:

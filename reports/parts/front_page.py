@@ -1,20 +1,24 @@
 """The first page: what was asked, on what, what each method costs, and the verdicts."""
 
+from collections.abc import Sequence
+
 from reports.document.elements import Block, Column, Group, Paragraph, Section, Table
-from reports.evidence.evidence import Evidence
-from reports.evidence.rows import Row, Subject
+from reports.evidence.row import Row, Subject
+from reports.evidence.selection import Evidence
 from reports.parts.overview import overview
-from reports.verdicts.claims import claims
+from reports.verdicts.claims import verdicts
 from reports.verdicts.judgement import VERDICTS
 from reports.verdicts.no_loss import margin
 
 
 def front_page(evidence: Evidence, missing: str) -> list[Block]:
     """Its blocks; ``missing`` says which figures could not be drawn."""
-    judged = [(claim, claim.verdict(evidence)) for claim in claims()]
-    counts = {word: sum(found.verdict == verdict for _, found in judged) for verdict, word in VERDICTS.items()}
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    verdicts = [[claim.text, found.text] for claim, found in judged]
+    judged = verdicts(evidence)
+    variants = evidence.variants
+    titles = ["Verdict"] if len(variants) == 1 else [f"As {name}" for name in variants]
+    counts = [_counted([found[name].verdict for _, found in judged]) for name in variants]
+    told = "; ".join(counts if len(variants) == 1 else map("as {}: {}".format, variants, counts))
+    rows = [[claim.text, *(found[name].text for name in variants)] for claim, found in judged]
     limits = _limits(evidence, missing)
     return [
         Paragraph(
@@ -31,11 +35,16 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
             "verdicts",
             f"Verdicts. Of {len(judged)} claims of the paper: {told}. n: runs that differ in their seed only. Figures "
             "and rules are in Table 3.",
-            [Column("Claim", 3), Column("Verdict", 1, strong=True)],
-            [Section("", [Group("", verdicts)])],
+            [Column("Claim", 3), *(Column(title, 1, strong=True) for title in titles)],
+            [Section("", [Group("", rows)])],
         ),
         *([Paragraph(limits, "Limits.")] if limits else []),
     ]
+
+
+def _counted(found: Sequence[str]) -> str:
+    """How many of each verdict."""
+    return ", ".join(f"{found.count(verdict)} {word}" for verdict, word in VERDICTS.items() if verdict in found)
 
 
 def _measured(evidence: Evidence) -> Table:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.document.elements import Figure
-from reports.evidence.evidence import Evidence
 from reports.evidence.presentation import told_by_label
-from reports.evidence.rows import Row, Subject, run_ids, runs_of
+from reports.evidence.row import Row, Subject, run_ids, runs_of
+from reports.evidence.selection import Evidence
 from reports.verdicts.no_loss import margin
 from wfn.figures.style import WIDTH, line_style, panels_in_rows, row_count, write_beside
 

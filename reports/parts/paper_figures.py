@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from reports import printed
 from reports.document.elements import TALLEST, Figure
-from reports.evidence.evidence import Evidence
 from reports.evidence.presentation import departures, in_words
-from reports.evidence.rows import Row, conditions, float_network, run_ids, runs_of, subject_of
-from reports.evidence.runs import Run
+from reports.evidence.readings import Run
+from reports.evidence.row import Row, conditions, run_ids, runs_of, subject_of
+from reports.evidence.rows import float_network
+from reports.evidence.selection import Evidence
 from reports.verdicts.noise_tolerance import noise_runs
 from reports.verdicts.orders_and_centres import mean_by_iteration
 from wfn.figures import accuracy_and_size, iterations, layer_noise, setting_effects, unique_values_and_entropy

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.evidence.runs import Run
+from reports.evidence.readings import Run
 from reports.records.run_lines import run_from, run_line
 from wfn.errors import UserError
 from wfn.system.files import write_atomically

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from reports.evidence.presentation import files_of
-from reports.evidence.runs import Run, SharedValue
+from reports.evidence.readings import Run, SharedValue
 from wfn.measures.common.outcomes import Outcomes
 from wfn.runs.settings import LOCAL_SETTINGS
 

@@ -1,7 +1,7 @@
 """How many times less weight fixing leaves than APoT."""
 
-from reports.evidence.evidence import Evidence
-from reports.evidence.rows import Subject, runs_of
+from reports.evidence.row import Subject, runs_of
+from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Judgement
 from reports.verdicts.over_seeds import graded, ratio
 

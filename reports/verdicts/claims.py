@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports import printed
-from reports.evidence.evidence import Evidence
+from reports.evidence.selection import Evidence
 from reports.verdicts.against_apot import times_less
 from reports.verdicts.judgement import NOT_TESTED, Judgement, joined
 from reports.verdicts.no_loss import lossless, margin
@@ -36,6 +36,12 @@ class Claim:
         """The judgement over all subjects, from runs that were trained."""
         judged = self.judge(evidence.trained)
         return joined(judged) if judged else Judgement(f"not tested: {self.needs}", NOT_TESTED, (), ())
+
+
+def verdicts(evidence: Evidence) -> list[tuple[Claim, dict[str, Judgement]]]:
+    """Every claim with a judgement for each variant of weight fixing among the runs, the paper's own first."""
+    parts = {name: evidence.of_variant(name) for name in evidence.variants}
+    return [(claim, {name: claim.verdict(part) for name, part in parts.items()}) for claim in claims()]
 
 
 def on_each(

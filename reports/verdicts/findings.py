@@ -1,8 +1,8 @@
 """What the print gets wrong or leaves out, each checked against our own numbers where that is possible."""
 
 from reports import printed
-from reports.evidence.evidence import Evidence
-from reports.evidence.rows import Row, runs_of
+from reports.evidence.row import Row, runs_of
+from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Finding
 from reports.verdicts.noise_tolerance import relative_noise
 from reports.verdicts.reviewers import beside_kmeans

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.evidence.rows import run_ids
-from reports.evidence.runs import Run
+from reports.evidence.readings import Run
+from reports.evidence.row import run_ids
 
 REPRODUCED, PARTLY, NOT = "reproduced", "partly", "not"
 UNDECIDED, NOT_TESTED = "undecided", "not tested"

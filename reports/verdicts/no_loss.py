@@ -3,8 +3,8 @@
 from math import ceil, inf
 
 from reports import printed
-from reports.evidence.evidence import Evidence
-from reports.evidence.rows import Row, Subject, conditions
+from reports.evidence.row import Row, Subject, conditions
+from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, REPRODUCED, UNDECIDED, Judgement
 from wfn.measures.common.paired import Change, student
 from wfn.runs.settings import own_options

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from reports.evidence.evidence import Evidence
-from reports.evidence.rows import Subject, subject_of
-from reports.evidence.runs import Run
+from reports.evidence.readings import Run
+from reports.evidence.row import Subject, subject_of
+from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
 from reports.verdicts.over_seeds import Estimate, difference, mean
 from wfn.measures.common.paired import signed

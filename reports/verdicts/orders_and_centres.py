@@ -2,8 +2,8 @@
 
 import re
 
-from reports.evidence.evidence import DELTAS, Evidence
-from reports.evidence.rows import Row, Subject, conditions, runs_of
+from reports.evidence.row import Row, Subject, conditions, runs_of
+from reports.evidence.selection import DELTAS, Evidence
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
 from reports.verdicts.over_seeds import mean, ratio
 

@@ -1,8 +1,8 @@
 """What a reviewer asks first: does weight fixing beat plain k-means with as many shared values?"""
 
-from reports.evidence.evidence import Evidence
 from reports.evidence.paired_runs import paired_difference
-from reports.evidence.rows import Row, runs_of
+from reports.evidence.row import Row, runs_of
+from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Finding
 from reports.verdicts.over_seeds import ratio
 

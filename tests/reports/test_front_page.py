@@ -4,8 +4,8 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 
 from reports.document.elements import Figure, Heading, Paragraph, Table
-from reports.evidence.evidence import Evidence
-from reports.evidence.runs import read_folder
+from reports.evidence.readings import read_folder
+from reports.evidence.selection import Evidence
 from reports.parts.overview import overview
 from reports.report import compose
 from tests.support import made_up_runs

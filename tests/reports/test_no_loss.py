@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reports.evidence.evidence import Evidence
-from reports.evidence.runs import distinct, read_folder
+from reports.evidence.readings import distinct, read_folder
+from reports.evidence.selection import Evidence
 from reports.verdicts.claims import claims
 from reports.verdicts.judgement import NOT, REPRODUCED, UNDECIDED
 from reports.verdicts.no_loss import no_loss, would_decide

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.evidence.evidence import Evidence
 from reports.evidence.paired_runs import paired_change, paired_difference
-from reports.evidence.runs import distinct, read_folder
+from reports.evidence.readings import distinct, read_folder
+from reports.evidence.selection import Evidence
 from reports.verdicts.reviewers import beside_kmeans
 from tests.support import made_up_runs
 from wfn.errors import UserError

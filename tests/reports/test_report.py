@@ -8,7 +8,7 @@ import pytest
 
 from reports.document import markdown
 from reports.document.elements import Figure
-from reports.evidence.runs import read_folder
+from reports.evidence.readings import read_folder
 from reports.report import as_csv, compose, runs_csv, write
 from tests.support import made_up_runs
 

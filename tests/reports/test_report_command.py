@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from reports.__main__ import main
-from reports.evidence.runs import read_folder
+from reports.evidence.readings import read_folder
 from reports.report import compose, runs_csv
 from tests.support import made_up_runs
 from tests.support.places import ROOT

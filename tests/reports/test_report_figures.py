@@ -3,8 +3,8 @@
 import pytest
 from matplotlib.figure import Figure
 
-from reports.evidence.evidence import Evidence
-from reports.evidence.runs import read_folder
+from reports.evidence.readings import read_folder
+from reports.evidence.selection import Evidence
 from reports.parts.paper_figures import figures
 from tests.support import made_up_runs
 from wfn.figures.intervals import mean_and_half_interval

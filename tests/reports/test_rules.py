@@ -2,9 +2,9 @@
 
 import pytest
 
-from reports.evidence.evidence import Evidence
-from reports.evidence.rows import conditions, run_ids
-from reports.evidence.runs import distinct, read_folder
+from reports.evidence.readings import distinct, read_folder
+from reports.evidence.row import conditions, run_ids
+from reports.evidence.selection import Evidence
 from reports.verdicts.claims import claims
 from reports.verdicts.judgement import NOT, NOT_TESTED, PARTLY, REPRODUCED, UNDECIDED, Judgement, joined
 from reports.verdicts.noise_tolerance import relative_noise

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
+from reports.evidence.readings import read_folder
 from reports.evidence.rows import rows
-from reports.evidence.runs import read_folder
 from tests.support.places import ROOT
 from wfn import compressed_file
 from wfn.__main__ import main

@@ -6,17 +6,24 @@ from functools import cached_property
 from itertools import product
 from math import inf, log2
 
-from reports.evidence.rows import (
-    Row,
-    Subject,
-    over_delta,
-    rows,
-    subjects,
-)
-from reports.evidence.runs import Run
+from reports.evidence.presentation import variant
+from reports.evidence.readings import Run
+from reports.evidence.row import Row, Subject, subjects
+from reports.evidence.rows import over_delta, rows
 
 DELTAS = (0.01, 0.0075, 0.015)  # those of the paper's tables; the headline is at the first
 APOT_BITS = "3"  # those of Table 2
+
+PRINTED = "printed"
+
+
+def _variant(run: Run) -> str:
+    return " ".join(variant("wfn", run.params).values()) or PRINTED
+
+
+def _departing(row: Row) -> int:
+    """How many settings are not the paper's."""
+    return len(row.variant | row.departures)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,17 @@ class Evidence:
         """The same without the runs whose method was given no epoch of training: they test nothing that is claimed."""
         untrained = [run for run in self.runs if "method" in run.tags and run.params.get("epochs") == "0"]
         return Evidence([run for run in self.runs if run not in untrained]) if untrained else self
+
+    @cached_property
+    def variants(self) -> list[str]:
+        """Those of weight fixing among the runs, the paper's own first."""
+        found = {_variant(run) for run in self.runs if run.compresses and run.tags["method"] == "wfn"}
+        return sorted(found or {PRINTED}, key=lambda name: (name != PRINTED, name))
+
+    def of_variant(self, name: str) -> "Evidence":
+        """The same without runs of other variants of weight fixing."""
+        others = [run for run in self.runs if run.tags.get("method") == "wfn" and _variant(run) != name]
+        return Evidence([run for run in self.runs if run not in others]) if others else self
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -48,7 +66,7 @@ class Evidence:
     def weight_fixing(self, subject: Subject) -> list[Row]:
         """A row for each delta, ascending; of several the one that departs least from the paper's settings."""
         found = self._of(subject, "wfn")
-        found.sort(key=lambda row: (row.delta, len(row.departures), row.label))
+        found.sort(key=lambda row: (row.delta, _departing(row), row.label))
         return list({row.delta: row for row in reversed(found)}.values())[::-1]
 
     @cached_property
@@ -61,7 +79,7 @@ class Evidence:
         Of the settings nearest to the paper's that were run at two deltas or more, else of those nearest of all.
         """
         found = [rows for rows in self._over_delta if rows[0].subject == subject]
-        return max(found, key=lambda rows: (len(rows) > 1, -len(rows[0].departures), len(rows)), default=[])
+        return max(found, key=lambda rows: (len(rows) > 1, -_departing(rows[0]), len(rows)), default=[])
 
     def at(self, subject: Subject, delta: float) -> Row | None:
         """The row of weight fixing at that delta."""
@@ -88,7 +106,7 @@ class Evidence:
         Of rows at one delta that which departs least from the paper's settings.
         """
         ours = [row for delta in DELTAS for row in self._of(subject, "wfn") if row.delta == delta]
-        ours.sort(key=lambda row: (DELTAS.index(row.delta), len(row.departures)))
+        ours.sort(key=lambda row: (DELTAS.index(row.delta), _departing(row)))
         pairs = ((row, other) for row in ours for other in self._apot(subject) if row.networks & other.networks)
         return next(pairs, None)
 

@@ -1,12 +1,13 @@
 """The tables of a report: the paper's two, and its claims."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from reports import printed
 from reports.document.elements import Column, Group, Section, Table
-from reports.evidence.evidence import Evidence
-from reports.evidence.rows import NOT_MEASURED, Row, Subject, run_ids, subjects
-from reports.verdicts.claims import claims
+from reports.evidence.row import NOT_MEASURED, Row, Subject, run_ids, subjects
+from reports.evidence.selection import Evidence
+from reports.verdicts.claims import verdicts
+from reports.verdicts.judgement import Judgement
 from wfn.measures.common.paired import signed
 
 NOT_PRINTED = "–"  # as the paper has it
@@ -120,10 +121,10 @@ def table2(evidence: Evidence) -> Table:
 
 def claims_table(evidence: Evidence) -> Table:
     """Each claim of the paper with our verdict."""
-    judged = [(claim, claim.verdict(evidence)) for claim in claims()]
     rows = [
-        [claim.text, claim.printed, found.ours, claim.rule, found.text, run_ids(found.runs) or "none"]
-        for claim, found in judged
+        [claim.text + ending, claim.printed, found.ours, claim.rule, found.text, run_ids(found.runs) or "none"]
+        for claim, judged in verdicts(evidence)
+        for ending, found in _by_variant(judged)
     ]
     titles = (("Claim", 1.1), ("In print", 1), ("Ours", 1.5), ("Rule", 1.2))
     return Table(
@@ -143,6 +144,14 @@ def claims_table(evidence: Evidence) -> Table:
             "best that the whole interval allows. Runs whose method was given no training test nothing."
         ],
     )
+
+
+def _by_variant(judged: Mapping[str, Judgement]) -> list[tuple[str, Judgement]]:
+    """The judgements with what tells the variants apart: nothing where all are judged by the same runs."""
+    runs = {run_ids(found.runs) for found in judged.values()}
+    if len(runs) == 1:
+        return [("", next(iter(judged.values())))]
+    return [(f" (as {name})", found) for name, found in judged.items()]
 
 
 def _measured(evidence: Evidence, cells: Callable[[Row], list[str]]) -> Section:
