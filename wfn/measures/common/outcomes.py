@@ -61,12 +61,17 @@ def write(folder: Path, outcomes: Outcomes, before: Predictions, after: Predicti
     Raises:
         OSError: a file cannot be written.
     """
-    bits = {name: torch.from_numpy(np.packbits(getattr(outcomes, name))) for name in ("before", "after")}
-    about = {"images": str(outcomes.images), "labels_sha256": outcomes.labels_sha256}
-    write_atomically(folder / OUTCOMES, safetensors.torch.save(bits, about))
+    save(folder / OUTCOMES, outcomes)
     scores = {"before": before.scores, "after": after.scores, "labels": before.labels}
     if sum(tensor.nbytes for tensor in scores.values()) <= LARGEST_OUTPUTS:
         write_atomically(folder / OUTPUTS, safetensors.torch.save(scores))
+
+
+def save(path: Path, outcomes: Outcomes) -> None:
+    """Write the outcomes alone, a bit an image; raises :class:`OSError`."""
+    bits = {name: torch.from_numpy(np.packbits(getattr(outcomes, name))) for name in ("before", "after")}
+    about = {"images": str(outcomes.images), "labels_sha256": outcomes.labels_sha256}
+    write_atomically(path, safetensors.torch.save(bits, about))
 
 
 def read(path: Path) -> Outcomes:
