@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studies import catalogue
-from studies.reproduction.needs import TABLE_1, needs
-from studies.reproduction.selection import (
+from studies.reproduction.budgeting import (
     CHOSEN,
     DONE,
     FAILED,
@@ -26,6 +25,7 @@ from studies.reproduction.selection import (
     seeds_of,
     within_budget,
 )
+from studies.reproduction.needs import TABLE_1, needs
 from studies.reproduction.telling import told
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from studies.reproduction.budgeting import DONE, FAILED, NeededRun, hours_of
 from studies.reproduction.needs import Need
-from studies.reproduction.selection import DONE, FAILED, NeededRun, hours_of
 from wfn import data, networks
 
 if TYPE_CHECKING:  # they would import torch, or this module

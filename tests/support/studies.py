@@ -4,6 +4,11 @@ from studies.trials.plan import Plan
 from wfn.runs.settings import Settings
 
 SETTINGS = Settings().flat()
+# Options of `python -m studies reproduce`: all that a report needs, of the tiny network, in a moment a run.
+REPRODUCED = [
+    *("--model", "tests.support.tiny:network", "--dataset", "tests.support.tiny:data", "--tracking", "folder"),
+    *("--validation_share", "0", "--device", "cpu", "--shares", "0.5 1", "--iterations", "2", "--epochs", "1"),
+]
 
 
 def plan_of(question="ablation", settings=SETTINGS, **choices):
