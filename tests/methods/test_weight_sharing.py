@@ -136,6 +136,12 @@ def test_fine_tuning_lowers_the_loss_and_is_told_stage_by_stage():
     assert all(torch.equal(baseline[name], weight) for name, weight in untouched.weights.items())
 
 
+def test_it_can_learn_from_the_float_network():
+    lively = replace(QUICK, learning_rate=0.05)
+    shared = [compress("convolutional", replace(lively, distillation=share))[1].weights for share in (0.0, 1.0)]
+    assert any(not torch.equal(shared[0][name], shared[1][name]) for name in shared[0])
+
+
 def test_the_same_seed_gives_the_same_bits():
     weights = [compress("transformer", replace(QUICK, seed=seed))[1].weights for seed in (1, 1, 2)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

@@ -20,8 +20,8 @@ def density_start(ordered: np.ndarray, clusters: int) -> np.ndarray:
     """Centres as dense as the cube root of the values' density.
 
     For many centres that is the best (Panter & Dite, Quantization Distortion in Pulse-Count Modulation with Nonuniform
-    Spacing of Levels, Proceedings of the IRE, 1951). The density is that of :data:`CELLS` cells for each centre, of equally many values; over a cell of width d the cube
-    root adds up to something in proportion to ``d^(2/3)``.
+    Spacing of Levels, Proceedings of the IRE, 1951). The density is that of :data:`CELLS` cells for each centre, of
+    equally many values; over a cell of width d its cube root adds up to something in proportion to ``d^(2/3)``.
     """
     cells = min(CELLS * clusters, ordered.size - 1)
     edges = ordered[np.linspace(0, ordered.size - 1, cells + 1).astype(np.int64)]

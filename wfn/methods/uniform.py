@@ -11,7 +11,9 @@ from wfn.codebooks.uniform_grid import round_to_grid
 from wfn.data import as_data
 from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
 from wfn.training.flat_weights import check_fold, counted_weights, fold_scales
+from wfn.training.stages import seed_epoch
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class UniformRounding(Method):
         step: distance between neighbouring values.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
+        reestimate: take batch-norm's running statistics anew afterwards, over one pass of training images.
+        seed: settles how training images are augmented in that pass.
     """
 
     name: ClassVar[str] = "uniform"
@@ -35,11 +39,14 @@ class UniformRounding(Method):
 
     step: float = 2.0**-6.5
     fold: float = 0.0
+    reestimate: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
         require("step", self.step, 1e-30 <= self.step <= 1e8, "from 1e-30 to 1e8")
         check_fold(self.fold)
+        require("seed", self.seed, self.seed >= 0, "0 or more")
 
     @property
     def label(self) -> str:
@@ -64,4 +71,9 @@ class UniformRounding(Method):
         weights = counted_weights(model, data)
         weights.values.data.copy_(torch.from_numpy(round_to_grid(weights.values.data.cpu().numpy(), self.step)))
         weights.release()
+        if self.reestimate:
+            device = weights.values.device
+            with torch.random.fork_rng([device] if device.type == "cuda" else []), synchronised_batch_norm(model):
+                seed_epoch(self.seed, 1, 0)
+                reestimate_statistics(model, data.train, device)
         return Quantised(model.eval(), weights.named())

@@ -17,6 +17,7 @@ from wfn.errors import require, unknown_name
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
+from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import FlatWeights, check_fold, fold_scales
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.shared_values import SharedValues
@@ -41,6 +42,8 @@ class KMeansSharing(Method):
         clip_norm: largest norm of a step's gradient, that of the shared values.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
+        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: of both networks' outputs.
         start: of k-means: ``even``, spaced between the extremes, as published, which ends near an even grid; or
             ``density``, as dense as the cube root of the weights' density, near the least squared error.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
@@ -59,6 +62,8 @@ class KMeansSharing(Method):
     clip_norm: float = 0.5
     precision: str = "float32"
     seed: int = 0
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
     start: str = "even"
     fold: float = 0.0
 
@@ -71,6 +76,7 @@ class KMeansSharing(Method):
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
         require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
         require("seed", self.seed, self.seed >= 0, "0 or more")
+        check_distillation(self.distillation, self.distillation_temperature)
         if self.start not in STARTS:
             raise unknown_name("start", self.start, STARTS)
         check_fold(self.fold)
@@ -112,8 +118,10 @@ class SharingTraining(StagedTraining[KMeansSharing]):
     def __init__(
         self, method: KMeansSharing, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
+        objective = objective_of(model, method.distillation, method.distillation_temperature)
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint)
+        self.objective = objective
         centres, assignment = _cluster(self.weights, method.clusters, method.per_layer, method.start)
         self.update = self.shared = SharedValues(
             self.weights, centres, assignment, method.learning_rate, method.clip_norm
