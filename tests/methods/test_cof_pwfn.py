@@ -98,6 +98,21 @@ def test_what_comes_out_is_a_codebook_of_values_and_deviations(method):
     training.weights.release()
 
 
+def test_deviations_can_be_permuted_or_made_equal_to_see_what_they_are_worth():
+    own, permuted, common = (
+        compress("convolutional", replace(QUICK, value_deviations=kind))[1] for kind in ("own", "permuted", "common")
+    )
+    assert torch.equal(flat(own.weights), flat(permuted.weights)) and torch.equal(
+        flat(own.weights), flat(common.weights)
+    )
+    assert sorted(own.deviations.values()) == sorted(permuted.deviations.values())
+    assert own.deviations != permuted.deviations
+    (shared,) = set(common.deviations.values())
+    squares = [own.deviations[value] ** 2 for value in flat(own.weights).tolist()]
+    assert shared**2 == pytest.approx(sum(squares) / len(squares), rel=1e-5)
+    assert len({quantised.scores["sampled_loss"] for quantised in (own, permuted, common)}) == 3
+
+
 def test_the_files_of_a_run_keep_the_deviations(tmp_path):
     model, quantised = compress("convolutional")
     before = {name: p.detach() for name, p in small_networks.build("convolutional").named_parameters()}
@@ -152,8 +167,8 @@ def test_its_rows_say_that_it_is_a_reconstruction():
 
 @pytest.mark.parametrize(
     "change",
-    [{"samples": 0}, {"clusterings": 0}, {"iterations": 0}, {"course": "linear"}, {"assign": "soft"}, {"shares": ()},
-     {"epochs": -1}, {"growth": 0.5}, {"clip_norm": 0.0}, {"regularisation": -1.0}],
+    [{"value_deviations": "none"}, {"samples": 0}, {"clusterings": 0}, {"iterations": 0}, {"course": "linear"},
+     {"assign": "soft"}, {"shares": ()}, {"epochs": -1}, {"growth": 0.5}, {"clip_norm": 0.0}, {"regularisation": -1.0}],
     ids=str,
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(change):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
@@ -30,6 +32,7 @@ from wfn.training.weight_noise import regularised, sampled_scores
 ROUND_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
 ASSIGNMENTS = ("permanent", "straight_through")
 COURSES = ("rounds", "cubic")
+VALUE_DEVIATIONS = ("own", "permuted", "common")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class ClusterOnTheFly(Method):
         orders: of how many powers of two a value is the sum at most.
         distance: in deviations, within which weights are merged to begin with.
         growth: by which that is multiplied where no weight is within reach.
+        value_deviations: in the network that comes out, ``own``; or, to see what they are worth, ``permuted`` among the
+            values, or one ``common`` to all weights, the root of their mean square.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         reestimate: whether running statistics are computed anew at the end, by a pass over the training data.
         samples: how many drawn networks' outputs are averaged at the end.
@@ -109,6 +114,7 @@ class ClusterOnTheFly(Method):
     orders: int = 4
     distance: float = 1.0
     growth: float = 2.0
+    value_deviations: str = "own"
     fix_batch_norm: bool = True
     reestimate: bool = True
     samples: int = 20
@@ -120,6 +126,8 @@ class ClusterOnTheFly(Method):
         check_shares(self.shares)
         require("course", self.course, self.course in COURSES, " or ".join(COURSES))
         require("assign", self.assign, self.assign in ASSIGNMENTS, " or ".join(ASSIGNMENTS))
+        known = self.value_deviations in VALUE_DEVIATIONS
+        require("value_deviations", self.value_deviations, known, " or ".join(VALUE_DEVIATIONS))
         require("clusterings", self.clusterings, self.clusterings >= 1, "1 or more")
         require("iterations", self.iterations, self.iterations >= 1, "1 or more")
         check_noise_settings(self)
@@ -128,7 +136,9 @@ class ClusterOnTheFly(Method):
     def label(self) -> str:
         """The method, as what it is, and which reading of it."""
         reading = "" if self.assign == "permanent" else ", straight-through"
-        return f"COF-PWFN (reconstruction{reading}{'' if self.noise else ', without noise'})"
+        noise = "" if self.noise else ", without noise"
+        deviations = "" if self.value_deviations == "own" else f", {self.value_deviations} deviations"
+        return f"COF-PWFN (reconstruction{reading}{noise}{deviations})"
 
     @property
     def treatment(self) -> Treatment:
@@ -196,10 +206,23 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
         if method.reestimate:
             seed_epoch(method.seed, method.iterations + 1, 0)
             reestimate_statistics(self.model, self.data.train, self.weights.values.device)
-        shown = clustered.shown()
-        scores = sampled_scores(self.model, self.weights, *shown, self.data, method.samples, method.seed)
-        deviations = dict(zip(clustered.codebook.centres, clustered.codebook_deviations().tolist(), strict=True))
+        codebook, of_values = clustered.codebook, self._value_deviations()
+        spread = torch.from_numpy(of_values[codebook.assignment]).to(clustered.means.device)
+        scores = sampled_scores(
+            self.model, self.weights, clustered.means, spread, self.data, method.samples, method.seed
+        )
+        deviations = dict(zip(codebook.centres, of_values.tolist(), strict=True))
         return Quantised(self.model, self.weights.named(), tuple(self.progress.records), scores, deviations)
+
+    def _value_deviations(self) -> np.ndarray:
+        """float32 [k], the deviation of each value in the network that comes out."""
+        own, assignment = self.clustered.codebook_deviations(), self.clustered.codebook.assignment
+        match self.method.value_deviations:
+            case "permuted":
+                return np.random.default_rng(self.method.seed).permutation(own)
+            case "common":
+                return np.full_like(own, np.sqrt(np.mean(own[assignment].astype(np.float64) ** 2)))
+        return own
 
     def identity(self) -> dict[str, object]:
         """The weights that the run began with."""
