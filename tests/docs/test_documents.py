@@ -84,6 +84,12 @@ def test_what_a_program_makes_is_up_to_date(document):
     assert document.read_text() == tables.made_anew(document), "run python -m tests.docs.tables"
 
 
+def test_the_layers_that_are_drawn_are_those_that_are_checked():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert "```\n" + "\n".join(layers) + "\n```" in (ROOT / "docs" / "architecture.md").read_text()
+
+
 @pytest.mark.parametrize("document", ["README.md", "docs/results.md"])
 def test_rows_of_methods_are_those_of_the_example_report(document):
     with (EXAMPLES / "tables" / "table-2.csv").open() as file:
