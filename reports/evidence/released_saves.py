@@ -3,12 +3,12 @@
 This is the command's work, done before a report begins: what makes the report imports nothing that runs.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from reports.evidence.readings import Run, read_folder
 from reports.evidence.rows import HASHES
+from wfn.commands.saves import saves_of
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
 from wfn.system.entry_points import is_entry_point
@@ -27,11 +27,11 @@ def settings_of(texts: Iterable[str], **common: str) -> list[Settings]:
     Raises:
         UserError: a text is not of that form; a file is not there; bits that were not released; no weights.
     """
-    saves = [save for text in texts for save in re.split(r"\s+(?=\d+=)", text.strip()) if save]
+    saves = saves_of(texts)
     if not saves:
         return []
     base = Settings(method="apot", tracking="folder", **common)
-    found = [base.replaced(bits=bits, save=file) for bits, file in map(_parted, saves)]
+    found = [base.replaced(bits=bits, save=file) for bits, file in saves]
     for settings in found:
         settings.make_method()
     if not base.weights and not is_entry_point(base.model):
@@ -66,13 +66,6 @@ def measured(wanted: Sequence[Settings], known: Sequence[Run]) -> list[Run]:
     for key, settings in missing.items():
         runs[key] = _measure(settings)
     return [runs[key] for key in keys]
-
-
-def _parted(save: str) -> tuple[int, str]:
-    bits, _, file = save.partition("=")
-    if not file or not bits.isdecimal():
-        raise UserError(f"a save is given as bits=file, such as 3=res20_3bit.pth.tar, but got {save!r}")
-    return int(bits), file
 
 
 def _kept(wanted: Sequence[Settings]) -> list[Run]:
