@@ -56,6 +56,14 @@ def call_here(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """No figures, which take most of the time of a small run; for tests that do not look at them."""
+    monkeypatch.setattr(
+        "wfn.figures.style.render_each", lambda draw, size, forms, title="": {form: b"no figure" for form in forms}
+    )
+
+
+@pytest.fixture
 def start_program():
     """A function that starts a :class:`tests.support.programs.Program`; what is left of it is killed at the end."""
     from tests.support.programs import Program

@@ -128,6 +128,7 @@ def test_a_failing_run_is_marked_failed_with_its_error(wfn, tmp_path):
     assert "the cable is out" in record.header.tags["error"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_users_own_network_and_data(wfn, tmp_path):
     (tmp_path / "own.py").write_text(
         "import torch\n"

@@ -10,7 +10,7 @@ from tests.support.records import only_record
 from wfn.__main__ import main
 from wfn.runs.record import Record
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("undrawn")]
 LONG = ["--shares", "0.4 0.7 0.9 1", "--epochs", "2", "--baseline_epochs", "1", "--tracking", "folder"]
 
 

@@ -130,6 +130,7 @@ def test_a_run_without_a_fixed_network_and_one_of_an_older_version(run, tmp_path
     assert "when it is finished" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("file", [artifacts.FIXED, "fixed.wfn"])
 def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_path, monkeypatch, capsys, file):
     def full(path, content):

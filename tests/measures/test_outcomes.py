@@ -62,10 +62,9 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
         outcomes.read(tmp_path / "outcomes")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_leaves_them_and_its_changes_add_up(tmp_path):
-    settings = Settings(
-        options={"epochs": 0}, model="tests.support.tiny:network", dataset="tests.support.tiny:data"
-    )
+    settings = Settings(options={"epochs": 0}, model="tests.support.tiny:network", dataset="tests.support.tiny:data")
     record = OpenRecord.create(tmp_path, {})
     result = run(settings, RunHandle(settings, record))
     found = outcomes.read(record.files / outcomes.OUTCOMES)

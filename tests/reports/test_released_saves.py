@@ -30,8 +30,8 @@ def no_runs(monkeypatch):
 
 
 @pytest.fixture
-def without_writing(monkeypatch):
-    """Where a test looks at runs alone: the report over them is not written, which takes seconds."""
+def without_writing(undrawn, monkeypatch):
+    """Where a test looks at runs alone: no report over them is written, which takes seconds, and no figure drawn."""
     monkeypatch.setattr("reports.report.write", lambda runs, out: [])
 
 
