@@ -72,8 +72,10 @@ def departures(path: Path) -> Iterator[str]:
             text = text.strip("\n").partition("\n\n")[0]
             if several:
                 yield _plain(dedent(text))
-            elif text := " ".join(text.split()):
-                yield _plain(f"- {text[0].upper()}{text[1:]}")
+            elif words := text.split():
+                if len(words[0]) > 1:  # no symbol of a formula
+                    words[0] = words[0][0].upper() + words[0][1:]
+                yield _plain(f"- {' '.join(words)}")
 
 
 PARTS: dict[str, Callable[[], str]] = {
