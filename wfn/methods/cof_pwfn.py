@@ -193,6 +193,9 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
             self.train(clustered, lambda: {"share_fixed_by_epoch": clustered.share_fixed})
         if self.progress.iteration == self.method.iterations:
             clustered.cluster(1.0)  # without training none was
+            if self.method.reestimate:
+                seed_epoch(self.method.seed, self.method.iterations + 1, 0)
+                reestimate_statistics(self.model, self.data.train, self.weights.values.device)
         return {
             "regularisation_used": self._regularisation,
             "mean_deviation": float(clustered.shown()[1].mean()),
@@ -203,9 +206,6 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
     def finished(self) -> Quantised:
         """The network with its values, and what samples around them are worth."""
         method, clustered = self.method, self.clustered
-        if method.reestimate:
-            seed_epoch(method.seed, method.iterations + 1, 0)
-            reestimate_statistics(self.model, self.data.train, self.weights.values.device)
         codebook, of_values = clustered.codebook, self._value_deviations()
         spread = torch.from_numpy(of_values[codebook.assignment]).to(clustered.means.device)
         scores = sampled_scores(

@@ -207,14 +207,15 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
             self.train(update, lambda: {"mean_deviation": float(self.deviations.mean())}, epochs, batches)
             self.update = None  # the next round's is built anew
         scores = {"regularisation_used": self._regularisation, "mean_deviation": float(self.deviations.mean())}
-        return scores | (self._merge() if method.merge else {"share_fixed": 0.0, "centres": 0})
+        scores |= self._merge() if method.merge else {"share_fixed": 0.0, "centres": 0}
+        if method.reestimate and self.progress.iteration == method.iterations:
+            seed_epoch(method.seed, method.iterations + 1, 0)
+            reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+        return scores
 
     def finished(self) -> Quantised:
         """The network with its means, and what samples around them are worth."""
         method = self.method
-        if method.reestimate:
-            seed_epoch(method.seed, method.iterations + 1, 0)
-            reestimate_statistics(self.model, self.data.train, self.weights.values.device)
         scores = sampled_scores(
             self.model, self.weights, self.means, self.deviations, self.data, method.samples, method.seed
         )

@@ -11,9 +11,9 @@ from torch import nn
 from wfn.errors import UserError
 from wfn.interface import Epoch, Event, Iteration, Step
 from wfn.measures import compared, measure, measure_outputs
-from wfn.measures.accuracy import evaluate
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.predictions import Predictions, predict
+from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
 from wfn.runs.artifacts import write_files
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.progress import RunProgress
@@ -141,7 +141,10 @@ def _row(workload: Workload, model: nn.Module, weights: Mapping[str, torch.Tenso
     predictions = predict(model, workload.data.test, workload.device)
     row = measure_outputs(predictions) | measure(weights, workload.forward_pass, every_iteration=True)
     if workload.data.validation:  # what a search may look at; the test images are for reporting
-        row["held_back_top1"] = evaluate(model, workload.data.validation, workload.device).top1
+        held_back = predict(model, workload.data.validation, workload.device)
+        row["held_back_top1"] = measure_outputs(held_back)["top1"]
+        temperature = fitted_temperature(held_back)
+        row |= named_as_calibrated(measure_outputs(scaled(predictions, temperature)), temperature)
     return row | {"evaluation_seconds": perf_counter() - begin}, predictions
 
 
