@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.support.oracles_quantisers import learned_step
-from wfn.codebooks.learned_steps import LEAST_STEP, Layer, LearnedSteps, Range, quantise_inputs
+from wfn.codebooks.quantisers.learned_steps import LEAST_STEP, Layer, LearnedSteps, Range, quantise_inputs
 
 numbers = st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=20)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.support.oracles_quantisers import cheapest, lengths_of
-from wfn.codebooks.rate_constrained import RateConstrainedGrid, code_lengths, envelope
+from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid, code_lengths, envelope
 from wfn.errors import UserError
 
 counts = arrays(np.float64, st.integers(1, 12), elements=st.integers(0, 3000))

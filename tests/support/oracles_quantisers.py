@@ -1,5 +1,7 @@
 """Quantisers as their papers write them: every choice tried for every number, in float64."""
 
+from itertools import product
+
 import numpy as np
 
 
@@ -23,3 +25,11 @@ def learned_step(number, step, lowest, highest):
     if scaled >= highest:
         return value, 0.0, highest
     return value, 1.0, round(scaled) - scaled
+
+
+def nearest_of_all_codes(number, basis):
+    """LQ-Nets' nearest signed sum of a basis, by trying every code: (its distance, the codes that have it)."""
+    codes = list(product((-1.0, 1.0), repeat=len(basis)))
+    distances = [abs(number - sum(b * v for b, v in zip(code, basis, strict=True))) for code in codes]
+    least = min(distances)
+    return least, [code for code, distance in zip(codes, distances, strict=True) if distance <= least + 1e-6]

@@ -1,6 +1,5 @@
 """Entropy-constrained quantisation on one shared grid, with straight-through training, as a method."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, log2
 from pathlib import Path
@@ -11,19 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.codebook import Codebook
-from wfn.codebooks.rate_constrained import RateConstrainedGrid
+from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid
 from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
-from wfn.networks.forward_pass import trace
-from wfn.system.fingerprint import fingerprint
-from wfn.system.precision import PRECISIONS
+from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.training.batch_norm import reestimate_statistics
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.epoch import check_distillation, objective_of
-from wfn.training.flat_weights import check_fold, fold_scales
-from wfn.training.stages import StagedTraining, seed_epoch
-from wfn.training.updates.straight_through import Descent, StraightThrough
+from wfn.training.flat_weights import check_fold
+from wfn.training.stages import seed_epoch
 
 
 @dataclass(frozen=True)
@@ -97,15 +92,8 @@ class EntropyConstrained(Method):
         require("rate", self.rate, 0 <= self.rate < inf, "0 (nearest) or more")
         check_fold(self.fold)
         require("memory", self.memory, 0 <= self.memory < 1, "from 0 to below 1")
-        check_distillation(self.distillation, self.distillation_temperature)
-        require("iterations", self.iterations, self.iterations >= 1, "1 or more")
-        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
-        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
-        require("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 to below 1")
-        require("weight_decay", self.weight_decay, 0 <= self.weight_decay < inf, "0 or more")
         require("averaged_share", self.averaged_share, 0 <= self.averaged_share <= 1, "from 0 to 1")
-        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
-        require("seed", self.seed, self.seed >= 0, "0 or more")
+        check_training_settings(self)
 
     @property
     def label(self) -> str:
@@ -139,59 +127,35 @@ class EntropyConstrained(Method):
         return EntropyConstrainedTraining.run(self, model, data, observe, checkpoint)
 
 
-class EntropyConstrainedTraining(StagedTraining[EntropyConstrained]):
+class EntropyConstrainedTraining(StraightThroughTraining[EntropyConstrained]):
     """One network on its way: folded and quantised first, then trained stage by stage."""
 
     def __init__(
         self, method: EntropyConstrained, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
-        objective = objective_of(model, method.distillation, method.distillation_temperature)
-        fold_scales(model, data, method.fold)
-        super().__init__(method, model, data, observe, checkpoint)
-        self.objective = objective
-        named = sorted(self.untouched.items())
-        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
-        rated = self._rated()
-        grid = RateConstrainedGrid(self.weights.values.data, rated, method.step, method.rate, method.memory)
-        steps = max(method.iterations * method.epochs * len(data.train), 1)
-        descent = Descent(
-            method.learning_rate, method.momentum, method.weight_decay, steps, method.cosine, method.averaged_share
-        )
-        self.update = self._straight_through = StraightThrough(self.weights, grid, descent)
+        super().__init__(method, model, data, observe, checkpoint, method.fold, method.averaged_share)
+
+    def quantiser(self) -> RateConstrainedGrid:
+        """The shared grid."""
+        method = self.method
+        return RateConstrainedGrid(self.weights.values.data, self._rated(), method.step, method.rate, method.memory)
 
     def iterate(self) -> dict[str, float]:
         """Train; after the last stage average, and take the running statistics anew."""
-        self.train(self._straight_through)
+        scores = super().iterate()
         if self.progress.iteration == self.method.iterations:
-            self._straight_through.finish()
+            self.straight_through.finish()
             if self.method.reestimate:
                 seed_epoch(self.method.seed, self.progress.iteration + 1, 0)  # no epoch of training has this number
                 reestimate_statistics(self.model, self.data.train, self.weights.values.device)
         values = self.weights.values.data.cpu().numpy()
         centres, assignment = np.unique(values, return_inverse=True)
         orders = Codebook(assignment.astype(np.int32), centres.tolist()).weights_per_order()
-        return {
-            "share_fixed": 1.0,
-            "centres": len(centres),
-            **{f"weights_order_{order}": weights for order, weights in orders.items()},
-        }
-
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with, folded."""
-        return {"network's weights": self._began_with}
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The values that the network computes with; all else is the update's."""
-        return {"values": self.weights.values}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`state_dict` gave."""
-        self.weights.values.data.copy_(state["values"])
+        of_orders = {f"weights_order_{order}": weights for order, weights in orders.items()}
+        return {**scores, "centres": len(centres), **of_orders}
 
     def _rated(self) -> Tensor:
         """bool [n], True where the rate counts: in weights of two dimensions or more before the last layer."""
-        device = self.weights.values.device
-        example = next(iter(self.data.test))[0][:1].to(device)
-        last = trace(self.model, example).last_layer
+        last, device = self.forward_pass().last_layer, self.weights.values.device
         named = self.weights.named().items()
         return torch.cat([torch.full((p.numel(),), p.ndim > 1 and name not in last) for name, p in named]).to(device)

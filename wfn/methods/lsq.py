@@ -2,33 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
-from wfn.codebooks.learned_steps import InputQuantiser, Layer, LearnedSteps, quantise_inputs
-from wfn.data.dataset import Data
+from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps, quantise_inputs
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
-from wfn.networks.forward_pass import trace
+from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.system import ranks
-from wfn.system.fingerprint import fingerprint
-from wfn.system.precision import PRECISIONS
-from wfn.training.checkpoint import Checkpoint
-from wfn.training.epoch import check_distillation, objective_of
-from wfn.training.stages import StagedTraining
-from wfn.training.updates.straight_through import Descent, StraightThrough
 
 
 @dataclass(frozen=True)
 class LearnedStepSizes(Method):
     """Each layer's weights are integers of few bits times a step that is learned (LSQ: Esser et al., ICLR 2020).
 
-    The quantiser and its gradients are those of :mod:`wfn.codebooks.learned_steps`: weights go to
+    The quantiser and its gradients are those of :mod:`wfn.codebooks.quantisers.learned_steps`: weights go to
     ``round(clip(w / s, -2^(b-1), 2^(b-1) - 1)) s``, and the gradient of the result moves both latent weights and steps,
     the latter scaled by ``1 / sqrt(N Q_P)``.
 
@@ -78,14 +69,7 @@ class LearnedStepSizes(Method):
         """Raise :class:`UserError` for a setting that cannot work."""
         require("bits", self.bits, 2 <= self.bits <= 8, "from 2 to 8")
         require("first_last_bits", self.first_last_bits, 2 <= self.first_last_bits <= 8, "from 2 to 8")
-        check_distillation(self.distillation, self.distillation_temperature)
-        require("iterations", self.iterations, self.iterations >= 1, "1 or more")
-        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
-        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
-        require("momentum", self.momentum, 0 <= self.momentum < 1, "from 0 to below 1")
-        require("weight_decay", self.weight_decay, 0 <= self.weight_decay < inf, "0 or more")
-        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
-        require("seed", self.seed, self.seed >= 0, "0 or more")
+        check_training_settings(self)
 
     @property
     def label(self) -> str:
@@ -127,69 +111,26 @@ class LearnedStepSizes(Method):
         return StepTraining.run(self, model, data, observe, checkpoint)
 
 
-class StepTraining(StagedTraining[LearnedStepSizes]):
+class StepTraining(StraightThroughTraining[LearnedStepSizes]):
     """One network on its way: quantised from the first step on, trained stage by stage."""
 
-    def __init__(
-        self, method: LearnedStepSizes, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
-    ) -> None:
-        objective = objective_of(model, method.distillation, method.distillation_temperature)
-        super().__init__(method, model, data, observe, checkpoint)
-        self.objective = objective
-        named = sorted(self.untouched.items())
-        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
-        bits = self._bits()
-        inputs = self._quantised_inputs(bits) if method.quantise_activations else []
-        steps = LearnedSteps(self.weights.values.data, self._layers(bits), inputs)
-        descent = Descent(
-            method.learning_rate,
-            method.momentum,
-            method.weight_decay,
-            steps=max(method.iterations * method.epochs * len(data.train), 1),
-            cosine=method.cosine,
-            averaged_share=0.0,
-        )
-        self.update = self._straight_through = StraightThrough(self.weights, steps, descent)
-
-    def iterate(self) -> dict[str, float]:
-        """Train."""
-        self.train(self._straight_through)
-        return {"share_fixed": 1.0, "centres": self.weights.values.data.unique().numel()}
-
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with."""
-        return {"network's weights": self._began_with}
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The values that the network computes with; all else is the update's, or a buffer of the network."""
-        return {"values": self.weights.values}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`state_dict` gave."""
-        self.weights.values.data.copy_(state["values"])
+    def quantiser(self) -> LearnedSteps:
+        """A step for each layer, and one for what enters it where that is quantised."""
+        bits, stretches = self._bits(), self.stretches()
+        inputs = self._quantised_inputs(bits) if self.method.quantise_activations else []
+        layers = [Layer(stretches[name].start, stretches[name].stop, of_layer) for name, of_layer in bits.items()]
+        return LearnedSteps(self.weights.values.data, layers, inputs)
 
     def _bits(self) -> dict[str, int]:
         """Name -> bits of each weight that is quantised."""
-        method = self.method
-        device = self.weights.values.device
-        passed = trace(self.model, next(iter(self.data.test))[0][:1].to(device))
+        method, passed = self.method, self.forward_pass()
         ends = passed.first_layer | passed.last_layer
-        weights = {f"{name}.weight" for name, module in self.model.named_modules() if _is_layer(module)}
-        names = [name for name in self.weights.named() if name in weights or method.whole_network]
+        names = self.stretches() if method.whole_network else self.layers()
         return {name: method.first_last_bits if name in ends else method.bits for name in names}
 
-    def _layers(self, bits: Mapping[str, int]) -> list[Layer]:
-        layers, start = [], 0
-        for name, values in self.weights.named().items():
-            if name in bits:
-                layers.append(Layer(start, start + values.numel(), bits[name]))
-            start += values.numel()
-        return layers
-
     def _quantised_inputs(self, bits: Mapping[str, int]) -> list[InputQuantiser]:
-        """Let what enters the layers be quantised, with steps from a batch of training images."""
-        modules = {f"{name}.weight": module for name, module in self.model.named_modules() if _is_layer(module)}
-        inputs = [quantise_inputs(modules[name], of_layer) for name, of_layer in bits.items() if name in modules]
+        """Let what enters the layers be quantised, with ranges and steps from a batch of training images."""
+        inputs = [quantise_inputs(layer, bits[name]) for name, layer in self.layers().items()]
         for one in inputs:
             one.starting = True
         torch.manual_seed(self.method.seed)
@@ -220,7 +161,3 @@ def load_quantised(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         raise UserError(
             f"the quantised network does not fit this model ({reason}): build the one of its run"
         ) from error
-
-
-def _is_layer(module: nn.Module) -> bool:
-    return isinstance(module, _ConvNd | nn.Linear)

@@ -1,0 +1,113 @@
+"""Quantisers with a learned basis: each output channel's values are the signed sums of a few numbers of its own.
+
+Source: Zhang et al., LQ-Nets, ECCV 2018, sections 3.2 and 3.3 (algorithm 1, QEM):
+
+    values of a channel   v^T b,  b in {-1, 1}^K,  basis v in R^K
+    codes                 each weight's nearest value
+    basis                 v = (B B^T)^-1 B w,  B the codes of the channel's weights w
+
+In training each step finds codes once and fits the basis once; the basis in use is a moving average, of which
+:data:`KEPT` stays.
+
+Differs: the basis starts from the channel's own deviation, where the authors' code takes that of its initialisation,
+and is then fitted until codes stay, as weights here are trained ones; B B^T gets the same small ridge as there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+KEPT = 0.9
+RIDGE = 1e-4
+FIRST_FITS = 50  # at most
+MEDIAN_DEVIATION = 0.6745  # of a normal distribution: half of it lies within so many deviations
+
+
+@dataclass(frozen=True)
+class ChannelLayer:
+    """Weights of a flat vector, from ``start`` to before ``end``, in ``channels`` stretches of one length."""
+
+    start: int
+    end: int
+    channels: int
+
+
+class LearnedBasis:
+    """A basis of ``bits`` numbers for each channel, as a quantiser of :mod:`wfn.training.updates.straight_through`.
+
+    Args:
+        latent: float32 [n], to which the bases are fitted first; what is in no layer stays as it is.
+        layers: those that are quantised.
+        bits: K, how many numbers are in a basis; 1 to 4.
+    """
+
+    def __init__(self, latent: Tensor, layers: Sequence[ChannelLayer], bits: int) -> None:
+        self._layers = layers
+        self._codes = torch.tensor(list(product((-1.0, 1.0), repeat=bits)), device=latent.device)
+        self._bases = [first_basis(_channels(latent, layer), self._codes) for layer in layers]
+
+    def quantise(self, latent: Tensor, out: Tensor) -> None:
+        """Write each weight's nearest value to ``out``, float32 [n], other weights as they are; then move the bases."""
+        out.copy_(latent)
+        for number, layer in enumerate(self._layers):
+            weights, basis = _channels(latent, layer), self._bases[number]
+            chosen = nearest(weights, basis, self._codes)
+            out[layer.start : layer.end] = chosen.mul(basis[:, None]).sum(2).flatten()
+            self._bases[number] = KEPT * basis + (1 - KEPT) * fitted(weights, chosen)
+
+    def backward(self, latent: Tensor, gradient: Tensor) -> None:
+        """Nothing: the gradient of the values is taken for that of the ``latent`` weights."""
+
+    def learned(self) -> tuple[()]:
+        """Nothing that a gradient moves."""
+        return ()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The bases."""
+        return {str(number): basis for number, basis in enumerate(self._bases)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        device = self._codes.device
+        self._bases = [state[str(number)].to(device) for number in range(len(self._layers))]
+
+
+def first_basis(weights: Tensor, codes: Tensor) -> Tensor:
+    """A basis, [channels, bits], for each channel of ``weights``, float32 [channels, n]: fitted until codes stay."""
+    bits = codes.shape[1]
+    powers = 2.0 ** torch.arange(bits, device=weights.device) / 2 ** (bits - 1)
+    basis = MEDIAN_DEVIATION * weights.std(1, correction=0)[:, None] * powers
+    before = None
+    for _ in range(FIRST_FITS):
+        chosen = nearest(weights, basis, codes)
+        if before is not None and torch.equal(chosen, before):
+            break
+        before, basis = chosen, fitted(weights, chosen)
+    return basis
+
+
+def nearest(weights: Tensor, basis: Tensor, codes: Tensor) -> Tensor:
+    """The code of each weight's nearest value, of two the lesser: float32 [channels, n, bits].
+
+    Args:
+        weights: float32 [channels, n].
+        basis: float32 [channels, bits].
+        codes: float32 [2^bits, bits], all of -1 and 1.
+    """
+    values, order = (basis @ codes.T).sort(1)
+    middles = (values[:, 1:] + values[:, :-1]) / 2
+    return codes[order.gather(1, torch.searchsorted(middles, weights.contiguous()))]
+
+
+def fitted(weights: Tensor, chosen: Tensor) -> Tensor:
+    """The basis of least squared error for the codes ``chosen``: float32 [channels, bits]."""
+    products = chosen.mT @ chosen
+    products.diagonal(dim1=1, dim2=2).add_(RIDGE)
+    return torch.linalg.solve(products, (chosen * weights[..., None]).sum(1))
+
+
+def _channels(latent: Tensor, layer: ChannelLayer) -> Tensor:
+    return latent[layer.start : layer.end].view(layer.channels, -1)

@@ -1,0 +1,142 @@
+"""What methods share that train latent weights straight through: settings, and one network on its way."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from math import inf
+from typing import Protocol, TypeVar
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from wfn.data.dataset import Data
+from wfn.errors import require
+from wfn.interface import Observe
+from wfn.networks.forward_pass import ForwardPass, trace
+from wfn.system.fingerprint import fingerprint
+from wfn.system.precision import PRECISIONS
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.epoch import check_distillation, objective_of
+from wfn.training.flat_weights import fold_scales
+from wfn.training.stages import StagedTraining
+from wfn.training.updates.straight_through import Descent, Quantiser, StraightThrough
+
+
+class StraightThroughMethod(Protocol):
+    """The settings that these methods have in common; what each is, their docstrings say."""
+
+    @property
+    def distillation(self) -> float: ...
+    @property
+    def distillation_temperature(self) -> float: ...
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def cosine(self) -> bool: ...
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+
+
+M = TypeVar("M", bound=StraightThroughMethod)
+
+
+def check_training_settings(method: StraightThroughMethod) -> None:
+    """Raise :class:`UserError` for a setting, of those that these methods share, that cannot work."""
+    check_distillation(method.distillation, method.distillation_temperature)
+    require("iterations", method.iterations, method.iterations >= 1, "1 or more")
+    require("epochs", method.epochs, method.epochs >= 0, "0 or more")
+    require("learning_rate", method.learning_rate, 0 <= method.learning_rate < inf, "0 or more")
+    require("momentum", method.momentum, 0 <= method.momentum < 1, "from 0 to below 1")
+    require("weight_decay", method.weight_decay, 0 <= method.weight_decay < inf, "0 or more")
+    require("precision", method.precision, method.precision in PRECISIONS, " or ".join(PRECISIONS))
+    require("seed", method.seed, method.seed >= 0, "0 or more")
+
+
+class StraightThroughTraining(StagedTraining[M]):
+    """One network on its way: quantised from the first step on, trained stage by stage.
+
+    Attributes:
+        straight_through: the update.
+
+    Args:
+        fold: standard deviation that layers are scaled to first (:func:`wfn.training.flat_weights.fold_scales`).
+        averaged_share: as in :class:`wfn.training.updates.straight_through.Descent`.
+    """
+
+    def __init__(
+        self,
+        method: M,
+        model: nn.Module,
+        data: Data,
+        observe: Observe,
+        checkpoint: Checkpoint | None,
+        fold: float = 0.0,
+        averaged_share: float = 0.0,
+    ) -> None:
+        objective = objective_of(model, method.distillation, method.distillation_temperature)
+        fold_scales(model, data, fold)
+        super().__init__(method, model, data, observe, checkpoint)
+        self.objective = objective
+        named = sorted(self.untouched.items())
+        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
+        descent = Descent(
+            method.learning_rate,
+            method.momentum,
+            method.weight_decay,
+            steps=max(method.iterations * method.epochs * len(data.train), 1),
+            cosine=method.cosine,
+            averaged_share=averaged_share,
+        )
+        self.straight_through = StraightThrough(self.weights, self.quantiser(), descent)
+        self.update = self.straight_through
+
+    @abstractmethod
+    def quantiser(self) -> Quantiser:
+        """What quantises ``weights.values`` as they are now, the latent weights' start."""
+
+    def iterate(self) -> dict[str, float]:
+        """Train."""
+        self.train(self.straight_through)
+        return {"share_fixed": 1.0, "centres": self.weights.values.data.unique().numel()}
+
+    def identity(self) -> dict[str, object]:
+        """The weights that the run began with, folded where they are."""
+        return {"network's weights": self._began_with}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The values that the network computes with; all else is the update's, or a buffer of the network."""
+        return {"values": self.weights.values}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.weights.values.data.copy_(state["values"])
+
+    def forward_pass(self) -> ForwardPass:
+        """What an inference does with the network's parameters."""
+        return trace(self.model, next(iter(self.data.test))[0][:1].to(self.weights.values.device))
+
+    def layers(self) -> dict[str, nn.Module]:
+        """Name of a counted weight -> its layer, of convolutions and linear layers of torch's own classes."""
+        modules = {f"{name}.weight": module for name, module in self.model.named_modules() if _is_layer(module)}
+        return {name: modules[name] for name in self.weights.named() if name in modules}
+
+    def stretches(self) -> dict[str, slice]:
+        """Name of a counted weight -> where it stands in the flat vector."""
+        found, start = {}, 0
+        for name, values in self.weights.named().items():
+            found[name] = slice(start, start + values.numel())
+            start += values.numel()
+        return found
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return isinstance(module, _ConvNd | nn.Linear)

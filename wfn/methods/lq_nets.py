@@ -1,0 +1,108 @@
+"""Quantisation with a learned basis for each output channel, of weights, as a method."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from torch import nn
+
+from wfn.codebooks.quantisers.learned_basis import ChannelLayer, LearnedBasis
+from wfn.errors import UserError, require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
+
+
+@dataclass(frozen=True)
+class LearnedBases(Method):
+    """Each output channel's weights are signed sums of few learned numbers (LQ-Nets: Zhang et al., ECCV 2018).
+
+    Codes and bases alternate as :mod:`wfn.codebooks.quantisers.learned_basis` says; gradients pass straight through to
+    latent weights. First layer, last layer, biases and batch-norm stay float, as published.
+
+    Differs:
+        - Weights alone are quantised (the paper's W/32 rows), not activations.
+        - It trains from the trained network with the budget of this project's other methods, not from scratch.
+        - Weights of each output channel are the first dimension's, so transposed convolutions have input channels'.
+
+    Attributes:
+        bits: numbers in a basis: 2^bits values a channel; 1 to 4.
+        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: of both networks' outputs.
+        iterations: stages of training, each of which is measured.
+        epochs: of each stage.
+        learning_rate: of the first step.
+        cosine: whether the learning rate falls to 0 along a cosine; otherwise it stays.
+        momentum: of gradient descent, by Nesterov.
+        weight_decay: of the latent weights.
+        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        seed: settles everything random.
+    """
+
+    name: ClassVar[str] = "lqnets"
+    rank: ClassVar[int] = 42
+    named: ClassVar[tuple[str, ...]] = ("bits",)
+
+    bits: int = 3
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
+    iterations: int = 10
+    epochs: int = 3
+    learning_rate: float = 0.01
+    cosine: bool = True
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        require("bits", self.bits, 1 <= self.bits <= 4, "from 1 to 4")
+        check_training_settings(self)
+
+    @property
+    def label(self) -> str:
+        """The method with its bits, as W3A32."""
+        return f"LQ-Nets, W{self.bits}A32"
+
+    @property
+    def treatment(self) -> Treatment:
+        """First and last layer and batch-norm stay float."""
+        return Treatment("float", "float")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Quantise the layers in between of ``model``, in place, on the device where it is.
+
+        Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float. Of
+        several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
+
+        Args:
+            model: any trained network that takes one tensor.
+            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
+            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+
+        Raises:
+            UserError: the network or the data cannot be used, it has no layer between the first and the last, or the
+                checkpoint is of another run.
+        """
+        return BasisTraining.run(self, model, data, observe, checkpoint)
+
+
+class BasisTraining(StraightThroughTraining[LearnedBases]):
+    """One network on its way: quantised from the first step on, trained stage by stage."""
+
+    def quantiser(self) -> LearnedBasis:
+        """A basis for each output channel of the layers in between."""
+        passed, stretches, layers = self.forward_pass(), self.stretches(), []
+        for name, layer in self.layers().items():
+            if name not in passed.first_layer | passed.last_layer:
+                stretch = stretches[name]
+                layers.append(ChannelLayer(stretch.start, stretch.stop, len(layer.weight)))
+        if not layers:
+            raise UserError(
+                "the network has no convolution or linear layer between the first and the last, which stay float: "
+                "choose another method"
+            )
+        return LearnedBasis(self.weights.values.data, layers, self.method.bits)
