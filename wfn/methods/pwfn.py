@@ -47,6 +47,8 @@ class ProbabilisticWeightFixing(Method):
 
     The defaults are those of the authors' released code for all of their networks. The network that comes out computes
     with the means; what the mean of the softmax outputs of ``samples`` drawn networks is worth, is told beside it.
+    Its deviations are next to nothing by default: as every round merges anew, the means that ``std_mu`` is computed of
+    are the shared values of the round before already, but for the newly merged ones.
 
     Differs:
         - lambda is that of ImageNet's number of steps, scaled to the run's (``regularisation_used``), unless
