@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.support import small_networks
+from wfn import networks
 from wfn.errors import UserError
 from wfn.interface import Epoch
 from wfn.methods.lsq import LearnedStepSizes, load_quantised
@@ -49,6 +50,27 @@ def test_activations_are_float_unless_they_are_quantised():
     assert len(entering[0].unique()) <= 2**3
     assert (model[0].input_quantiser.lowest, model[0].input_quantiser.highest) == (-32, 31)  # images are signed
     assert (model[9].input_quantiser.lowest, model[9].input_quantiser.highest) == (0, 63)  # behind a ReLU
+
+
+@pytest.mark.parametrize("activations", [False, True])
+def test_layers_before_batch_norm_share_one_step_where_steps_are_folded(activations):
+    images, kept = small_networks.data()[1][0][:50], {}
+    for folded in (False, True):
+        torch.manual_seed(0)
+        model = networks.build("small_resnet", 3, (2, 6, 6))
+        method = replace(QUICK, fold_steps=folded, quantise_activations=activations, epochs=1)
+        weights = method.compress(model, small_networks.data()).weights
+        inner = [weight.ravel() for name, weight in weights.items() if weight.ndim == 4 and name != "conv1.weight"]
+        with torch.no_grad():
+            kept[folded] = len(torch.cat(inner).unique()), model(images)
+    assert kept[True][0] <= 2**3 < kept[False][0]
+    moved = (kept[True][1] - kept[False][1]).abs()
+    assert moved.median() < 1e-4 and (activations or moved.max() < 1e-3)  # one rounding may move an activation's level
+
+
+def test_steps_cannot_be_folded_without_batch_norm():
+    with pytest.raises(UserError, match="alone, but this network has none: leave it off"):
+        compress(replace(QUICK, fold_steps=True), "shared")
 
 
 def test_another_network_takes_what_a_run_left():

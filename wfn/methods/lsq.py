@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil, log2
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, Learne
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
+from wfn.networks.scale_folding import fold, foldable_pairs
 from wfn.system import ranks
 
 
@@ -34,6 +36,8 @@ class LearnedStepSizes(Method):
         first_last_bits: the same of the first and of the last layer.
         quantise_activations: quantise what enters each layer, too; the first batch of training decides its range.
         whole_network: quantise biases and batch-norm's scales and shifts, too.
+        fold_steps: at the end, fold the step of each layer before a batch-norm into its statistics, so that these
+            layers share one step.
         distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: of both networks' outputs.
         iterations: stages of training, each of which is measured.
@@ -48,12 +52,13 @@ class LearnedStepSizes(Method):
 
     name: ClassVar[str] = "lsq"
     rank: ClassVar[int] = 40
-    named: ClassVar[tuple[str, ...]] = ("bits", "quantise_activations", "whole_network")
+    named: ClassVar[tuple[str, ...]] = ("bits", "quantise_activations", "whole_network", "fold_steps")
 
     bits: int = 3
     first_last_bits: int = 8
     quantise_activations: bool = True
     whole_network: bool = False
+    fold_steps: bool = False
     distillation: float = 0.0
     distillation_temperature: float = 4.0
     iterations: int = 10
@@ -73,9 +78,10 @@ class LearnedStepSizes(Method):
 
     @property
     def label(self) -> str:
-        """The method with its bits, as W3A3, and whether it is of the whole network."""
+        """The method with its bits, as W3A3, whether it is of the whole network, and whether steps are folded."""
         activations = self.bits if self.quantise_activations else 32
-        return f"LSQ, W{self.bits}A{activations}{', whole network' if self.whole_network else ''}"
+        whole = ", whole network" if self.whole_network else ""
+        return f"LSQ, W{self.bits}A{activations}{whole}{', steps folded' if self.fold_steps else ''}"
 
     @property
     def treatment(self) -> Treatment:
@@ -100,8 +106,8 @@ class LearnedStepSizes(Method):
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
         Raises:
-            UserError: the network or the data cannot be used, the checkpoint is of another run, or several processes
-                are to train a network whose activations are quantised.
+            UserError: the network or the data cannot be used, no step can be folded, the checkpoint is of another run,
+                or several processes are to train a network whose activations are quantised.
         """
         if self.quantise_activations and ranks.count() > 1:
             raise UserError(
@@ -119,7 +125,40 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
         bits, stretches = self._bits(), self.stretches()
         inputs = self._quantised_inputs(bits) if self.method.quantise_activations else []
         layers = [Layer(stretches[name].start, stretches[name].stop, of_layer) for name, of_layer in bits.items()]
-        return LearnedSteps(self.weights.values.data, layers, inputs)
+        self._inputs, self._quantised = inputs, list(bits)
+        self._steps = LearnedSteps(self.weights.values.data, layers, inputs)
+        return self._steps
+
+    def iterate(self) -> dict[str, float]:
+        """Train; after the last stage fold the steps, where it is asked for."""
+        scores = super().iterate()
+        if self.method.fold_steps and self.progress.iteration == self.method.iterations:
+            self._fold_steps()
+            scores["centres"] = self.weights.values.data.unique().numel()
+        return scores
+
+    def _fold_steps(self) -> None:
+        """Let every layer before a batch-norm have one step, a power of two that is at least the largest of theirs.
+
+        Factors are then 1 or more, and every variance can follow. What enters layers is not quantised meanwhile: the
+        least rounding could move a number to the next level, and the outputs with it.
+        """
+        inputs = next(iter(self.data.test))[0].to(self.weights.values.device)
+        steps = dict(zip(self._quantised, self._steps.steps.tolist(), strict=True))
+        for one in self._inputs:
+            one.bypassed = True
+        foldable = {pair.weight for pair in foldable_pairs(self.model, inputs[:1])} & steps.keys()
+        if not foldable:
+            raise UserError(
+                f"fold_steps={self.method.fold_steps} needs layers whose outputs go to a batch-norm alone, but this "
+                "network has none: leave it off"
+            )
+        common = 2.0 ** ceil(log2(max(steps[name] for name in foldable)))
+        parameters = dict(self.model.named_parameters())
+        exact = {name: (parameters[name].detach() / steps[name]).round() * common + 0.0 for name in foldable}
+        fold(self.model, inputs, {name: common / steps[name] for name in foldable}, exact)
+        for one in self._inputs:
+            one.bypassed = False
 
     def _bits(self) -> dict[str, int]:
         """Name -> bits of each weight that is quantised."""

@@ -116,6 +116,7 @@ class InputQuantiser(nn.Module):
     Attributes:
         learned: float32 [], the step once more, with a gradient, in the memory of the buffer ``step``.
         starting: False at first.
+        bypassed: whether numbers pass as they are; False at first.
 
     Args:
         bits: of the numbers.
@@ -129,10 +130,12 @@ class InputQuantiser(nn.Module):
         self.register_buffer("lowest", torch.tensor(0, device=device))
         self.register_buffer("highest", torch.tensor(1, device=device))
         self.learned = self.step.detach().requires_grad_()
-        self.starting = False
+        self.starting = self.bypassed = False
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Quantise ``numbers``, float32 [count, ...]."""
+        if self.bypassed:
+            return numbers
         if self.starting:
             self._start(numbers)
         integers = Range(self.lowest, self.highest)
