@@ -1,9 +1,9 @@
-"""A report: composed from runs, and written as PDF, Markdown and CSV."""
+"""A report: composed from runs, and written as PDF, HTML, Markdown and CSV."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.document import markdown, typesetting
+from reports.document import markdown, typesetting, web_page
 from reports.document.elements import Document, Figure, Heading, Paragraph, Table
 from reports.document.figure_files import write as write_figure
 from reports.evidence.presentation import files_of
@@ -48,7 +48,7 @@ def compose(runs: Sequence[Run]) -> Document:
 
 
 def write(runs: Sequence[Run], folder: Path) -> list[Path]:
-    """Write the report over ``runs`` into ``folder``: ``report.pdf``, ``report.md``, ``figures/``, ``tables/``.
+    """Write the report over ``runs`` into ``folder``: ``report.pdf``, ``.html`` and ``.md``, ``figures/``, ``tables/``.
 
     Returns:
         The files, the document first.
@@ -66,11 +66,12 @@ def write(runs: Sequence[Run], folder: Path) -> list[Path]:
             (folder / "tables" / f"{table.name}.csv").write_text(as_csv(table))
         (folder / "tables" / "runs.csv").write_text(runs_csv(runs))
         (folder / "report.md").write_text(markdown.render(document))
+        (folder / "report.html").write_text(web_page.render(document, folder / "figures"), encoding="utf-8")
         (folder / "report.pdf").write_bytes(typesetting.pdf(document, folder / "figures"))
     except OSError as error:
         reason = f"cannot write the report to {folder} ({error.strerror or error})"
         raise UserError(f"{reason}: name another folder by --out") from error
-    return [folder / "report.pdf", folder / "report.md", folder / "tables"]
+    return [folder / name for name in ("report.pdf", "report.html", "report.md", "tables")]
 
 
 def as_csv(table: Table) -> str:

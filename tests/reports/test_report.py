@@ -59,6 +59,7 @@ def test_same_runs_same_bytes_whatever_their_order(runs, written, tmp_path):
 
 def test_pdf_is_made_and_its_text_is_found(written):
     assert (written / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert (written / "report.html").read_text().count("<svg") >= 5
     pypdf = pytest.importorskip("pypdf")
     pages = pypdf.PdfReader(written / "report.pdf").pages
     text = re.sub(r"\s+", " ", " ".join(page.extract_text() for page in pages))
