@@ -43,9 +43,7 @@ def page(tmp_path):
             [
                 Heading("Tables"),
                 Paragraph(NASTY, "Lead."),
-                Table(
-                    "table-1", "Table 1. All.", columns, [Section("Measured", [Group("ResNet-20", rows)])], ["A note."]
-                ),
+                Table("table-1", "Table 1. All.", columns, sections, ["A note."]),
                 Figure("one", "Figure 1.", draw=lambda canvas: None),
                 Figure("two", "Figure 2.", draw=lambda canvas: None),
                 Figure("none", "Figure 3.", missing="needs runs"),
