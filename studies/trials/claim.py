@@ -98,6 +98,11 @@ class TrialClaim:
         self._end({"reason": error}, state=TrialState.FAIL)
 
     @patiently
+    def has_outcome(self) -> bool:
+        """Whether it is closed as COMPLETE or PRUNED."""
+        return self._queue.storage.get_trial(self._trial_id).state.name in ("COMPLETE", "PRUNED")
+
+    @patiently
     def put_back(self) -> bool:
         """Give it up, to be gone on with by whoever takes it next; False where it was taken away before."""
         import optuna

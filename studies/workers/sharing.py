@@ -15,13 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from studies.trials.claim import TrialClaim
 from studies.trials.storage import StorageLost
 from wfn.errors import UserError
 from wfn.runs.lifecycle import Stopped
 from wfn.runs.record import CHECKPOINT, FILES, HEADER, METRICS
+
+if TYPE_CHECKING:
+    from optuna.artifacts import FileSystemArtifactStore
 
 log = logging.getLogger("wfn.studies.sharing")
 NAME = "shared.txt"  # in a run's folder: the artifact that this machine has uploaded, or gone on from, last
@@ -55,6 +58,8 @@ class SharedRuns:
 
         Where that cannot be read, what is here is left, if only to begin again.
         """
+        from optuna.artifacts.exceptions import ArtifactNotFound
+
         if not claim.shared or _last_name(folder) == claim.shared:  # nobody else went on with it since
             return
         try:
@@ -62,7 +67,7 @@ class SharedRuns:
             with self._store.open_reader(claim.shared) as content:
                 _unpack(content, folder)
             (folder / NAME).write_text(claim.shared)
-        except (OSError, KeyError, tarfile.TarError, _not_found()) as error:
+        except (OSError, KeyError, tarfile.TarError, ArtifactNotFound) as error:
             log.warning("trial %s: its run cannot be had from %s (%s)", claim.number, claim.shared, error)
         else:
             log.info("trial %s: its run comes from another machine", claim.number)
@@ -75,14 +80,13 @@ class SharedRuns:
             yield
 
     def forget(self, claim: TrialClaim) -> None:
-        """Remove what was uploaded of a trial that needs it no more."""
-        if claim.shared:
-            with suppress(OSError, _not_found()):
-                self._store.remove(claim.shared)
+        """Remove what was uploaded of a trial, if that has its outcome; one that was given away still needs it."""
+        if claim.shared and claim.has_outcome():
+            _remove(self._store, claim.shared)
 
 
 class _Upload:
-    def __init__(self, store, claim: TrialClaim, folder: Path) -> None:
+    def __init__(self, store: "FileSystemArtifactStore", claim: TrialClaim, folder: Path) -> None:
         self._store, self._claim, self._folder = store, claim, folder
         self._state, self._has_complained = None, False
 
@@ -129,18 +133,25 @@ class _Upload:
             is_ours = self._claim.set_shared(name)
             if is_ours:
                 (self._folder / NAME).write_text(name)
-            for old in filter(None, [before if is_ours else name]):
-                with suppress(_not_found()):
-                    self._store.remove(old)
+            _remove(self._store, before if is_ours else name)
         except StorageLost:
             return False  # the worker's signs of life tell of it
         except OSError as error:
             if not self._has_complained:
                 log.warning("trial %s: its run cannot be shared (%s); it goes on", self._claim.number, error)
             self._has_complained = True
+            _remove(self._store, name)
             return True
         self._state = state
         return is_ours
+
+
+def _remove(store: "FileSystemArtifactStore", name: str) -> None:
+    from optuna.artifacts.exceptions import ArtifactNotFound
+
+    if name:
+        with suppress(OSError, ArtifactNotFound):
+            store.remove(name)
 
 
 def _state(folder: Path) -> tuple[object, ...]:
@@ -173,9 +184,3 @@ def _unpack(content: BinaryIO, folder: Path) -> None:
 def _last_name(folder: Path) -> str:
     path = folder / NAME
     return path.read_text() if path.exists() else ""
-
-
-def _not_found() -> type[Exception]:
-    from optuna.artifacts.exceptions import ArtifactNotFound
-
-    return ArtifactNotFound

@@ -108,6 +108,7 @@ def test_a_run_is_uploaded_while_it_goes_on_and_but_once_is_kept(queue, store, t
 
             wait_for(is_there)
     assert artifacts(tmp_path) == [claim.shared]
+    claim.finish({"top1": 90.0, "lzw_bytes": 1000})
     store.forget(claim)
     assert artifacts(tmp_path) == []
 
@@ -120,6 +121,8 @@ def test_a_trial_that_was_given_away_is_not_uploaded_over(queue, store, tmp_path
     again = queue.take()
     train(record, 2)
     cut_off(store, claim, record)
+    claim.finish({"top1": 90.0, "lzw_bytes": 1000})  # too late
+    store.forget(claim)
     assert artifacts(tmp_path) == [again.shared]
     store.fetch(again, tmp_path / "b" / again.run)
     assert (tmp_path / "b" / again.run / "checkpoint.safetensors").read_bytes() == b"epoch 1"
@@ -147,6 +150,7 @@ def test_what_cannot_be_had_is_told_of_and_the_trial_begins_again(queue, store, 
 
 def test_a_store_that_is_full_is_told_of_once_and_stops_no_run(queue, store, tmp_path, caplog, monkeypatch):
     def full(name, content):
+        (tmp_path / "store" / name).write_bytes(content.read(10))
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store._store, "write", full)
@@ -159,15 +163,16 @@ def test_a_store_that_is_full_is_told_of_once_and_stops_no_run(queue, store, tmp
     (message,) = caplog.messages
     assert "No space left on device" in message and message.endswith("; it goes on")
     assert claim.shared == ""
+    assert artifacts(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("artifacts", "words"),
+    ("folder", "words"),
     [("file", "runs cannot be shared in file"), ("s3://bucket/runs", "artifacts must be a folder")],
 )
-def test_a_store_that_is_no_folder_is_told_of_before_anything_starts(call_here, tmp_path, artifacts, words):
+def test_a_store_that_is_no_folder_is_told_of_before_anything_starts(call_here, tmp_path, folder, words):
     (tmp_path / "file").touch()
-    status, output, error = call_here(main, "run", "delta", "--artifacts", artifacts)
+    status, output, error = call_here(main, "run", "delta", "--artifacts", folder)
     assert (status, output) == (2, "")
     assert words in error and error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
