@@ -149,6 +149,7 @@ class Reproduction:
             return list(runs), None
         from studies.reproduction.estimate import timed
 
+        log.info("timing a few steps of training by each method, and a part of a pass over the test images")
         of_methods = [self._settings(run) for run in waiting if run.need.question != "noise"]
         costs = timed(of_methods, self.settings, threads_of_each(self.workers))
         trained: set[int] = set()

@@ -25,7 +25,7 @@ from wfn.runs.workload import Workload, prepare
 from wfn.system.entry_points import is_entry_point
 from wfn.training.baseline import EPOCHS
 
-STEPS, BATCHES = 6, 4  # that are timed: steps of training in each of two iterations, and batches of a pass
+STEPS, BATCHES = 4, 4  # that are timed: steps of training in each of two iterations, and batches of a pass
 LAYERS_IN_A_PASS = 12  # that the study of noise measures after one pass without noise
 
 
@@ -87,7 +87,8 @@ def timed(trained_by: Iterable[Settings], base: Settings, threads: int) -> Costs
             test_pass=_seconds_of_pass(workload, workload.data.test) + _seconds_of_measuring(workload),
             held_back_pass=_seconds_of_pass(workload, held_back) if held_back else 0.0,
         )
-        found = {settings.method: _trial(settings, workload) for settings in trained_by if _trains(settings)}
+        of_methods = {settings.method: settings for settings in trained_by if _trains(settings)}
+        found = {method: _trial(settings, workload) for method, settings in of_methods.items()}
     step = {method: found[method][0] for method in found}
     return replace(costs, step=step, choosing={method: found[method][1] for method in found})
 

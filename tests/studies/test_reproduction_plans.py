@@ -10,6 +10,7 @@ from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
 from tests.support.studies import REPRODUCED, plan_of
 from wfn.errors import UserError
+from wfn.methods.weight_sharing import KMeansSharing
 from wfn.runs.settings import Settings
 
 OPTIONS = {"epochs": 1, "shares": "0.5 1", "iterations": 2}
@@ -99,7 +100,8 @@ def test_other_networks_have_studies_of_their_own_in_the_same_storage(reproducti
 def test_a_dry_run_says_what_would_be_run_and_begins_nothing(call_here, tmp_path):
     status, output, error = call_here(main, "reproduce", *REPRODUCED, "--seeds", "0 1", "--dry_run", "true")
     assert status == 0, error
-    first, second, *each, last = output.splitlines()
+    timing, first, second, *each, last = output.splitlines()
+    assert timing.startswith("timing a few steps")
     needed = [line for line in each if "each" in line]
     assert first.endswith("49 runs are needed, none done, 49 to do now")
     assert "s a step of wfn" in second and "s a step of kmeans" in second
@@ -120,11 +122,15 @@ def test_an_estimate_counts_what_a_run_does():
     assert costs.of_baseline(settings.replaced(model="own.module:network")) == 0
 
 
-def test_timing_tells_of_every_method_that_trains_and_of_no_other(reproduction):
+def test_timing_tells_once_of_every_method_that_trains_and_of_no_other(reproduction, monkeypatch):
+    begun = []
+    compress = KMeansSharing.compress
+    monkeypatch.setattr(KMeansSharing, "compress", lambda self, *others: begun.append(1) or compress(self, *others))
     settings = [Settings.of({**reproduction.settings.flat(), "method": method} | options)
                 for method, options in (("kmeans", {"clusters": 4, "iterations": 1}), ("rounding", {}))
                ]  # fmt: skip
-    costs = timed(settings, reproduction.settings, threads=1)
+    costs = timed([*settings, *settings], reproduction.settings, threads=1)
+    assert len(begun) == 1
     assert costs.steps == 1 and costs.layers == 2
     assert costs.step.keys() == costs.choosing.keys() == {"kmeans"}
     assert min(costs.step["kmeans"], costs.test_pass) > 0
