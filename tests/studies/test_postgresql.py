@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from studies.__main__ import main
-from studies.trials import queue as queue_module
 from studies.trials import storage
 from studies.trials.queue import Queue
 from tests.support.processes import ended_process
@@ -71,11 +70,12 @@ def test_silent_workers_of_other_machines_are_waited_for_after_a_restart(url, mo
     claim._trial.set_user_attr("worker", "elsewhere:1")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
-    queue.take_back()  # the server has only just started: nobody could give a sign of life before
+    monkeypatch.setattr(storage, "PATIENCE", 1e9)
+    queue.take_back()  # the server has not run for that long: nobody could give a sign of life before
     assert claim.sign_of_life()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour'")
-    monkeypatch.setattr(queue_module, "silence_means_death", lambda url: True)
+    monkeypatch.setattr(storage, "PATIENCE", 0)
     queue.take_back()
     assert not claim.sign_of_life()
     assert not claim.put_back()
