@@ -13,6 +13,7 @@ negative numbers, as images do, and N counts one input's numbers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,11 @@ LEAST_STEP = 1e-8
 class Range:
     """The integers that numbers are rounded to, from ``lowest`` (0 or less) to ``highest`` (1 or more).
 
-    They are Python's, or scalar tensors where reading those would have to wait for an accelerator.
+    They are Python's, or both scalar tensors where reading those would have to wait for an accelerator.
     """
 
-    lowest: int | Tensor
-    highest: int | Tensor
+    lowest: Any
+    highest: Any
 
     @classmethod
     def of(cls, bits: int, signed: bool) -> "Range":
@@ -75,7 +76,7 @@ class LearnedSteps:
         self._ranges = [Range.of(layer.bits, signed=True) for layer in layers]
         first = [r.first_step(latent[a.start : a.end]) for r, a in zip(self._ranges, layers, strict=True)]
         self.steps = nn.Parameter(torch.stack(first) if first else latent.new_empty(0))
-        self.steps.grad = torch.zeros_like(self.steps)
+        self.steps.grad = self._slopes = torch.zeros_like(self.steps)
 
     def quantise(self, latent: Tensor, out: Tensor) -> None:
         """Write the multiples of each layer's step to ``out``, float32 [n]; other weights as they are."""
@@ -91,7 +92,7 @@ class LearnedSteps:
         """Turn the ``gradient`` of the values, in place, into that of ``latent``; fill that of the steps."""
         for number, (layer, integers) in enumerate(zip(self._layers, self._ranges, strict=True)):
             stretch = slice(layer.start, layer.end)
-            gradient[stretch], self.steps.grad[number] = integers.backward(
+            gradient[stretch], self._slopes[number] = integers.backward(
                 latent[stretch], self.steps.data[number], gradient[stretch], layer.end - layer.start
             )
 
@@ -122,6 +123,10 @@ class InputQuantiser(nn.Module):
         bits: of the numbers.
         device: where they are.
     """
+
+    step: Tensor
+    lowest: Tensor
+    highest: Tensor
 
     def __init__(self, bits: int, device: torch.device) -> None:
         super().__init__()
@@ -156,17 +161,18 @@ class _Quantised(torch.autograd.Function):
         return integers.quantised(numbers, step)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # ty: ignore[incompatible-method-override]
         numbers, step = ctx.saved_tensors
         return *ctx.integers.backward(numbers, step, gradient, numbers[0].numel()), None
 
 
 def quantise_inputs(layer: nn.Module, bits: int) -> InputQuantiser:
     """Quantise from now on what enters ``layer``, which gets an :class:`InputQuantiser` as its ``input_quantiser``."""
-    layer.input_quantiser = InputQuantiser(bits, layer.weight.device)
+    quantiser = InputQuantiser(bits, next(layer.parameters()).device)
+    layer.input_quantiser = quantiser
     layer.register_forward_pre_hook(_quantised_input)
-    return layer.input_quantiser
+    return quantiser
 
 
 def _quantised_input(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    return (layer.input_quantiser(inputs[0]),)
+    return (layer.get_submodule("input_quantiser")(inputs[0]),)
