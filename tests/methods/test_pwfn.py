@@ -101,6 +101,7 @@ def test_controls_without_noise_and_without_clustering(change):
         assert last["share_fixed"] == 1 and "without noise" in method.label
     else:
         assert len(values.unique()) > len(values) / 2
+        assert "not clustered" in method.label
         assert last["share_fixed"] == 0 and method.treatment.first_last == "float"
         untouched = torch.cat([p.detach().flatten() for p in small_networks.build("convolutional").parameters()])
         assert not torch.equal(values.sort().values, untouched.sort().values)

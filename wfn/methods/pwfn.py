@@ -148,7 +148,8 @@ class ProbabilisticWeightFixing(Method):
     @property
     def label(self) -> str:
         """The method, or the control that it is without noise or clustering."""
-        return "PWFN" if self.noise else "PWFN without noise"
+        noise = "" if self.noise else " without noise"
+        return f"PWFN{noise}{'' if self.merge else ', not clustered'}"
 
     @property
     def treatment(self) -> Treatment:
