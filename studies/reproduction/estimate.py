@@ -36,7 +36,8 @@ class Costs:
     Attributes:
         steps: in an epoch of training.
         layers: that the study of noise changes.
-        test_pass: over all test images, and measuring the weights.
+        test_pass: over all test images.
+        measuring: of the weights.
         held_back_pass: over those held back.
         step: method -> a step of training.
         choosing: method -> what else an iteration does: clustering.
@@ -46,6 +47,7 @@ class Costs:
     layers: int
     test_pass: float
     held_back_pass: float
+    measuring: float
     step: Mapping[str, float] = field(default_factory=dict)
     choosing: Mapping[str, float] = field(default_factory=dict)
 
@@ -53,8 +55,9 @@ class Costs:
         """Seconds of a run of a method, the training of its float network left out."""
         method = settings.make_method()
         epoch = self.steps * self.step.get(settings.method, 0.0) + self.held_back_pass
-        iteration = method.epochs * epoch + self.choosing.get(settings.method, 0.0) + self.test_pass
-        return 2 * self.test_pass + method.iterations * iteration
+        measured = self.test_pass + self.measuring
+        iteration = method.epochs * epoch + self.choosing.get(settings.method, 0.0) + measured
+        return 2 * measured + method.iterations * iteration
 
     def of_noise(self) -> float:
         """Seconds of a trial of the study of noise at most: each layer's pass begins at that layer."""
@@ -84,8 +87,9 @@ def timed(trained_by: Iterable[Settings], base: Settings, threads: int) -> Costs
         costs = Costs(
             steps=len(workload.data.train),
             layers=sum(parameter.dim() > 1 for parameter in workload.model.parameters()),
-            test_pass=_seconds_of_pass(workload, workload.data.test) + _seconds_of_measuring(workload),
+            test_pass=_seconds_of_pass(workload, workload.data.test),
             held_back_pass=_seconds_of_pass(workload, held_back) if held_back else 0.0,
+            measuring=_seconds_of_measuring(workload),
         )
         of_methods = {settings.method: settings for settings in trained_by if _trains(settings)}
         found = {method: _trial(settings, workload) for method, settings in of_methods.items()}

@@ -50,7 +50,8 @@ def _timed(costs: "Costs", chosen: Sequence[NeededRun], workers: int) -> Iterato
     steps = ", ".join(f"{seconds:.3g} s a step of {method}" for method, seconds in costs.step.items())
     yield (
         f"timed now: {f'{steps} ({STEPS} steps, after as many); ' if steps else ''}"
-        f"{costs.test_pass:.3g} s to measure a network on the test images (from {BATCHES} batches)"
+        f"{costs.test_pass:.3g} s over the test images (from {BATCHES} batches), {costs.measuring:.3g} s to measure "
+        "the weights"
     )
     for need, seeds, group in _by_need(chosen):
         yield f"  {_duration(group[0].seconds):>8} each  {need.name}, seed {seeds}: for {_needed_by(need)}"

@@ -112,11 +112,11 @@ def test_a_dry_run_says_what_would_be_run_and_begins_nothing(call_here, tmp_path
 
 
 def test_an_estimate_counts_what_a_run_does():
-    costs = Costs(10, 14, test_pass=3.0, held_back_pass=0.5, step={"wfn": 0.2}, choosing={"wfn": 1.0})
+    costs = Costs(10, 14, test_pass=3.0, held_back_pass=0.5, measuring=0.75, step={"wfn": 0.2}, choosing={"wfn": 1.0})
     settings = Settings.of({"method": "wfn", "shares": "0.5 1", "epochs": 3})
     epoch = 10 * 0.2 + 0.5
-    assert costs.of_run(settings) == pytest.approx(3 + 2 * (3 * epoch + 1 + 3) + 3)
-    assert costs.of_run(Settings(method="rounding")) == 2 * 3.0
+    assert costs.of_run(settings) == pytest.approx(3.75 + 2 * (3 * epoch + 1 + 3.75) + 3.75)
+    assert costs.of_run(Settings(method="rounding")) == 2 * 3.75
     assert costs.of_noise() == (14 + 2) * 3.0
     assert costs.of_baseline(settings.replaced(baseline_epochs=5)) == 5 * 10 * 0.2
     assert costs.of_baseline(settings.replaced(model="own.module:network")) == 0
