@@ -8,10 +8,10 @@ for every method that has them. Nuisance: ``seed``. Nothing is pruned.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from studies.design import MAXIMISE, MINIMISE, Listed, Results, Study
-from wfn.runs.settings import Settings
+from wfn.runs.settings import Settings, own_options
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,10 @@ class OfAnyMethod(Settings):
     """The settings of a run whose method is the trial's: options that it has not are left out."""
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings of plain names and values, as :meth:`wfn.runs.settings.Settings.recorded` reads them."""
-        return Settings.recorded(values)
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Settings of plain names and values; raises :class:`wfn.errors.UserError` for a value that cannot work."""
+        known = {setting.name for setting in cls.common()} | own_options(values.get("method", cls.method)).keys()
+        return super().of({name: value for name, value in values.items() if name in known})
 
 
 def draw(results: Results, path: Path) -> None:
