@@ -141,11 +141,17 @@ def cluster_as_released(weights, target, delta, threshold):
     weights = [float(w) for w in weights]
     free, fixes = list(range(len(weights))), []
     order, tolerance, left = 1, delta, min(target, len(weights))
+
+    @cache  # the largest free weight often stays the same from fix to fix
+    def centres_and_bounds(largest, order):
+        centres = released_centres(delta, threshold, largest, order)
+        return centres, np.array(midpoints(centres))
+
     while left:
-        centres = released_centres(delta, threshold, max(abs(weights[i]) for i in free), order)
+        centres, bounds = centres_and_bounds(max(abs(weights[i]) for i in free), order)
         votes = [0] * len(centres)
         for i in free:
-            votes[int(np.searchsorted(midpoints(centres), weights[i], "left"))] += 1
+            votes[int(np.searchsorted(bounds, weights[i], "left"))] += 1
         centre = centres[votes.index(max(votes))]
         distance = {i: released_distance(weights[i], centre, threshold) for i in free}
         nearest_first = sorted(free, key=lambda i: (distance[i], i))
