@@ -5,7 +5,7 @@ Of a path the file's name alone is kept, for what tells files apart is their con
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from reports.evidence.readings import Run, SharedValue
 from wfn.measures.common.outcomes import Outcomes
 from wfn.runs.settings import LOCAL_SETTINGS
 
+MOST_VALUES = 65_536  # of a codebook that is kept: a float network's has one for nearly every weight, and is not shown
 OF_A_STORE = "mlflow."  # how the names of tags begin that a tracking store has added
 FOLDERS = re.compile(r"(?<![\w/])~?(?:/[^\s/:'\"(),;]+)*/(?=[^\s/:'\"(),;])")  # of a path in running text
 
@@ -33,7 +34,7 @@ def run_line(run: Run) -> dict[str, Any]:
         "tags": {name: FOLDERS.sub("", text) if name in ("error", "stopped") else text for name, text in tags.items()},
         "metrics": dict(run.metrics),
         "iterations": [dict(row) for row in run.iterations],
-        "codebook": [[value.value, value.order, value.weights] for value in run.codebook],
+        "codebook": [[value.value, value.order, value.weights] for value in _shown(run.codebook)],
         "outcomes": _packed(run.outcomes) if run.outcomes else None,
     }
 
@@ -57,6 +58,10 @@ def run_from(line: Mapping[str, Any]) -> Run:
         codebook=tuple(SharedValue(float(value), int(order), int(n)) for value, order, n in line["codebook"]),
         outcomes=_unpacked(outcomes) if outcomes else None,
     )
+
+
+def _shown(codebook: Sequence[SharedValue]) -> Sequence[SharedValue]:
+    return codebook if len(codebook) <= MOST_VALUES else ()
 
 
 def _packed(outcomes: Outcomes) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
+from reports.evidence.row import run_ids
+from reports.evidence.selection import Evidence
+from reports.records import record_files
 from studies import catalogue
 from tests.support.places import ROOT
 from wfn import methods
@@ -78,12 +81,25 @@ def departures(path: Path) -> Iterator[str]:
                 yield _plain(f"- {' '.join(words)}")
 
 
+def of_untrained() -> str:
+    """A row for each method without any training, from the records of its runs."""
+    evidence = Evidence(record_files.read_records(ROOT / "reports" / "examples" / "records" / "untrained.jsonl.gz"))
+    rows = [
+        f"| {row.label} | {row.text('top1')} | {row.change_text} | {row.text('unique_params', '{:,.0f}')} "
+        f"| {row.text('entropy_bits')} | {row.text('artefact_bytes', '{:.1f}', 1000, ' kB')} | {run_ids(row.runs)} |"
+        for row in evidence.rows
+    ]
+    head = "| method | top-1 (%) | change (points) | unique values | entropy (bits) | file | run |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "measures": of_measures,
     "methods": of_methods,
     "questions": of_questions,
     "benchmarks": of_benchmarks,
     "differs": of_differs,
+    "untrained": of_untrained,
 }
 
 
