@@ -10,6 +10,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 pytest.register_assert_rewrite("tests.support")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """As many as there are cores for all tests together; none but this process where one asks for some of them."""
+    asked_for = {Path(config.invocation_params.dir, arg).resolve() for arg in config.args}
+    return None if Path(__file__).parent in asked_for else 0
+
+
 @pytest.hookimpl(tryfirst=True)  # before the markers choose
 def pytest_collection_modifyitems(items):
     """Who asks for the optional material is marked so; long files come first, so that no worker waits for them."""
