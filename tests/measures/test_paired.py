@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from wfn.commands.summary import summarise
 from wfn.errors import UserError
-from wfn.measures.common.paired import change_of_counts, change_of_images, mcnemar, signed
+from wfn.measures.common.paired import MOST_CODED, _patterns, change_of_counts, change_of_images, mcnemar, signed
 from wfn.runs.record import OpenRecord
 from wfn.runs.run import Result
 
@@ -17,6 +18,14 @@ COUNTS = st.integers(0, 40)
 def of_counts(lost, gained, images):
     """One run's differences, the lost images first."""
     return np.repeat(np.array([[-1, 1, 0]], dtype=np.int8), [lost, gained, images - lost - gained], axis=1)
+
+
+@given(arrays(np.int8, array_shapes(min_dims=2, max_dims=2, max_side=8), elements=st.integers(-1, 1)), st.booleans())
+def test_patterns_are_the_distinct_columns_in_order(differences, many):
+    if many:
+        differences = np.vstack([np.ones((MOST_CODED, differences.shape[1]), np.int8), differences])
+    for found, expected in zip(_patterns(differences), np.unique(differences, axis=1, return_counts=True), strict=True):
+        assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize(("lost", "gained", "p"), [(0, 0, 1), (1, 0, 1), (5, 0, 2 / 32), (3, 1, 10 / 16), (7, 7, 1)])

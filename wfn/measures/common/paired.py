@@ -12,6 +12,7 @@ from wfn.errors import UserError
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+MOST_CODED = 39  # runs: three to this power still fits in 64 bits
 SEED = 0  # of the resampling: the same outcomes give the same interval
 
 
@@ -103,8 +104,20 @@ def change_of_images(differences: np.ndarray, resamples: int = RESAMPLES) -> Cha
     """
     if differences.ndim != 2 or 0 in differences.shape:
         raise UserError(f"a change needs a run and a test image at least, but the outcomes are {differences.shape}")
-    patterns, counts = np.unique(differences, axis=1, return_counts=True)
-    return _change(patterns, counts, resamples)
+    return _change(*_patterns(differences), resamples)
+
+
+def _patterns(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct columns of -1, 0 and 1, in order, and how often each occurs.
+
+    As np.unique gives them along an axis, but sorted by a number for each column, many times as fast.
+    """
+    runs = len(differences)
+    if runs > MOST_CODED:
+        return np.unique(differences, axis=1, return_counts=True)
+    codes = 3 ** np.arange(runs - 1, -1, -1) @ (differences + 1)
+    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    return differences[:, first], counts
 
 
 def _change(patterns: np.ndarray, counts: np.ndarray, resamples: int) -> Change:
