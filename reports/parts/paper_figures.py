@@ -10,8 +10,8 @@ from reports.evidence.readings import Run
 from reports.evidence.row import Row, conditions, run_ids, runs_of, subject_of
 from reports.evidence.rows import float_network
 from reports.evidence.selection import Evidence
-from reports.verdicts.noise_tolerance import noise_runs
-from reports.verdicts.orders_and_centres import mean_by_iteration
+from reports.verdicts.wfn_rules.noise_tolerance import noise_runs
+from reports.verdicts.wfn_rules.orders_and_centres import mean_by_iteration
 from wfn.figures import accuracy_and_size, iterations, layer_noise, setting_effects, unique_values_and_entropy
 
 TITLES = {

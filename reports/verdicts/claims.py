@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from reports import printed
 from reports.evidence.selection import Evidence
-from reports.verdicts.against_apot import times_less
 from reports.verdicts.judgement import NOT_TESTED, Judgement, joined
 from reports.verdicts.no_loss import lossless, margin
-from reports.verdicts.noise_tolerance import relative_noise
-from reports.verdicts.orders_and_centres import ALIKE, LAST_FEW, late_centres, mostly_of_order
+from reports.verdicts.wfn_rules.against_apot import times_less
+from reports.verdicts.wfn_rules.noise_tolerance import relative_noise
+from reports.verdicts.wfn_rules.orders_and_centres import ALIKE, LAST_FEW, late_centres, mostly_of_order
 
 ABOVE_1 = 1.0001
 

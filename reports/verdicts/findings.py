@@ -4,8 +4,8 @@ from reports import printed
 from reports.evidence.row import Row, runs_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Finding
-from reports.verdicts.noise_tolerance import relative_noise
 from reports.verdicts.reviewers import beside_kmeans
+from reports.verdicts.wfn_rules.noise_tolerance import relative_noise
 
 # Learnable parameters: a fact of the architectures, as torchvision has them.
 PARAMETERS = {"ResNet-18": 11_689_512, "ResNet-34": 21_797_672, "ResNet-50": 25_557_032}

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.support.datasets import equal, load, passes
 from tests.support.oracles_data import normalise
-from wfn.data.cifar10 import IMAGES_A_FILE, PIXELS
+from wfn.data.named.cifar10 import IMAGES_A_FILE, PIXELS
 from wfn.errors import UserError
 
 
@@ -44,7 +44,7 @@ def test_no_validation_share_no_validation():
 @pytest.fixture
 def tiny_cifar10(tmp_path, monkeypatch):
     """Files in the official layout, but of 20 images each."""
-    monkeypatch.setattr("wfn.data.cifar10.IMAGES_A_FILE", 20)
+    monkeypatch.setattr("wfn.data.named.cifar10.IMAGES_A_FILE", 20)
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     numbers = np.random.default_rng(0)

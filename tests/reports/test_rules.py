@@ -7,7 +7,7 @@ from reports.evidence.row import conditions, run_ids
 from reports.evidence.selection import Evidence
 from reports.verdicts.claims import claims
 from reports.verdicts.judgement import NOT, NOT_TESTED, PARTLY, REPRODUCED, UNDECIDED, Judgement, joined
-from reports.verdicts.noise_tolerance import relative_noise
+from reports.verdicts.wfn_rules.noise_tolerance import relative_noise
 from tests.support import made_up_runs
 
 

@@ -68,15 +68,15 @@ def load(
         value = entry_points.call(function, name, folder=folder, **settings)
         return as_data(value, **settings, device=device, name=name)
     if name == "digits":
-        from wfn.data.digits import digits
+        from wfn.data.named.digits import digits
 
         return digits(device=device, **settings)
     if name == "cifar10":
-        from wfn.data.cifar10 import cifar10
+        from wfn.data.named.cifar10 import cifar10
 
         return cifar10(folder, device=device, **settings)
     if name == "imagenet":
-        from wfn.data.imagenet import imagenet
+        from wfn.data.named.imagenet import imagenet
 
         return imagenet(folder, device=device, workers=workers, **settings)
     raise unknown_name("data set", name, names(), "or package.module:function")

@@ -1,0 +1,1 @@
+"""The rules of the claims of weight fixing, a family in each module."""
