@@ -1,7 +1,10 @@
-"""A user's mistake, told in one line, and the nearest name to a mistyped one."""
+"""A user's mistake, told in one line, the nearest name to a mistyped one, and texts of others made fit to be shown."""
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_ACTED_ON = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # Unicode's categories
 
 
 class UserError(ValueError):
@@ -9,6 +12,27 @@ class UserError(ValueError):
 
     The command line prints the message and exits with status 2, without a traceback.
     """
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Work was stopped in the midst of a run that can be gone on with.
+
+    Attributes:
+        run: its id.
+    """
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, where what a terminal would act on is shown as Python writes it, such as ``\\x1b``.
+
+    That is all that is neither a letter, a sign nor a space: control characters, line breaks, marks that turn the
+    direction of what follows, halves of surrogate pairs.
+    """
+    return "".join(c if unicodedata.category(c) not in _ACTED_ON else ascii(c)[1:-1] for c in text)
 
 
 def require(name: str, value: object, holds: bool, expected: str) -> None:

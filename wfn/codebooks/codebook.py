@@ -24,6 +24,22 @@ class Codebook:
         """Nothing fixed yet among ``size`` weights."""
         return cls(np.full(size, -1, np.int32))
 
+    @classmethod
+    def restored(cls, assignment: np.ndarray, centres: list[float], values: np.ndarray) -> "Codebook":
+        """One that was kept, for weights that have these ``values``, float32 [n].
+
+        Raises:
+            ValueError: a weight is fixed to a centre that is not there, or has another value; a centre repeats.
+        """
+        if assignment.size and not -1 <= assignment.min() <= assignment.max() < len(centres):
+            raise ValueError(f"weights are fixed to centres {assignment.min()} to {assignment.max()} of {len(centres)}")
+        if len(set(centres)) != len(centres):
+            raise ValueError("a centre of the codebook repeats")
+        codebook = cls(assignment, centres)
+        if others := np.count_nonzero(~codebook.free & (codebook.values() != values)):
+            raise ValueError(f"{others} fixed weights have another value than their centre")
+        return codebook
+
     @property
     def free(self) -> np.ndarray:
         """bool [n], True for weights that are not fixed."""
@@ -43,6 +59,15 @@ class Codebook:
         index = np.array([known[float(np.float32(centre))] for centre in centres] + [-1], np.int32)
         self.assignment[self.free] = index[assignment]
 
+    def moved(self, centres: np.ndarray) -> "Codebook":
+        """The same weights, each on the centre that stands in ``centres``, float32 [k], where its own did.
+
+        Of equal ones one is left.
+        """
+        distinct, merged = np.unique(centres, return_inverse=True)
+        assignment = np.append(merged, -1).astype(np.int32)[self.assignment]
+        return Codebook(assignment, distinct.tolist())
+
     def values(self) -> np.ndarray:
         """float32 [n], every fixed weight's centre; 0 where a weight is free."""
         table = np.array([*self.centres, 0.0], np.float32)
@@ -56,3 +81,7 @@ class Codebook:
             order = powers_of_two(centre)
             orders[order] = orders.get(order, 0) + int(weights)
         return dict(sorted(orders.items()))
+
+    def scores_of_orders(self) -> dict[str, float]:
+        """:meth:`weights_per_order` by the names under which it is tracked."""
+        return {f"weights_order_{order}": weights for order, weights in self.weights_per_order().items()}

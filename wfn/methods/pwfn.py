@@ -242,7 +242,8 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         self.means.copy_(state["means"])
         self.deviations.copy_(state["deviations"])
         self.weights.values.data.copy_(self.means)
-        self.codebook = Codebook(state["assignment"].numpy(), state["centres"].tolist())
+        means = state["means"][: self.weights.fixable].numpy()
+        self.codebook = Codebook.restored(state["assignment"].numpy(), state["centres"].tolist(), means)
 
     def _merge(self) -> dict[str, float]:
         """Fix the round's share of all weights, those that were fixed before among them."""

@@ -1,5 +1,6 @@
 """Trained weights into a network: from a file, or torchvision's own."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from wfn import networks
-from wfn.errors import UserError
+from wfn.errors import UserError, printable
+
+log = logging.getLogger(__name__)
 
 # Where files in the wild keep the state_dict, when it is not the file itself.
+MOST_LETTERS = 300  # of a tensor's name
 _ENTRIES = ("state_dict", "model", "net", "model_state_dict", "model_state", "network", "weights")
 
 
@@ -24,8 +28,9 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
         network: the network's name, for the messages and to find torchvision's weights.
 
     Raises:
-        UserError: no such file, or not one of weights alone; keys or shapes that do not fit; NaN or infinity;
-            torchvision has no such weights, or they could not be downloaded.
+        UserError: no such file, or not one of weights alone; keys, shapes or kinds of number that do not fit; NaN or
+            infinity, also where float64 numbers are too large for float32; a variance below zero; torchvision has no
+            such weights, or they could not be downloaded.
     """
     state = _torchvision_state(network) if source == "torchvision" else _file_state(Path(source).expanduser())
     expected = model.state_dict()
@@ -39,10 +44,35 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
         fitting = _networks_that_fit(state)
         advice = f"; these weights fit {' or '.join(fitting)}" if fitting else ""
         raise UserError(f"weights {source!r} do not fit network {network!r}: {misfit}{advice}")
-    for name, value in state.items():
-        if not torch.isfinite(value).all():
-            raise UserError(f"weights {source!r} hold NaN or infinity in {name}: they must be finite; use a sound save")
+    state = {name: _converted(value, expected[name].dtype, name, source) for name, value in state.items()}
+    try:
+        check_variances(state)
+    except ValueError as error:
+        raise UserError(f"weights {source!r} cannot be those of a network: {error}; use a sound save") from error
     model.load_state_dict(state, strict=False)  # strict but for num_batches_tracked: the keys were compared above
+
+
+def check_variances(state: Mapping[str, Tensor]) -> None:
+    """Raise :class:`ValueError` for a running variance below zero: batch-norm takes its root."""
+    for name, value in state.items():
+        if name.rpartition(".")[2] == "running_var" and (value < 0).any():
+            raise ValueError(f"{name} holds {value.min():g}, and a variance is 0 or more")
+
+
+def _converted(value: Tensor, dtype: torch.dtype, name: str, source: str) -> Tensor:
+    """The tensor as the network has it: floats of another width, and integers of another, alone are converted."""
+
+    given, wanted = (str(kind).removeprefix("torch.") for kind in (value.dtype, dtype))
+    if value.dtype == torch.bool or value.is_complex() or value.is_floating_point() != dtype.is_floating_point:
+        raise UserError(f"weights {source!r} hold {given} in {name}, but it must be {wanted}: use a float save")
+    converted = value.to(dtype)
+    if not torch.isfinite(converted).all():
+        is_wide = value.dtype == torch.float64 and torch.isfinite(value).all()
+        reason = f"numbers up to {value.abs().max():g}, too large for {wanted}," if is_wide else "NaN or infinity"
+        raise UserError(f"weights {source!r} hold {reason} in {name}: they must be finite; use a sound save")
+    if value.dtype == torch.float64 and not torch.equal(converted.double(), value):
+        log.info("weights: %s is float64 and was rounded to float32", name)
+    return converted
 
 
 @dataclass(frozen=True)
@@ -102,13 +132,15 @@ def _file_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"weights file {str(path)!r} does not exist: give a file, or 'torchvision'")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"weights file {str(path)!r} is not a sound safetensors file: {error}") from error
+            return _plain(load_file(path), path)
+        except UserError:
+            raise
+        except Exception as error:  # a header may name types that torch lacks, or shapes beyond any memory
+            reason = printable(f"{type(error).__name__}: {error}")[:200]
+            raise UserError(f"weights file {str(path)!r} is not a sound safetensors file ({reason})") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign file can fail anywhere in the unpickler
@@ -116,7 +148,7 @@ def _file_state(path: Path) -> dict[str, Tensor]:
             f"weights file {str(path)!r} could not be read: it must hold tensors alone, as written by "
             "torch.save(network.state_dict(), file) or in a .safetensors file"
         ) from error
-    return _state_dict_in(content, path)
+    return _plain(_state_dict_in(content, path), path)
 
 
 def _state_dict_in(content: object, path: Path) -> dict[str, Tensor]:
@@ -125,10 +157,27 @@ def _state_dict_in(content: object, path: Path) -> dict[str, Tensor]:
     for candidate in (content, *(content.get(entry) for entry in _ENTRIES)):
         if isinstance(candidate, Mapping) and candidate and all(isinstance(v, Tensor) for v in candidate.values()):
             return dict(candidate)
-    found = ", ".join(map(str, list(content)[:8])) or "nothing"
+    found = printable(", ".join(f"{name!s:.40}" for name in list(content)[:8])) or "nothing"
     raise UserError(
         f"weights file {str(path)!r} holds no state_dict, as it is or in {', '.join(_ENTRIES)}; it has {found}"
     )
+
+
+def _plain(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The same, once every entry is a name and a dense tensor that the file holds in full."""
+    for name, value in state.items():
+        if not isinstance(name, str) or not name.isprintable() or len(name) > MOST_LETTERS:
+            reason = f"names must be short printable texts, but one is {printable(repr(name))[:60]}"
+        elif type(value) not in (Tensor, nn.Parameter) or value.is_quantized or value.is_nested:
+            reason = f"{name} is a {'quantised' if value.is_quantized else type(value).__name__} tensor"
+        elif value.layout != torch.strided:
+            reason = f"{name} is sparse ({value.layout})"
+        elif value.is_meta or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            reason = f"{name} says {_shape(value)}, but has no such numbers"
+        else:
+            continue
+        raise UserError(f"weights file {str(path)!r} must hold plain dense tensors: {reason}; save them so")
+    return state
 
 
 def _torchvision_state(network: str) -> dict[str, Tensor]:

@@ -16,9 +16,10 @@ from wfn.data.passes import check_divisible
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Observe, Quantised, Step
 from wfn.measures.accuracy import evaluate
+from wfn.networks.weights import check_variances
 from wfn.system import ranks
-from wfn.training.batch_norm import synchronised_batch_norm
-from wfn.training.checkpoint import Checkpoint, Progress, of, under
+from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
+from wfn.training.checkpoint import Checkpoint, Progress, Stateful, of, restore, under
 from wfn.training.epoch import Objective, cross_entropy, train_epoch
 from wfn.training.flat_weights import counted_weights
 from wfn.training.updates import Update
@@ -145,8 +146,10 @@ class StagedTraining(ABC, Generic[M]):
         steps = len(batches)
         self.update = update
         if self._update_state:
-            update.load_state_dict(self._update_state)
+            self._restore(update, self._update_state)
             self._update_state = {}
+        if self.progress.epoch > epochs:
+            raise self._unfit(f"epoch must be at most {epochs}, but is {self.progress.epoch}")
         for epoch in range(self.progress.epoch + 1, epochs + 1):
             seed_epoch(method.seed, iteration, epoch)
             of_epoch = train_epoch(
@@ -167,6 +170,11 @@ class StagedTraining(ABC, Generic[M]):
             self.observe(Epoch(iteration, epoch, of_epoch))
             self._save()
 
+    def reestimate(self) -> None:
+        """Take batch-norm's running statistics anew, over one pass of training images that no epoch of training has."""
+        seed_epoch(self.method.seed, self.progress.iteration + 1, 0)
+        reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+
     def _save(self) -> None:
         """Write the checkpoint, where one is wanted."""
         if self.checkpoint and ranks.this() == 0:
@@ -183,21 +191,31 @@ class StagedTraining(ABC, Generic[M]):
         if not saved:
             return False
         tensors, record = saved
-        self._check_identity(record.get("identity", {}))
+        self._check_identity(record.get("identity"))
         try:
-            self.progress = Progress(**{field.name: record[field.name] for field in fields(Progress)})
-            buffers = of(BUFFER, tensors)
-            for name, buffer in self.model.named_buffers():
-                buffer.copy_(buffers[name])
-            self.load_state_dict(of(METHOD, tensors))
+            self.progress = Progress.of(record, self.method.iterations)
         except KeyError as error:
             raise UserError(
                 f"{self.checkpoint.path} lacks {error}: it is of another version, start the run anew"
             ) from error
+        except ValueError as error:
+            raise self._unfit(error) from error
+        self._restore(_Buffers(self.model), of(BUFFER, tensors))
+        self._restore(self, of(METHOD, tensors))
         self._update_state = of(UPDATE, tensors)
         return True
 
+    def _restore(self, owner: Stateful, state: Mapping[str, Tensor]) -> None:
+        try:
+            restore(owner, state)
+        except (ValueError, LookupError, RuntimeError, TypeError, OverflowError) as error:
+            raise self._unfit(error) from error
+
+    def _unfit(self, reason: object) -> UserError:
+        return UserError(f"{self.checkpoint.path} is no checkpoint of this run ({reason}): start the run anew")
+
     def _check_identity(self, then: Mapping[str, object]) -> None:
+        then = {**self._defaults(), **then}  # an option that came later was not there: it had no effect, its default
         now = self._identity()
         other = [f"{key} was {then.get(key)!r}, is {value!r}" for key, value in now.items() if then.get(key) != value]
         if other:
@@ -210,8 +228,29 @@ class StagedTraining(ABC, Generic[M]):
 
     def _identity(self) -> dict[str, object]:
         settings = {f.name: getattr(self.method, f.name) for f in fields(self.method)}
-        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
-        return {**settings, **self.identity(), "data": self.data.fingerprint}
+        return {**_as_json(settings), **self.identity(), "data": self.data.fingerprint}
+
+    def _defaults(self) -> dict[str, object]:
+        return _as_json({f.name: f.default for f in fields(self.method)})
+
+
+def _as_json(settings: Mapping[str, object]) -> dict[str, object]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+class _Buffers:
+    """The buffers of a network, running statistics among them, as a checkpoint keeps them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._buffers = dict(model.named_buffers())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self._buffers
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        check_variances(state)
+        for name, buffer in self._buffers.items():
+            buffer.copy_(state[name])
 
 
 def seed_epoch(seed: int, iteration: int, epoch: int) -> None:

@@ -77,6 +77,8 @@ class RateConstrainedGrid:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take what :meth:`state_dict` gave."""
+        if not (state["counts"] >= 0).all():
+            raise ValueError("counts of a histogram must be 0 or more")
         self._counts = state["counts"].numpy()
 
     def _assigned(self, numbers: Tensor, out: Tensor, rate: float) -> np.ndarray:

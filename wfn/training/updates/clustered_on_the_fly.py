@@ -147,9 +147,12 @@ class ClusteredOnTheFly(SampledWeights):
 
     def take(self, kept: Mapping[str, Tensor]) -> None:
         """Take what :meth:`kept` gave."""
+        assignment, centres = kept["assignment"].numpy(), kept["centres"].tolist()
+        moves = self._straight_through and not kept["settled"]  # merged means then still learn
+        values = Codebook(assignment, centres).values() if moves else kept["means"][: assignment.size].numpy()
+        self.codebook = Codebook.restored(assignment, centres, values)
         self.means.copy_(kept["means"])
         self.deviations.copy_(kept["deviations"])
-        self.codebook = Codebook(kept["assignment"].numpy(), kept["centres"].tolist())
         self.merged_from = kept["merged_from"].numpy()
         self._step, self.settled = int(kept["step"]), bool(kept["settled"])
         self._take_values()

@@ -131,8 +131,13 @@ class StraightThrough:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take what :meth:`state_dict` gave; the network's weights are left to whoever gives them."""
+        done, averaged = state["steps"].tolist()
+        if not 0 <= averaged <= done <= self._descent.steps:
+            raise ValueError(
+                f"steps must be {self._descent.steps} at most, but are {done}, {averaged} of them averaged"
+            )
         self._latent.data.copy_(state["latent"])
-        self._done, self._averaged = state["steps"].tolist()
+        self._done, self._averaged = done, averaged
         if self._average is not None:
             self._average.copy_(state["average"])
         for number, parameter in enumerate(self._moving):
