@@ -13,6 +13,7 @@ from reports.parts import paper_tables
 from reports.parts.appendix import environments_table, provenance_table
 from reports.parts.front_page import front_page
 from reports.parts.paper_figures import figures
+from reports.parts.trade_offs import size_figure, size_table
 from reports.verdicts.findings import findings
 from wfn.errors import UserError
 from wfn.runs.settings import WHERE
@@ -35,6 +36,9 @@ def compose(runs: Sequence[Run]) -> Document:
             Heading("Tables", begins_page=True),
             paper_tables.table1(evidence),
             paper_tables.table2(evidence),
+            Heading("What a network takes"),
+            size_figure(evidence),
+            size_table(evidence),
             Heading("Claims and figures"),
             paper_tables.claims_table(evidence),
             *drawn,

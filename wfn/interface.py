@@ -6,7 +6,7 @@ experiment tracking and pruning listen through ``observe``; the algorithms impor
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -73,6 +73,11 @@ class Quantised:
         scores: what the method itself measured at the end, by the names under which it is tracked.
         deviations: shared value -> standard deviation of the noise around it, of a network that is to be sampled from
             and needs no more for it; empty for all others.
+        networks: gives, one after another and the same ones in each call, the networks whose probabilities are to be
+            averaged, where the method means more than ``model`` alone: most often ``model`` with weights drawn anew,
+            which computes with ``weights`` again at the end. They are used in evaluation.
+        spreads: rows that tell how far the noise around weights spreads, by the weights' size and the moment of the
+            training; empty for methods without noise.
     """
 
     model: torch.nn.Module
@@ -80,6 +85,8 @@ class Quantised:
     records: tuple[Mapping[str, float], ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     deviations: Mapping[float, float] = field(default_factory=dict)
+    networks: Callable[[], Iterator[torch.nn.Module]] | None = None
+    spreads: tuple[Mapping[str, float | str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ class Method(ABC):
         rank: where its rows stand in tables, lower ones first.
         named: the options that :attr:`label` tells.
         switched_off: option -> what a table's row says where it is False, for "False" alone tells little.
+        switched_on: option -> what it says where it is True, which is not the default.
         files: the options that are paths: what tells runs apart is the files' content, which :meth:`hashes` gives.
         iterations: how many :class:`Iteration` events it tells of, number 0 apart.
         epochs: of training in each iteration.
@@ -118,6 +126,7 @@ class Method(ABC):
     rank: ClassVar[int] = 50
     named: ClassVar[tuple[str, ...]] = ()
     switched_off: ClassVar[Mapping[str, str]] = {}
+    switched_on: ClassVar[Mapping[str, str]] = {}
     files: ClassVar[tuple[str, ...]] = ()
     iterations: int = 0
     epochs: int = 0

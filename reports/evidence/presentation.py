@@ -12,6 +12,7 @@ Params = Mapping[str, str]
 # Settings of every run that change what training does; a row says where one is not the default, which is the paper's.
 TRAINING = ("batch_size", "validation_share", "precision")
 NOT_STATED = Treatment(*["not stated"] * 3)
+UNTRAINED, BY_ITS_AUTHORS = "none", "by its authors"
 AFTER_ALL = 1000  # the rank of a method that this version does not know
 
 
@@ -27,6 +28,17 @@ def treatment(method: str, params: Params, tags: Params) -> Treatment:
         return Treatment(tags["first_last"], tags["batch_norm"], tags["activations"])
     made = _made(method, params)
     return made.treatment if made else NOT_STATED
+
+
+def training(method: str, params: Params) -> str:
+    """What training the method had for itself, in words."""
+    made = _made(method, params)
+    if not made:
+        return "not stated"
+    if made.files:
+        return BY_ITS_AUTHORS
+    epochs = made.iterations * made.epochs
+    return f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else UNTRAINED
 
 
 def rank(method: str) -> int:
@@ -77,13 +89,18 @@ def departures(method: str, params: Params, tags: Params) -> dict[str, str]:
 
 def in_words(method: str, settings: Params) -> list[str]:
     """Settings as a row names them."""
-    kind = _class(method)
-    return [_in_words(name, value, kind.switched_off if kind else {}) for name, value in settings.items()]
+    kind, told = _class(method), dict(settings)
+    untrained = told.get("epochs") == "0"
+    if untrained:  # nothing that shapes training matters then
+        told = {name: value for name, value in told.items() if name not in ("epochs", "iterations")}
+    words = [_in_words(name, value, kind) for name, value in told.items()]
+    return [*words, "without training"] if untrained else words
 
 
-def _in_words(name: str, value: str, switched_off: Mapping[str, str]) -> str:
-    if value == "False" and name in switched_off:
-        return switched_off[name]
+def _in_words(name: str, value: str, kind: type[Method] | None) -> str:
+    words = {"False": kind.switched_off, "True": kind.switched_on} if kind else {}
+    if name in (told := words.get(value, {})):
+        return told[name]
     return value if name == "precision" else f"{name} = {value}"
 
 

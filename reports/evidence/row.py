@@ -6,7 +6,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from reports.evidence.paired_runs import paired_change
-from reports.evidence.presentation import in_words, variant
+from reports.evidence.presentation import in_words, training, variant
 from reports.evidence.readings import Run
 from wfn import data, networks
 from wfn.interface import Treatment
@@ -63,6 +63,11 @@ class Row:
     def variant(self) -> dict[str, str]:
         """The options by which this is another variant of the method than the paper's."""
         return variant(self.method, self.runs[0].params)
+
+    @property
+    def training(self) -> str:
+        """What training the method had for itself, in words."""
+        return training(self.method, self.runs[0].params)
 
     def values(self, metric: str) -> list[float]:
         """The metric of every run that has it."""

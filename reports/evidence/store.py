@@ -16,7 +16,8 @@ from reports.evidence.readings import (
 )
 from wfn.errors import UserError
 from wfn.measures.common.outcomes import OUTCOMES
-from wfn.runs.mlflow_store import PREFIX, RECORD_TAG, reached
+from wfn.runs.tracking.mlflow_database import reached
+from wfn.runs.tracking.mlflow_store import PREFIX, RECORD_TAG
 
 
 def read_store(experiment: str, filter_text: str) -> list[Run]:

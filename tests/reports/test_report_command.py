@@ -74,7 +74,7 @@ def test_a_line_of_metrics_that_is_being_written_is_left_out_and_left_alone(tmp_
 
 def test_the_store_gives_what_the_folders_give(tmp_path, capsys):
     from reports.evidence.store import read_store
-    from wfn.runs.mlflow_store import sync
+    from wfn.runs.tracking.mlflow_store import sync
 
     made_up_runs.weight_fixing(tmp_path / "runs", 1)
     made_up_runs.apot(tmp_path / "runs", 2)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reports.evidence.selection import Evidence
 from reports.parts import paper_tables as tables
-from reports.parts.overview import overview
+from reports.parts.trade_offs import overview
 from reports.parts.paper_figures import figures
 from reports.verdicts.claims import claims
 from reports.verdicts.findings import findings

@@ -44,6 +44,7 @@ class ApotSave(Method):
     rank: ClassVar[int] = 30
     named: ClassVar[tuple[str, ...]] = ("bits",)
     switched_off: ClassVar[dict[str, str]] = {"quantise_activations": "float activations"}
+    switched_on: ClassVar[dict[str, str]] = {"fold_clips": "scales folded"}
     files: ClassVar[tuple[str, ...]] = ("save",)
 
     save: str = ""

@@ -36,6 +36,7 @@ class UniformRounding(Method):
     name: ClassVar[str] = "uniform"
     rank: ClassVar[int] = 12
     named: ClassVar[tuple[str, ...]] = ("step",)
+    switched_on: ClassVar[dict[str, str]] = {"reestimate": "statistics re-estimated"}
 
     step: float = 2.0**-6.5
     fold: float = 0.0

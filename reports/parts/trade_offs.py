@@ -1,0 +1,158 @@
+"""Accuracy against what a method takes: the overview against entropy, and the fronts against bytes and values."""
+
+import re
+from collections.abc import Sequence
+
+from reports.document.elements import Column, Figure, Group, Section, Table
+from reports.evidence.presentation import BY_ITS_AUTHORS, UNTRAINED, told_by_label
+from reports.evidence.row import Row, Subject, run_ids, runs_of
+from reports.evidence.selection import Evidence
+from reports.verdicts.no_loss import margin
+from wfn.figures import trade_off_fronts
+from wfn.figures.trade_off_fronts import ELSEWHERE, Cost, Panel, front
+
+INSIDE = {UNTRAINED: "white", BY_ITS_AUTHORS: ELSEWHERE}
+MARKS = (
+    "Filled: trained here; hollow: without any training; grey inside: trained by its authors. Bars: 95 % intervals of "
+    "the paired change{unpaired}. Dotted: no change; dashed: the margin of {margin:g} points that the print calls "
+    "lossless. Beyond one point the scale is logarithmic. Beside a point: δ, number of values, step, or bits. Grey "
+    "line: the rows that no other beats in both."
+)
+AMOUNTS = {"artefact_bytes": ("whole file (kB)", 1e3), "unique_params": ("unique values", 1)}
+
+
+def overview(evidence: Evidence) -> Figure:
+    """The change of top-1 of every row of a method, with its interval, against the entropy of its weights."""
+    title = "Overview. Change of top-1 against the entropy of the weights, all methods."
+    rows = {subject: shown for subject in evidence.subjects if (shown := _shown(evidence, subject, "entropy_bits"))}
+    if not rows:
+        return Figure("overview", title, missing="Not drawn: no finished run of a method is among the runs.")
+    panels = [_panel(str(subject), shown, "entropy_bits", "entropy (bits a weight)") for subject, shown in rows.items()]
+    return _figure("overview", title, panels, [row for shown in rows.values() for row in shown], len(panels))
+
+
+def size_figure(evidence: Evidence) -> Figure:
+    """The same against the bytes of the whole file and against the number of values, two panels a network."""
+    title = "Sizes. Change of top-1 against the bytes of the whole file, and against the number of unique values."
+    panels, drawn = [], []
+    for subject in evidence.subjects:
+        for metric, (unit, scale) in AMOUNTS.items():
+            if shown := _shown(evidence, subject, metric):
+                panels.append(_panel(str(subject), shown, metric, unit, scale))
+                drawn += shown
+    if not panels:
+        return Figure("sizes", title, missing="Not drawn: no finished run of a method is among the runs.")
+    return _figure("sizes", title, panels, drawn, trade_off_fronts.ACROSS)
+
+
+def size_table(evidence: Evidence) -> Table:
+    """Every row of a method by the bytes of its file, trained and untrained apart, and whether another beats it."""
+    groups = []
+    for subject in evidence.subjects:
+        shown = _shown(evidence, subject, "artefact_bytes")
+        ahead = {metric: _ahead(shown, metric) for metric in AMOUNTS}
+        for title, some in _by_training(shown).items():
+            groups.append(Group(f"{subject}, {title}", [_cells(row, ahead) for row in some]))
+    columns = [
+        Column("Method", 2.4),
+        *(Column(title, width, numeric=True) for title, width in COLUMNS.items()),
+        Column("Ahead in", 0.9),
+        Column("Runs", 1.3, code=True),
+    ]
+    return Table(
+        "sizes",
+        "Sizes. What each method's network takes, and what it costs in accuracy; the smallest file last.",
+        columns,
+        [Section("", groups or [Group("Nothing: no run of a method is finished", [])])],
+        [
+            "Training: epochs that the method trained for itself; that of the float network is not counted. File: all "
+            "of it, the running statistics included. Ahead in: no other row of the network, trained or not, has as few "
+            "bytes (or values) and as good a mean change, and better in one of the two; the intervals are not looked "
+            "at. n: runs that differ in their seed only."
+        ],
+    )
+
+
+SHORT = {"artefact_bytes": "file", "unique_params": "values"}
+COLUMNS = {"Training": 0.9, "Top-1 (%)": 1, "Change": 1.9, "File": 1.1, "Values": 1, "Entropy": 0.9, "n": 0.3}
+
+
+def _cells(row: Row, ahead: dict[str, set[str]]) -> list[str]:
+    where = [
+        name for metric, name in (("artefact_bytes", "file"), ("unique_params", "values")) if row.label in ahead[metric]
+    ]
+    return [
+        row.label,
+        row.training,
+        row.text("top1"),
+        row.change_text,
+        row.text("artefact_bytes", "{:.1f}", 1e3, " kB"),
+        row.text("unique_params", "{:,.0f}"),
+        row.text("entropy_bits"),
+        str(len(row.runs)),
+        ", ".join(where) or "–",
+        run_ids(row.runs),
+    ]
+
+
+def _by_training(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows that were trained and rows that were not, each by falling size."""
+    ordered = sorted(rows, key=lambda row: -row.mean("artefact_bytes"))
+    untrained = [row for row in ordered if row.training == UNTRAINED]
+    trained = [row for row in ordered if row not in untrained]
+    return {title: some for title, some in (("trained", trained), ("without training", untrained)) if some}
+
+
+def _ahead(rows: Sequence[Row], metric: str) -> set[str]:
+    """The labels of those rows that no other beats."""
+    known = [row for row in rows if row.mean(metric) is not None]
+    return {known[place].label for place in front([(row.mean(metric), _points(row)) for row in known])}
+
+
+def _shown(evidence: Evidence, subject: Subject, metric: str) -> list[Row]:
+    found = [row for row in evidence.rows if row.subject == subject and not row.prefix]
+    return [row for row in found if row.mean(metric) is not None and row.change("top1") is not None]
+
+
+def _points(row: Row) -> float:
+    return row.paired.points if row.paired else row.change("top1")
+
+
+def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float = 1) -> Panel:
+    costs = [
+        Cost(
+            _kind(row),
+            row.mean(metric) / scale,
+            _points(row),
+            (row.paired.low, row.paired.high) if row.paired else None,
+            INSIDE.get(row.training, ""),
+            _setting(row),
+        )
+        for row in rows
+    ]
+    return Panel(title, unit, costs, spans_decades=metric in AMOUNTS)
+
+
+def _figure(name: str, title: str, panels: Sequence[Panel], rows: Sequence[Row], across: int) -> Figure:
+    across = min(across, trade_off_fronts.ACROSS)
+    unpaired = len({row.label for row in rows if not row.paired})
+    marks = MARKS.format(margin=margin(), unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "")
+    return Figure(
+        name,
+        f"{title} {marks} Runs: {run_ids(runs_of(rows))}.",
+        lambda canvas: trade_off_fronts.draw(canvas, panels, margin(), across),
+        trade_off_fronts.size(panels, across),
+        floats=False,
+    )
+
+
+def _kind(row: Row) -> str:
+    """The method's name without the settings in it."""
+    return re.split(r" δ|[\d,(]| step", row.name)[0].strip()
+
+
+def _setting(row: Row) -> str:
+    """The first of the settings in the label, bare."""
+    settings = (row.runs[0].params.get(name, "") for name in told_by_label(row.method))
+    text = next((text for text in settings if text and text not in ("True", "False")), "")
+    return f"{float(text):.3g}" if re.fullmatch(r"[\d.]+(e-?\d+)?", text) else text

@@ -1,0 +1,129 @@
+"""What each method costs in accuracy against what it takes, with the line of those that no other beats in both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wfn.figures.style import WIDTH, line_style, logarithmic, write_beside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACROSS = 2  # panels side by side
+LINEAR = 1.0  # percentage points around zero that are drawn to scale; beyond, the scale is logarithmic
+TICKS = (-50, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10)
+ELSEWHERE = "0.75"  # inside the markers of networks that others trained
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A compressed network.
+
+    Attributes:
+        method: names it in the legend.
+        amount: what it takes, in the panel's unit.
+        change: of top-1, percentage points.
+        interval: the ends of the 95 % interval of the change; none where it is unknown.
+        inside: of its marker: ``white`` without training, ``""`` trained here, :data:`ELSEWHERE` trained by others.
+        label: stands beside the point.
+    """
+
+    method: str
+    amount: float
+    change: float
+    interval: tuple[float, float] | None = None
+    inside: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Networks that share their axes.
+
+    Attributes:
+        title: stands above.
+        unit: of the amounts.
+        costs: the networks.
+        spans_decades: whether amounts are drawn on a logarithmic axis.
+    """
+
+    title: str
+    unit: str
+    costs: Sequence[Cost]
+    spans_decades: bool = False
+
+
+def size(panels: Sequence[Panel], across: int = ACROSS) -> tuple[float, float]:
+    """Width and height of the figure, inches."""
+    return WIDTH, 2.8 * -(-len(panels) // across)
+
+
+def front(costs: Sequence[tuple[float, float]]) -> list[int]:
+    """Which of some (amount, change) no other beats: takes no more, loses no more, and does better in one of the two.
+
+    Args:
+        costs: amount, the less the better, and change, the more the better.
+
+    Returns:
+        their places, by rising amount; of equals all.
+    """
+    found = []
+    for place, (amount, change) in enumerate(costs):
+        beaten = any(a <= amount and c >= change and (a < amount or c > change) for a, c in costs)
+        if not beaten:
+            found.append(place)
+    return sorted(found, key=lambda place: (costs[place], place))
+
+
+def draw(canvas: "Figure", panels: Sequence[Panel], margin: float, across: int = ACROSS) -> None:
+    """A panel each, ``across`` side by side; ``margin`` is the loss, percentage points, that counts as none."""
+    methods = list(dict.fromkeys(cost.method for panel in panels for cost in panel.costs))
+    shape = -(-len(panels) // across), min(across, len(panels))
+    all_axes = canvas.subplots(*shape, squeeze=False).ravel().tolist()
+    for axes in all_axes[len(panels) :]:
+        axes.remove()
+    legend = {}
+    for axes, panel in zip(all_axes, panels, strict=False):
+        _draw_panel(axes, panel, methods, margin)
+        handles, names = axes.get_legend_handles_labels()
+        legend |= dict(zip(names, handles, strict=True))
+    canvas.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=6)
+
+
+def _draw_panel(axes: "Axes", panel: Panel, methods: Sequence[str], margin: float) -> None:
+    axes.axhline(0, linestyle=":", color="0.4", linewidth=0.8)
+    axes.axhline(-margin, linestyle="--", color="0.4", linewidth=0.8)
+    edges, named = [0.0, -margin], set()
+    for cost in panel.costs:
+        style = line_style(methods.index(cost.method)) | {"linestyle": ""}
+        name = "" if cost.method in named else cost.method
+        named.add(cost.method)
+        axes.plot(cost.amount, cost.change, **style, markerfacecolor=cost.inside or style["color"], label=name)
+        if cost.interval:
+            low, high = cost.interval
+            around = [[cost.change - low], [high - cost.change]]
+            axes.errorbar(
+                cost.amount, cost.change, around, fmt="none", ecolor=style["color"], capsize=2, elinewidth=0.7
+            )
+        edges += [cost.change, *(cost.interval or ())]
+        write_beside(axes, cost.label, cost.amount, cost.change, (5, 0), style["color"])
+    ahead = front([(cost.amount, cost.change) for cost in panel.costs])
+    axes.plot(
+        [panel.costs[place].amount for place in ahead],
+        [panel.costs[place].change for place in ahead],
+        color="0.6",
+        linewidth=0.8,
+        drawstyle="steps-post",
+        zorder=0,
+    )
+    if panel.spans_decades:
+        logarithmic(axes, "x")
+    axes.set_yscale("symlog", linthresh=LINEAR, linscale=1.5)
+    axes.set_ylim(1.5 * min(edges) - 0.1, 1.5 * max(edges) + 0.1)
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axes.set_yticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+    axes.set_yticks([], minor=True)
+    axes.margins(x=0.15)
+    axes.set(title=panel.title, xlabel=panel.unit, ylabel="change of top-1 (points)")
