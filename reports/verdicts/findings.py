@@ -5,6 +5,7 @@ from reports.evidence.row import Row, runs_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Finding
 from reports.verdicts.reviewers import beside_kmeans
+from reports.verdicts.rivals import folded_scales, without_training
 from reports.verdicts.wfn_rules.noise_tolerance import relative_noise
 
 # Learnable parameters: a fact of the architectures, as torchvision has them.
@@ -16,7 +17,9 @@ UNTESTED = "Not checked here:"
 def findings(evidence: Evidence) -> list[Finding]:
     """All of them, the weightiest first."""
     return [
+        without_training(evidence),
         beside_kmeans(evidence),
+        folded_scales(evidence),
         _rep_mixed(evidence),
         _entropy(evidence),
         _unique_values(evidence),

@@ -1,7 +1,9 @@
 """Runs that never were, written as real ones are: what a report is tested on."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -97,9 +99,11 @@ def weight_fixing(
     return finish(record, chosen, number, **tags)
 
 
-def apot(parent: Path, number: int, **changes) -> OpenRecord:
-    """A run of an APoT save."""
-    chosen = settings(method="apot", bits=3, save="somewhere/res20_3bit.pth.tar")
+def apot(
+    parent: Path, number: int, settings_of_its_own: Mapping[str, object] = MappingProxyType({}), **changes
+) -> OpenRecord:
+    """A run of an APoT save; ``changes`` are of its metrics."""
+    chosen = settings(method="apot", bits=3, save="somewhere/res20_3bit.pth.tar", **settings_of_its_own)
     record = OpenRecord.create(parent, chosen, f"{number:032x}"[::-1])
     record.log({f"baseline_{name}": value for name, value in FLOAT.items()}, step=0)
     found = {"unique_params": 640, "unique_params_no_bn_fl": 90, "entropy_nonzero_bits": 8.5}

@@ -1,0 +1,89 @@
+"""What the print does not set weight fixing beside: rounding without training, and APoT with its scales folded."""
+
+from reports.evidence.paired_runs import paired_difference
+from reports.evidence.presentation import UNTRAINED
+from reports.evidence.row import Row, Subject, runs_of
+from reports.evidence.selection import Evidence
+from reports.verdicts.judgement import Finding
+
+FOLDED = "fold_clips"
+
+
+def without_training(evidence: Evidence) -> Finding:
+    """On each network the smaller file that keeps most accuracy without any training, beside weight fixing."""
+    pairs = [pair for subject in evidence.subjects if (pair := _smaller_and_untrained(evidence, subject))]
+    return Finding(
+        "Rounding without any training is not in the print.",
+        "“No accuracy is lost” is the merit of a method only where no method at all loses more. The power of two "
+        "nearest to each weight, the print's own building block, is no such measure: a uniform grid is.",
+        " ".join(_beside(*pair) for pair in pairs)
+        or "Not checked here: no finished runs of weight fixing and, from the same float network, of a method without "
+        "training whose file is smaller.",
+        runs_of([row for pair in pairs for row in pair]),
+    )
+
+
+def _smaller_and_untrained(evidence: Evidence, subject: Subject) -> tuple[Row, Row] | None:
+    fixed = evidence.trained.headline(subject)
+    if not fixed or fixed.mean("artefact_bytes") is None:
+        return None
+    smaller = [
+        row
+        for row in evidence.rows
+        if row.subject == subject
+        and not row.prefix
+        and row.training == UNTRAINED
+        and row.networks & fixed.networks
+        and row.mean("artefact_bytes") is not None
+        and row.mean("artefact_bytes") < fixed.mean("artefact_bytes")
+        and row.change("top1") is not None
+    ]
+    best = max(smaller, key=lambda row: row.change("top1"), default=None)
+    return (fixed, best) if best else None
+
+
+def _beside(fixed: Row, rounded: Row) -> str:
+    difference = paired_difference(rounded.runs, fixed.runs)
+    told = "not paired"
+    if difference:
+        told = f"{difference.text} points to the latter's favour on the same {difference.images:,} images"
+    sizes = [
+        f"{row.label}: {row.text('top1')} % in {row.text('artefact_bytes', '{:.1f}', 1e3, ' kB')}, "
+        f"{row.text('unique_params', '{:,.0f}')} values"
+        for row in (fixed, rounded)
+    ]
+    n = f"n = {len(fixed.runs)} and {len(rounded.runs)}"
+    return f"{fixed.subject}, trained for {fixed.training} beside untrained: {'; '.join(sizes)} ({told}; {n})."
+
+
+def folded_scales(evidence: Evidence) -> Finding:
+    """What is left of APoT's entropy and values once its layers' scales stand in batch-norm's statistics."""
+    rows = [row for row in evidence.rows if row.method == "apot" and not row.prefix]
+    pairs = [
+        (as_saved, folded)
+        for as_saved in rows
+        for folded in rows
+        if folded.departures == {**as_saved.departures, FOLDED: "True"}
+        and (as_saved.subject, as_saved.name) == (folded.subject, folded.name)
+    ]
+    ours = "; ".join(
+        f"{saved.subject}, {saved.name}: {_amounts(saved)} as saved, {_amounts(folded)} folded"
+        for saved, folded in pairs
+    )
+    return Finding(
+        "APoT's entropy and number of values are those of its layers' scales.",
+        "A convolution before a batch-norm may be multiplied by any positive factor if the running statistics follow: "
+        "the network computes the same. A method whose levels are scaled by layer has therefore as many values, and "
+        "as much entropy over the whole network, as one chooses to give it. Table 2 counts the scales in, and neither "
+        "count has the statistics; the file here does.",
+        f"Ours: {ours}." if ours else "Not checked here: no finished runs of a save both as released and folded.",
+        runs_of([row for pair in pairs for row in pair]),
+    )
+
+
+def _amounts(row: Row) -> str:
+    """Entropy, values and bytes."""
+    return (
+        f"{row.text('entropy_bits')} bits, {row.text('unique_params', '{:,.0f}')} values, "
+        f"{row.text('artefact_bytes', '{:.1f}', 1e3, ' kB')}"
+    )

@@ -1,0 +1,45 @@
+"""The findings on rivals that the print leaves out."""
+
+import pytest
+
+from reports.evidence.readings import read_folder
+from reports.evidence.selection import Evidence
+from reports.verdicts.rivals import folded_scales, without_training
+from tests.support import made_up_runs
+
+
+@pytest.fixture
+def read(tmp_path):
+    return lambda: Evidence(read_folder(tmp_path))
+
+
+def test_the_best_of_the_smaller_untrained_files_stands_beside_weight_fixing(tmp_path, read):
+    made_up_runs.weight_fixing(tmp_path, 1, top1=92.5, artefact_bytes=150e3)
+    made_up_runs.weight_fixing(tmp_path, 2, method="uniform", step=0.02, top1=92.0, artefact_bytes=120e3)
+    made_up_runs.weight_fixing(tmp_path, 3, method="uniform", step=0.01, top1=92.4, artefact_bytes=139e3)
+    made_up_runs.weight_fixing(tmp_path, 4, method="uniform", step=0.001, top1=92.5, artefact_bytes=151e3)
+    found = without_training(read())
+    assert "WFN δ = 0.0075: 92.50 % in 150.0 kB" in found.ours
+    assert "Uniform grid, step 0.01: 92.40 % in 139.0 kB" in found.ours
+    assert "on the same 10,000 images" in found.ours and "trained for 30 epochs" in found.ours
+    assert {run.id[0] for run in found.runs} == {"1", "3"}
+
+
+def test_weight_fixing_that_was_not_trained_is_compared_with_nothing(tmp_path, read):
+    made_up_runs.weight_fixing(tmp_path, 1, epochs=0, artefact_bytes=150e3)
+    made_up_runs.weight_fixing(tmp_path, 2, method="uniform", artefact_bytes=120e3)
+    assert without_training(read()).ours.startswith("Not checked here")
+
+
+def test_no_smaller_file_no_comparison(tmp_path, read):
+    made_up_runs.weight_fixing(tmp_path, 1, artefact_bytes=150e3)
+    made_up_runs.weight_fixing(tmp_path, 2, method="uniform", artefact_bytes=150e3)
+    assert without_training(read()).ours.startswith("Not checked here")
+
+
+def test_a_save_stands_beside_itself_with_its_scales_folded(tmp_path, read):
+    made_up_runs.apot(tmp_path, 1)
+    assert folded_scales(read()).ours.startswith("Not checked here")
+    made_up_runs.apot(tmp_path, 2, {"fold_clips": True}, unique_params=600, entropy_bits=3.0)
+    found = folded_scales(read())
+    assert "4.50 bits, 640 values, 1.2 kB as saved, 3.00 bits, 600 values, 1.2 kB folded" in found.ours
