@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wfn.figures.style import WIDTH, line_style, logarithmic, write_beside
 
@@ -96,7 +96,7 @@ def _draw_panel(axes: "Axes", panel: Panel, methods: Sequence[str], margin: floa
     axes.axhline(-margin, linestyle="--", color="0.4", linewidth=0.8)
     edges, named = [0.0, -margin], set()
     for cost in panel.costs:
-        style = line_style(methods.index(cost.method)) | {"linestyle": ""}
+        style: dict[str, Any] = line_style(methods.index(cost.method)) | {"linestyle": ""}
         name = "" if cost.method in named else cost.method
         named.add(cost.method)
         axes.plot(cost.amount, cost.change, **style, markerfacecolor=cost.inside or style["color"], label=name)
