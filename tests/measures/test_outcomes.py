@@ -37,7 +37,7 @@ def test_what_is_written_is_read_again(tmp_path, images):
         Predictions(((torch.from_numpy(random.normal(size=(images, 3)).astype(np.float32)), labels),)) for _ in range(2)
     )
     pair = paired(before, after)
-    outcomes.write(tmp_path, pair, before, after)
+    outcomes.write(tmp_path, pair, before, after, None)
     found = outcomes.read(tmp_path / outcomes.OUTCOMES)
     assert np.array_equal(found.before, before.correct) and np.array_equal(found.after, after.correct)
     assert found.after.sum() - found.before.sum() == found.gained - found.lost

@@ -8,14 +8,17 @@ from torch import nn
 
 from tests.support import small_networks
 from wfn.data import as_data
+from wfn.measures.common.averaged import predict_mean
+from wfn.measures.common.predictions import predict
 from wfn.training.batch_norm import reestimate_statistics
 from wfn.training.flat_weights import counted_weights
 from wfn.training.updates.sampled_weights import LEAST_DEVIATION
 from wfn.training.weight_noise import (
     RELEASED_STEPS,
+    drawn_networks,
     regularised,
-    sampled_scores,
     scaled_regularisation,
+    spread_by_size,
     start_deviations,
 )
 
@@ -90,35 +93,48 @@ def test_lambda_times_steps_is_what_it_was():
     assert scaled_regularisation(0.0, 5) == 0
 
 
+def drawn(model, data, deviation, samples, seed):
+    """The mean of drawn networks' outputs on the test images."""
+    size = counted_weights(model, data).fixable
+    spread = torch.full((size,), deviation)
+    return predict_mean(drawn_networks(model, data, True, spread, samples, seed), data.test, torch.device("cpu"))
+
+
 def test_samples_are_averaged_as_probabilities():
     model, data = small_networks.build("convolutional").eval(), as_data(small_networks.data())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = drawn(model, data, 0.3, samples=5, seed=7)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
     weights = counted_weights(model, data)
-    means, deviations = weights.values.detach().clone(), torch.full((weights.fixable,), 0.3)
-    scores = sampled_scores(model, weights, means, deviations, data, samples=5, seed=7)
-    assert torch.equal(weights.values, means)
+    means = weights.values.detach().clone()
     generator, total = torch.Generator().manual_seed(7), 0.0
     inputs, labels = small_networks.images(seed=1)
     for _ in range(5):
-        weights.values.data.copy_(means + deviations * torch.randn(len(means), generator=generator))
+        weights.values.data.copy_(means + 0.3 * torch.randn(len(means), generator=generator))
         with torch.no_grad():
             total = total + model(inputs).double().softmax(1) / 5
-    assert scores["samples"] == 5
-    assert scores["sampled_top1"] == pytest.approx(100 * float((total.argmax(1) == labels).double().mean()))
-    nll = -total[torch.arange(len(labels)), labels].log().mean()
-    assert scores["sampled_loss"] == pytest.approx(float(nll), rel=1e-5)
-    weights.values.data.copy_(means)
+    assert torch.equal(found.labels, labels)
+    torch.testing.assert_close(found.scores.double().softmax(1), total, rtol=1e-5, atol=1e-7)
 
 
 def test_one_sample_without_deviation_is_the_network_itself():
-    from wfn.measures.accuracy import evaluate
-
     model, data = small_networks.build("transformer").eval(), as_data(small_networks.data())
-    weights = counted_weights(model, data)
-    means = weights.values.detach().clone()
-    scores = sampled_scores(model, weights, means, torch.zeros(weights.fixable), data, samples=1, seed=0)
-    expected = evaluate(model, data.test, torch.device("cpu"))
-    assert scores["sampled_top1"] == expected.top1
-    assert scores["sampled_loss"] == pytest.approx(expected.loss, rel=1e-5)
+    found = drawn(model, data, 0.0, samples=1, seed=0)
+    itself = predict(model, data.test, torch.device("cpu"))
+    torch.testing.assert_close(found.scores.softmax(1), itself.scores.softmax(1))
+
+
+def test_a_spread_is_told_for_each_half_octave():
+    means = torch.tensor([0.0, 1e-5, 0.5, -0.6, 0.75, -1.0, 300.0])
+    deviations = torch.tensor([0.0, 0.2, 0.1, 0.3, 0.5, 0.7, 0.9])
+    rows = spread_by_size("before", means, deviations)
+    assert [(row["size"], row["weights"], pytest.approx(row["median"])) for row in rows] == [
+        (0, 2, pytest.approx(0.1)), (0.5, 2, pytest.approx(0.2)), (pytest.approx(0.5**0.5), 1, pytest.approx(0.5)),
+        (1, 1, pytest.approx(0.7)), (256, 1, pytest.approx(0.9)),
+    ]  # fmt: skip
+    assert all(row["moment"] == "before" and row["lower"] <= row["median"] <= row["upper"] for row in rows)
+    assert sum(row["weights"] for row in rows) == len(means)
 
 
 def test_running_statistics_are_computed_anew_from_one_pass():

@@ -1,5 +1,6 @@
 """Data that lives in memory, on the device, and is made into batches there."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -48,12 +49,24 @@ class InMemoryBatches:
         # Channels come last, in place: augmentation then copies whole pixels, and no batch is laid out anew.
         self.inputs = (inputs.permute(0, 2, 3, 1) if self.are_images else inputs).to(device).contiguous()
         self.labels = labels.to(device, torch.int64)
+        self.is_8_bit = self.are_images and inputs.dtype == torch.uint8
         levels = 255 if inputs.dtype == torch.uint8 else 1
         self.offset = None if mean is None else torch.tensor(mean, device=device) * levels
         self.scale = torch.tensor(1.0 if std is None else std, device=device) * levels
 
     def __len__(self) -> int:
         return math.ceil(len(self.labels) / self.batch_size)
+
+    def first(self, count: int) -> tuple[Tensor, Tensor]:
+        """The first images as they are, [count, channels, height, width] on the CPU, and their labels, int64."""
+        return self.inputs[:count].permute(0, 3, 1, 2).cpu(), self.labels[:count].cpu()
+
+    def of_others(self, images: Tensor, labels: Tensor) -> "InMemoryBatches":
+        """Other images of the same kind, (count, channels, height, width), treated as these are."""
+        others = copy.copy(self)
+        others.inputs = images.permute(0, 2, 3, 1).to(self.inputs.device).contiguous()
+        others.labels = labels.to(self.labels.device, torch.int64)
+        return others
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = None

@@ -45,7 +45,7 @@ class CalibrationError(OutputMeasure):
         if not len(self._by_class):
             self._by_class = torch.zeros(classes, 3, BINS, dtype=torch.float64)
         is_label = torch.nn.functional.one_hot(labels, classes).double()
-        cells = _bins(probabilities) + BINS * torch.arange(classes)
+        cells = bins_of(probabilities) + BINS * torch.arange(classes)
         for position, amounts in enumerate((torch.ones_like(probabilities), is_label, probabilities)):
             sums = torch.bincount(cells.flatten(), amounts.flatten(), classes * BINS)
             self._by_class[:, position] += sums.view(classes, BINS)
@@ -53,7 +53,7 @@ class CalibrationError(OutputMeasure):
     def compute(self) -> Values:
         """The three errors, as shares."""
         confidences, correct = torch.cat(self._confidences), torch.cat(self._correct).double()
-        bins = _bins(confidences)
+        bins = bins_of(confidences)
         sums = [torch.bincount(bins, amounts, BINS) for amounts in (confidences, correct)]
         order = confidences.argsort(stable=True)
         filled = zip(confidences[order].tensor_split(BINS), correct[order].tensor_split(BINS), strict=True)
@@ -66,7 +66,7 @@ class CalibrationError(OutputMeasure):
         }
 
 
-def _bins(probabilities: Tensor) -> Tensor:
+def bins_of(probabilities: Tensor) -> Tensor:
     """Of each probability its bin of equal width, open below and closed above; 0 is in the first."""
     edges = torch.arange(1, BINS, dtype=torch.float64) / BINS
     return torch.bucketize(probabilities, edges)

@@ -26,7 +26,7 @@ from wfn.training.checkpoint import Checkpoint
 from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining, seed_epoch
 from wfn.training.updates.clustered_on_the_fly import ClusteredOnTheFly, Schedule
-from wfn.training.weight_noise import regularised, sampled_scores
+from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
 
 # Those of PWFN's rounds.
 ROUND_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
@@ -154,7 +154,7 @@ class ClusterOnTheFly(Method):
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; its test images serve for the scores of samples alone.
+            data: what :func:`wfn.data.as_data` takes; its test images are only looked at for the inputs' shape.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
@@ -175,10 +175,12 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
         steps = method.iterations * method.epochs * len(data.train)
         self._regularisation = used_regularisation(method, steps)
         every = max(1, round(len(data.train) / method.clusterings))
+        means, deviations = self.weights.values.data.clone(), starting_deviations(method, self.weights)
+        self._first_spread = spread_by_size(BEFORE, means[: len(deviations)], deviations)
         self.update = self.clustered = ClusteredOnTheFly(
             self.weights,
-            self.weights.values.data.clone(),
-            starting_deviations(method, self.weights),
+            means,
+            deviations,
             regularised(self.weights),
             step_rules(method, self._regularisation),
             clustering_rules(method),
@@ -198,21 +200,26 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
                 reestimate_statistics(self.model, self.data.train, self.weights.values.device)
         return {
             "regularisation_used": self._regularisation,
+            "training_steps": self.progress.iteration * self.method.epochs * len(self.data.train),
             "mean_deviation": float(clustered.shown()[1].mean()),
             **summary(clustered.codebook, clustered.moved()),
             "clustering_seconds": clustered.seconds(),
         }
 
     def finished(self) -> Quantised:
-        """The network with its values, and what samples around them are worth."""
+        """The network with its values, and the networks that are drawn around them."""
         method, clustered = self.method, self.clustered
         codebook, of_values = clustered.codebook, self._value_deviations()
         spread = torch.from_numpy(of_values[codebook.assignment]).to(clustered.means.device)
-        scores = sampled_scores(
-            self.model, self.weights, clustered.means, spread, self.data, method.samples, method.seed
+        return Quantised(
+            self.model,
+            self.weights.named(),
+            tuple(self.progress.records),
+            {"samples": method.samples},
+            dict(zip(codebook.centres, of_values.tolist(), strict=True)),
+            lambda: drawn_networks(self.model, self.data, method.fix_batch_norm, spread, method.samples, method.seed),
+            (*self._first_spread, *spread_by_size(AFTER, clustered.means[: len(spread)], spread)),
         )
-        deviations = dict(zip(codebook.centres, of_values.tolist(), strict=True))
-        return Quantised(self.model, self.weights.named(), tuple(self.progress.records), scores, deviations)
 
     def _value_deviations(self) -> np.ndarray:
         """float32 [k], the deviation of each value in the network that comes out."""

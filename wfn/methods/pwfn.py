@@ -32,7 +32,7 @@ from wfn.training.checkpoint import Checkpoint
 from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining, seed_epoch
 from wfn.training.updates.sampled_weights import SampledWeights
-from wfn.training.weight_noise import regularised, sampled_scores
+from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
 
 RELEASED_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
 
@@ -46,7 +46,7 @@ class ProbabilisticWeightFixing(Method):
     sums of few powers of two, the most popular first, and the nearest weights first, where near is told in deviations.
 
     The defaults are those of the authors' released code for all of their networks. The network that comes out computes
-    with the means; what the mean of the softmax outputs of ``samples`` drawn networks is worth, is told beside it.
+    with the means; ``samples`` networks that are drawn around them come beside it, for the mean of their probabilities.
     Its deviations are next to nothing by default: as every round merges anew, the means that ``std_mu`` is computed of
     are the shared values of the round before already, but for the newly merged ones.
 
@@ -166,7 +166,7 @@ class ProbabilisticWeightFixing(Method):
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; its test images serve for the scores of samples alone.
+            data: what :func:`wfn.data.as_data` takes; its test images are only looked at for the inputs' shape.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
@@ -191,12 +191,11 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         self.means = self.weights.values.data.clone()
         self.deviations = starting_deviations(method, self.weights)
         self.codebook = Codebook.empty(self.weights.fixable)
+        self._first_spread = spread_by_size(BEFORE, self.means[: self.weights.fixable], self.deviations)
         self._pulled = regularised(self.weights)
         self._began_with = fingerprint(part for entry in sorted(self.untouched.items()) for part in entry)
-        batches = len(data.train)
-        self._first = FirstBatches(data.train, ceil(method.start_share * batches))
-        steps = method.start_epochs * len(self._first) + (method.iterations - 1) * method.epochs * batches
-        self._regularisation = used_regularisation(method, steps)
+        self._first = FirstBatches(data.train, ceil(method.start_share * len(data.train)))
+        self._regularisation = used_regularisation(method, self._steps_until(method.iterations))
 
     def iterate(self) -> dict[str, float]:
         """Train, then merge."""
@@ -210,19 +209,32 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
             self.train(update, lambda: {"mean_deviation": float(self.deviations.mean())}, epochs, batches)
             self.update = None  # the next round's is built anew
         scores = {"regularisation_used": self._regularisation, "mean_deviation": float(self.deviations.mean())}
+        scores["training_steps"] = self._steps_until(self.progress.iteration)
         scores |= self._merge() if method.merge else {"share_fixed": 0.0, "centres": 0}
         if method.reestimate and self.progress.iteration == method.iterations:
             seed_epoch(method.seed, method.iterations + 1, 0)
             reestimate_statistics(self.model, self.data.train, self.weights.values.device)
         return scores
 
+    def _steps_until(self, iteration: int) -> int:
+        """Steps of training in all rounds to that one."""
+        others = (iteration - 1) * self.method.epochs * len(self.data.train)
+        return self.method.start_epochs * len(self._first) + others
+
     def finished(self) -> Quantised:
-        """The network with its means, and what samples around them are worth."""
+        """The network with its means, and the networks that are drawn around them."""
         method = self.method
-        scores = sampled_scores(
-            self.model, self.weights, self.means, self.deviations, self.data, method.samples, method.seed
+        deviations = self.deviations.clone()
+        return Quantised(
+            self.model,
+            self.weights.named(),
+            tuple(self.progress.records),
+            {"samples": method.samples},
+            networks=lambda: drawn_networks(
+                self.model, self.data, method.fix_batch_norm, deviations, method.samples, method.seed
+            ),
+            spreads=(*self._first_spread, *spread_by_size(AFTER, self.means[: len(deviations)], deviations)),
         )
-        return Quantised(self.model, self.weights.named(), tuple(self.progress.records), scores)
 
     def identity(self) -> dict[str, object]:
         """The weights that the run began with."""

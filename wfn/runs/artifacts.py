@@ -25,6 +25,7 @@ from wfn.system.files import csv_table, write_atomically
 
 log = logging.getLogger(__name__)
 FIXED = "fixed.safetensors"
+RELIABILITY, CORRUPTIONS, SPREADS = "reliability.csv", "corruptions.csv", "spreads.csv"
 FILE_QUANTITIES = {
     "artefact_bytes": Quantity("artefact_bytes", "size of the compressed file (bytes)", "{:,}"),
     "images_lost": Quantity("images_lost", "test images right before, wrong after", "{:,}"),
@@ -78,6 +79,24 @@ def write_files(
         return None
     write_atomically(folder / "fixed.wfn", compressed)
     return len(compressed)
+
+
+def write_calibration(
+    folder: Path,
+    reliability: Sequence[Mapping[str, float | str]],
+    corruptions: Sequence[Mapping[str, float | str]],
+    spreads: Sequence[Mapping[str, float | str]],
+) -> None:
+    """Write as tables what is known of confidence, of corrupted images, and of the noise around weights.
+
+    What a row holds: :mod:`wfn.measures.common.networks_compared` and :attr:`wfn.interface.Quantised.spreads` say.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for name, rows in ((RELIABILITY, reliability), (CORRUPTIONS, corruptions), (SPREADS, spreads)):
+        if rows:
+            write_atomically(folder / name, csv_table(rows).encode())
 
 
 def export(record: Record, path: Path) -> int:

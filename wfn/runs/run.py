@@ -1,7 +1,7 @@
 """One run from beginning to end: prepare, fix, measure, and write down all of it as it happens."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 
@@ -9,12 +9,20 @@ import torch
 from torch import nn
 
 from wfn.errors import UserError
-from wfn.interface import Epoch, Event, Iteration, Step
+from wfn.interface import Epoch, Event, Iteration, Quantised, Step
 from wfn.measures import compared, measure, measure_outputs
 from wfn.measures.common import outcomes as outcomes_of_images
+from wfn.measures.common.averaged import predict_mean
+from wfn.measures.common.networks_compared import (
+    ComparedOutputs,
+    calibration_changes,
+    corruption_means,
+    corruption_rows,
+    reliability_rows,
+)
 from wfn.measures.common.predictions import Predictions, predict
 from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
-from wfn.runs.artifacts import write_files
+from wfn.runs.artifacts import write_calibration, write_files
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.progress import RunProgress
 from wfn.runs.record import OpenRecord
@@ -65,7 +73,8 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     description = describe(settings, workload, handle)
     about = {name: str(getattr(settings, name)) for name in KNOWN_BY} | {"label": method.label}
     # What a report reads of the method: it may be one that the report's version does not know.
-    handle.set(tags=about | asdict(method.treatment) | {"options": " ".join(settings.options)})
+    told = {"options": " ".join(settings.options), "corruptions": workload.corruptions}
+    handle.set(tags=about | asdict(method.treatment) | {name: text for name, text in told.items() if text})
     log.info(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
@@ -78,15 +87,24 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     progress.iteration(0, baseline)
     handle.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
     observer = Observer(workload, handle, progress, method.epochs)
+    corrupted_before = [predict(workload.model, each.batches(), workload.device) for each in workload.corrupted]
     try:
         quantised = method.compress(workload.model, workload.data, observer, record.checkpoint)
     finally:
         progress.close()
     predicted_after = predict(quantised.model, workload.data.test, workload.device)
+    sampled = predict_mean(quantised.networks(), workload.data.test, workload.device) if quantised.networks else None
+    compared_outputs = ComparedOutputs(predicted_before, predicted_after, sampled, baseline.get("temperature"))
+    corruptions = _under_corruption(workload, quantised, corrupted_before, baseline.get("temperature"))
     outcomes = outcomes_of_images.paired(predicted_before, predicted_after)
     last = observer.rows.get(method.iterations) or _row(workload, quantised.model, quantised.weights)[0]
     fixed = measure(quantised.weights, workload.forward_pass, float_values) | measure_outputs(predicted_after)
-    fixed |= last | dict(quantised.scores)
+    fixed |= last | dict(quantised.scores) | calibration_changes([compared_outputs])
+    if sampled:
+        fixed |= {f"sampled_{name}": value for name, value in measure_outputs(sampled).items()}
+    if corruptions:
+        fixed |= corruption_means(corruption_rows(corruptions))
+        fixed |= calibration_changes(list(corruptions.values()), "corrupted_")
     changes = {
         f"{name}_from_baseline": fixed[name] - baseline[name]
         for name in baseline
@@ -100,11 +118,27 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         if ranks.this() == 0:
             fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about)
             if outcomes:
-                outcomes_of_images.write(record.files, outcomes, predicted_before, predicted_after)
+                outcomes_of_images.write(record.files, outcomes, predicted_before, predicted_after, sampled)
+            write_calibration(
+                record.files, reliability_rows(compared_outputs), corruption_rows(corruptions), quantised.spreads
+            )
     except OSError as error:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
     handle.log(fixed | changes | _seconds(record), step=method.iterations)
     return Result(baseline, fixed)
+
+
+def _under_corruption(
+    workload: Workload, quantised: Quantised, before: Sequence[Predictions], temperature: float | None
+) -> dict[tuple[str, int], ComparedOutputs]:
+    """Corruption and severity -> what the networks before and after give for the images under it."""
+    found = {}
+    for each, predicted_before in zip(workload.corrupted, before, strict=True):
+        batches = each.batches()
+        after = predict(quantised.model, batches, workload.device)
+        sampled = predict_mean(quantised.networks(), batches, workload.device) if quantised.networks else None
+        found[each.corruption, each.severity] = ComparedOutputs(predicted_before, after, sampled, temperature)
+    return found
 
 
 class Observer:

@@ -44,6 +44,9 @@ class Settings:
     data_folder: str = _setting("", "where the data lies; $WFN_DATA or ~/.cache/wfn/data by default")
     batch_size: int = _setting(128, "images a step")
     validation_share: float = _setting(0.1, "share of the training images held back to watch the training")
+    corrupted: int = _setting(
+        0, "how many of the test images are also measured under corruptions; 0 for none, a large number for all"
+    )
     baseline_epochs: int = _setting(0, "epochs of a baseline that is trained here; 0 takes the recipe's")
     device: str = _setting("auto", f"{', '.join(DEVICES)}")
     precision: str = _setting("float32", "of training: float32, or bfloat16 (autocast)")
@@ -70,7 +73,7 @@ class Settings:
         require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
         require("seed", self.seed, 0 <= self.seed < 2**63, "from 0 to 2^63 - 1")
         require("validation_share", self.validation_share, 0 <= self.validation_share < 1, "in [0, 1)")
-        for name in ("baseline_epochs", "workers"):
+        for name in ("baseline_epochs", "workers", "corrupted"):
             require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         if self.weights not in ("", "torchvision") and not Path(self.weights).expanduser().is_file():
             raise UserError(f"weights must be a file or 'torchvision', but there is no file {self.weights!r}")

@@ -1,13 +1,16 @@
 """What a run works on: a trained network and data, on a device."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from wfn import data, networks
 from wfn.data import Data
+from wfn.data.corrupted import CorruptedSet, corrupted_sets
 from wfn.data.passes import check_divisible
 from wfn.errors import UserError
 from wfn.networks.forward_pass import ForwardPass, trace
@@ -22,12 +25,19 @@ from wfn.training.flat_weights import check_outputs
 
 @dataclass(frozen=True)
 class Workload:
-    """A trained network, the data that it is for, and what its forward pass uses."""
+    """A trained network, the data that it is for, and what its forward pass uses.
+
+    Attributes:
+        corrupted: the test images under each corruption, where they are asked for.
+        corruptions: what these are: CIFAR-10-C, or like it; empty without them.
+    """
 
     device: torch.device
     data: Data
     model: nn.Module
     forward_pass: ForwardPass
+    corrupted: Sequence[CorruptedSet] = ()
+    corruptions: str = ""
 
     def weights(self) -> dict[str, Tensor]:
         """The counted weights by name, copied to the CPU."""
@@ -80,6 +90,10 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
         )
     )
     check_divisible(loaded.train)
+    corruptions, corrupted = "", ()
+    if settings.corrupted:
+        folder = Path(settings.data_folder).expanduser() if settings.data_folder else data.default_folder()
+        corruptions, corrupted = corrupted_sets(loaded, folder, settings.corrupted)
     torch.manual_seed(settings.seed)
     model = networks.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
@@ -93,7 +107,7 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
         raise UserError(
             f"network {settings.model!r} cannot take the {shape} inputs of {settings.dataset!r} ({error})"
         ) from error
-    return Workload(device, loaded, model, trace(model, example))
+    return Workload(device, loaded, model, trace(model, example), corrupted, corruptions)
 
 
 def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: torch.device, trained: bool) -> None:

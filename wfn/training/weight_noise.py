@@ -1,22 +1,19 @@
 """What methods whose weights carry noise share: where deviations start, how strongly they are pulled, and samples."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
-from wfn.measures import measure_outputs
-from wfn.measures.common.predictions import Predictions, predict
-from wfn.training.flat_weights import FlatWeights
+from wfn.training.flat_weights import FlatWeights, counted_weights
 from wfn.training.updates.sampled_weights import LEAST_DEVIATION, draw
 
+BEFORE, AFTER = "before", "after"  # the moments of which :func:`spread_by_size` tells
 # 27.05 epochs on ImageNet: nine stages of three epochs of 1,281,167 * 0.9 images in batches of 128, and 5 % of one.
 RELEASED_STEPS = 27 * 9009 + 450
-
-
-LEAST_PROBABILITY = 1e-300  # a smaller mean counts as this: a probability of zero has no logarithm
 
 
 def start_deviations(weights: FlatWeights, scale: float, limit: float) -> Tensor:
@@ -73,40 +70,54 @@ def scaled_regularisation(regularisation: float, steps: int) -> float:
     return regularisation * RELEASED_STEPS / max(steps, 1)
 
 
-def sampled_scores(
-    model: nn.Module, weights: FlatWeights, means: Tensor, deviations: Tensor, data: Data, samples: int, seed: int
-) -> dict[str, float]:
-    """Every measure of outputs, of the mean of the softmax outputs of some sampled networks on the test images.
+def drawn_networks(
+    model: nn.Module, data: Data, fix_batch_norm: bool, deviations: Tensor, samples: int, seed: int
+) -> Iterator[nn.Module]:
+    """``model`` with weights drawn around those that it has, ``samples`` times, the same in each call.
 
-    The mean is of probabilities, never of scores, and no sample is weighted. The network computes with ``means`` again
-    afterwards.
+    It computes with the weights that it had again afterwards.
 
     Args:
-        model: in which ``weights`` are.
-        weights: the flat vector, of which the first ones are drawn.
-        means: float32 [n].
-        deviations: float32 [f].
-        data: whose test images are taken.
+        model: a network; its weights are the means.
+        data: for which it is.
+        fix_batch_norm: whether batch-norm's scales and shifts are drawn, too.
+        deviations: float32 [f], in the order of :class:`wfn.training.flat_weights.FlatWeights`.
         samples: M.
         seed: settles the noise.
+    """
+    weights = counted_weights(model, data, fix_batch_norm)
+    values, drawn = weights.values.data, len(deviations)
+    means, noise = values.clone(), torch.empty_like(deviations)
+    generator = torch.Generator(values.device).manual_seed(seed)
+    try:
+        for _ in range(samples):
+            noise.normal_(generator=generator)
+            draw(means[:drawn], deviations, noise, values[:drawn])
+            yield model
+    finally:
+        values.copy_(means)
+        weights.release()
+
+
+def spread_by_size(moment: str, means: Tensor, deviations: Tensor) -> list[dict[str, float | str]]:
+    """How far the noise spreads around weights of each size: a row for each half octave of |mean|.
+
+    Args:
+        moment: of the training, such as ``before``.
+        means, deviations: float32 [f].
 
     Returns:
-        the measures' values, by their names with ``sampled_`` in front, and ``samples``.
+        ``moment``, ``size`` (where the half octave begins), ``weights`` in it, and ``lower``, ``median`` and ``upper``,
+        the 10 %, 50 % and 90 % quantiles of their deviations, of which each counts as 2^-30 at least, as where weights
+        are drawn. Weights of less than 2^-12, zeros among them, are in one row of size 0.
     """
-    device = weights.values.device
-    generator = torch.Generator(device).manual_seed(seed)
-    noise, values = torch.empty_like(deviations), weights.values.data
-    sums: list[Tensor] = []
-    for sample in range(samples):
-        noise.normal_(generator=generator)
-        draw(means[: len(noise)], deviations, noise, values[: len(noise)])
-        predictions = predict(model, data.test, device)
-        probabilities = [scores.double().softmax(1) for scores, _ in predictions.batches]
-        sums = [a + b for a, b in zip(sums, probabilities, strict=True)] if sample else probabilities
-    values.copy_(means)
-    mean = tuple(
-        ((total / samples).clamp(min=LEAST_PROBABILITY).log().float(), labels)
-        for total, (_, labels) in zip(sums, predictions.batches, strict=True)
-    )
-    found = measure_outputs(Predictions(mean))
-    return {f"sampled_{name}": value for name, value in found.items()} | {"samples": samples}
+    sizes, spreads = means.abs().cpu().numpy(), deviations.clamp(min=LEAST_DEVIATION).cpu().numpy()
+    edges = np.concatenate(([0.0], np.exp2(np.arange(-24, 25) / 2), [np.inf]))
+    found = []
+    for low, high in pairwise(edges):
+        inside = spreads[(sizes >= low) & (sizes < high)]
+        if len(inside):
+            lower, median, upper = np.quantile(inside, (0.1, 0.5, 0.9)).tolist()
+            quantiles = {"lower": lower, "median": median, "upper": upper}
+            found.append({"moment": moment, "size": float(low), "weights": len(inside), **quantiles})
+    return found

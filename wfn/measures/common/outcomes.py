@@ -55,14 +55,19 @@ def paired(before: Predictions, after: Predictions) -> Outcomes | None:
     return Outcomes(before.correct, after.correct, fingerprint([before.labels]))
 
 
-def write(folder: Path, outcomes: Outcomes, before: Predictions, after: Predictions) -> None:
+def write(
+    folder: Path, outcomes: Outcomes, before: Predictions, after: Predictions, sampled: Predictions | None
+) -> None:
     """Write :data:`OUTCOMES`, a bit an image, and :data:`OUTPUTS`, the scores, where they are not too large.
+
+    ``sampled``, where there is one, is the mean of drawn networks, whose scores are kept beside the others.
 
     Raises:
         OSError: a file cannot be written.
     """
     save(folder / OUTCOMES, outcomes)
     scores = {"before": before.scores, "after": after.scores, "labels": before.labels}
+    scores |= {"sampled": sampled.scores} if sampled else {}
     if sum(tensor.nbytes for tensor in scores.values()) <= LARGEST_OUTPUTS:
         write_atomically(folder / OUTPUTS, safetensors.torch.save(scores))
 
