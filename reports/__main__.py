@@ -1,11 +1,10 @@
 """``python -m reports``: write the report over runs, from folders, from the tracking store, or from both."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from wfn.commands.options import exit_status
+from wfn.commands.options import end_process, exit_status
 from wfn.runs.settings import Settings
 
 
@@ -71,4 +70,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main)

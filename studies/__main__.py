@@ -1,6 +1,5 @@
 """``python -m studies``: list the questions, run a study, see how it stands, stop, draw, export it; reproduce all."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import click
 
 from studies import catalogue
 from studies.reproduction.command import reproduce
-from wfn.commands.options import exit_status, setting_options
+from wfn.commands.options import end_process, exit_status, setting_options
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
 
@@ -125,7 +124,7 @@ def plot(output: Path | None, **which: str) -> None:
     path = output or (Record.read(own).files if own else Path()) / f"{queue.label}.png"
     draw(queue, path)
     if own and not output and here["tracking"] == "mlflow":
-        from wfn.runs.mlflow_store import Store
+        from wfn.runs.tracking.mlflow_store import Store
 
         Store(here["experiment"]).attach(Record.read(own))
     click.echo(path)
@@ -158,4 +157,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main)

@@ -1,11 +1,10 @@
 """``python -m wfn``: the command line, made from the settings' dataclass."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from wfn.commands.options import exit_status, setting_options
+from wfn.commands.options import end_process, exit_status, setting_options
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
 
@@ -37,7 +36,7 @@ def wfn(context: click.Context, **settings) -> None:
 @click.option("--experiment", default=Settings.experiment, show_default=True, help="the MLflow experiment")
 def sync(folder: Path, experiment: str) -> None:
     """Bring the run in FOLDER, or all runs in it, into the MLflow tracking store, once and only once."""
-    from wfn.runs.mlflow_store import sync as bring_in
+    from wfn.runs.tracking.mlflow_store import sync as bring_in
 
     for record, was_missing in bring_in(folder, experiment):
         print(f"{record.id}: {'brought in' if was_missing else 'was there already'}")
@@ -92,12 +91,12 @@ def mlproject(file: Path, check: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line (by default the process's); return the exit status."""
-    return exit_status(wfn, arguments, "with --resume and the run's id")
+    return exit_status(wfn, arguments, "with --resume {run}")
 
 
 def run_command_line() -> None:
     """What the console script calls."""
-    sys.exit(main())
+    end_process(main)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class TrialClaim:
         queue.study.sampler = optuna.samplers.TPESampler(seed=seed)
         self._trial = optuna.trial.Trial(queue.study, trial_id)
         self.run = self._trial.user_attrs.get("run", "")
+        self._is_ending = False  # by this process itself
 
     @patiently
     def choose(self) -> dict[str, Any]:
@@ -46,10 +47,13 @@ class TrialClaim:
 
     @patiently
     def sign_of_life(self) -> bool:
-        """Tell that this worker lives; whether it is to go on with this trial."""
+        """Tell that this worker lives; whether it is to go on with this trial.
+
+        One that it is closing itself at this moment, in another thread, is not taken away from it.
+        """
         self._queue.storage.record_heartbeat(self._trial_id)
-        closed = self._queue.storage.get_trial(self._trial_id).state.is_finished()
-        return not closed and not self._queue.get("stop")
+        taken_away = self._queue.storage.get_trial(self._trial_id).state.is_finished() and not self._is_ending
+        return not taken_away and not self._queue.get("stop")
 
     @patiently
     def set_run(self, run: str) -> None:
@@ -60,6 +64,7 @@ class TrialClaim:
         self.run = run
 
     @property
+    @patiently
     def shared(self) -> str:
         return self._trial.user_attrs.get("shared", "")
 
@@ -107,16 +112,23 @@ class TrialClaim:
         """Give it up, to be gone on with by whoever takes it next; False where it was taken away before."""
         import optuna
 
+        self._is_ending = True
         try:
             self._trial.set_user_attr("put_back", True)
         except optuna.exceptions.UpdateFinishedTrialError:
-            return False
+            # The storage may have been lost after it was closed by us, and this be the next try.
+            if "put_back" not in self._queue.storage.get_trial(self._trial_id).user_attrs:
+                return False
         self._queue.close(self._trial_id)
         self._queue.take_back()
         return True
 
-    @patiently
     def _end(self, attributes: Mapping[str, str], **outcome: Any) -> None:
+        self._is_ending = True
+        self._close(attributes, **outcome)
+
+    @patiently
+    def _close(self, attributes: Mapping[str, str], **outcome: Any) -> None:
         with self._queue.alone():
             if self._queue.storage.get_trial(self._trial_id).state.is_finished():
                 return  # this process was silent for so long that it was taken for dead: another one does the trial

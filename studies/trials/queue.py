@@ -28,7 +28,7 @@ from studies.trials.storage import (
     without_password,
 )
 from wfn.errors import UserError, unknown_name
-from wfn.system.processes import is_dead, this_process
+from wfn.system.processes import is_alive, is_dead, this_process
 
 CUTS = 5  # a trial whose worker died this often is not tried again: it may be what kills them
 
@@ -136,7 +136,8 @@ class Queue:
     def take_back(self) -> None:
         """Put in what is missing: the plan of a new study, and trials that were cut off.
 
-        Those of dead workers are: on this machine at once, on others when they have long been silent.
+        Those of dead workers are: on this machine at once, on others when they have long been silent. A silent worker
+        of this machine that is there, frozen perhaps, still holds its run: it keeps its trial.
         """
         import optuna
 
@@ -144,8 +145,11 @@ class Queue:
         with self.alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-                if is_dead(trial.user_attrs.get("worker", "")):
+                worker = trial.user_attrs.get("worker", "")
+                if is_dead(worker):
                     self.close(self._id(trial))
+                elif is_alive(worker):
+                    self.storage.record_heartbeat(self._id(trial))
             if silence_counts:
                 optuna.storages.fail_stale_trials(self.study)
             self._fill()

@@ -17,6 +17,7 @@ from typing import Any
 
 from wfn.errors import UserError
 from wfn.system.files import held
+from wfn.system.processes import is_interrupted
 
 HEARTBEAT = 10  # seconds between two signs of life of a worker
 PATIENCE = 120  # seconds without one after which it is taken for dead
@@ -27,7 +28,7 @@ LOCK = 20_100_307  # names our lock among the advisory locks of a database; any 
 # What a machine that vanished held must come free, and who waits for it must learn that it is gone. UTC, for Optuna
 # compares heartbeats by a clock on the wall, and no hour of them may be missing.
 _CONNECTION = {
-    "connect_timeout": 10,
+    "connect_timeout": 5,
     "keepalives_idle": 30,
     "tcp_user_timeout": 60_000,
     "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={RETURN}s",
@@ -45,13 +46,17 @@ def url_of(storage: str, folder: str) -> str:
     """The URL of what the user named: itself, or that of a file; by default ``studies.db`` in the runs' folder."""
     if "://" in storage:
         return storage
+    from sqlalchemy import URL
+
     path = Path(storage or Path(folder) / "studies.db").expanduser().absolute()
-    return f"sqlite:///{path}"
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 def file_of(url: str) -> Path | None:
     """The file of an SQLite storage; None for a server."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    from sqlalchemy import make_url
+
+    return Path(make_url(url).database or "") if url.startswith("sqlite:///") else None
 
 
 def without_password(url: str) -> str:
@@ -140,7 +145,8 @@ def silence_means_death(url: str) -> bool:
 def patiently(operation: Callable) -> Callable:
     """An operation that is begun anew while the storage is away, until it has been so for ``RETURN`` seconds.
 
-    It must be one that can be cut off anywhere: that writes once, or writes what it finds missing.
+    It must be one that can be cut off anywhere: that writes once, or writes what it finds missing. A process that is
+    being interrupted does not wait.
 
     Raises:
         StorageLost: it did not come back.
@@ -155,7 +161,7 @@ def patiently(operation: Callable) -> Callable:
                 _heard.at = time.monotonic()
                 return result
             except StorageLost:
-                if time.monotonic() > _heard.at + RETURN:
+                if time.monotonic() > _heard.at + RETURN or is_interrupted():
                     raise
                 time.sleep(1)
 

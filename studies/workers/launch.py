@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from studies.outcome.table_and_figure import write_report
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
+from studies.trials.storage import StorageLost
 from studies.workers.sharing import SharedRuns
 from studies.workers.standing import Standing, StudyProgress
 from wfn.errors import UserError
@@ -26,6 +27,7 @@ log = logging.getLogger("wfn.studies.launch")
 ROOT = Path(__file__).parents[2]  # where the package studies is found
 LOOK = 0.5  # seconds between two looks at the workers
 GRACE = 60.0  # seconds for a worker to end cleanly before it is killed
+INTERRUPTED = 130  # exit status of a worker that was told to end
 DEATHS = 10  # after so many workers were killed the launcher gives up: another one would not cure the cause
 
 
@@ -161,11 +163,12 @@ class Supervisor:
             if status is None:
                 continue
             del self._running[number]
-            if status >= 0 and status not in (0, 130):
+            if status > 0 and status != INTERRUPTED:
                 raise UserError(f"worker {number} failed: see {self._folder / f'worker-{number}.log'}")
-            if status < 0:
+            if status < 0 or (status == INTERRUPTED and not self._queue.get("stop")):
                 self._deaths += 1
-                log.info("worker %s was killed (signal %s): its trial is taken up again", number, -status)
+                how = f"signal {-status}" if status < 0 else "it was told to end, though the study goes on"
+                log.info("worker %s was killed (%s): its trial is taken up again", number, how)
                 if self._deaths > DEATHS:
                     raise UserError(f"{self._deaths} workers were killed: out of memory? Try fewer workers")
                 self._queue.take_back()
@@ -181,4 +184,5 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
-        self._queue.take_back()
+        with suppress(StorageLost):  # whoever goes on takes them back
+            self._queue.take_back()

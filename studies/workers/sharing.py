@@ -22,6 +22,7 @@ from studies.trials.storage import StorageLost
 from wfn.errors import UserError
 from wfn.runs.lifecycle import Stopped
 from wfn.runs.record import CHECKPOINT, FILES, HEADER, METRICS
+from wfn.system.files import partial_of, write_atomically
 
 if TYPE_CHECKING:
     from optuna.artifacts import FileSystemArtifactStore
@@ -66,7 +67,7 @@ class SharedRuns:
             (folder / FILES).mkdir(parents=True, exist_ok=True)
             with self._store.open_reader(claim.shared) as content:
                 _unpack(content, folder)
-            (folder / NAME).write_text(claim.shared)
+            write_atomically(folder / NAME, claim.shared.encode())
         except (OSError, KeyError, tarfile.TarError, ArtifactNotFound) as error:
             log.warning("trial %s: its run cannot be had from %s (%s)", claim.number, claim.shared, error)
         else:
@@ -175,12 +176,10 @@ def _unpack(content: BinaryIO, folder: Path) -> None:
             if name != HEADER and name not in tar.getnames():
                 (folder / name).unlink(missing_ok=True)
                 continue
-            partial = folder / f".{name}.partial"
-            with tar.extractfile(name) as source, partial.open("wb") as target:
+            with partial_of(folder / name) as partial, tar.extractfile(name) as source, partial.open("wb") as target:
                 shutil.copyfileobj(source, target)
-            partial.replace(folder / name)
 
 
 def _last_name(folder: Path) -> str:
     path = folder / NAME
-    return path.read_text() if path.exists() else ""
+    return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -26,9 +26,11 @@ from studies.trials.storage import HEARTBEAT, StorageLost
 from studies.workers.sharing import SharedRuns
 from wfn.commands import messages
 from wfn.errors import UserError
-from wfn.runs.lifecycle import RunHandle, Stopped, terminable
-from wfn.runs.record import HEADER, Record
+from wfn.runs.lifecycle import RunHandle, Stopped
+from wfn.runs.record import HEADER, Record, RunHeldError
 from wfn.runs.settings import Settings
+from wfn.runs.tracking.mlflow_database import StoreAwayError
+from wfn.system.processes import terminable
 
 log = logging.getLogger("wfn.studies.worker")
 _LAUNCHER = os.getppid()
@@ -61,7 +63,7 @@ def _carry_out(queue: Queue, claim: TrialClaim, here: Mapping[str, Any], shared:
                 _bring_in(earlier, settings)
                 claim.finish(earlier.last_values())
             else:
-                _run(queue, claim, replace(settings, resume=claim.run if earlier else ""), shared)
+                _run_once_free(queue, claim, replace(settings, resume=claim.run if earlier else ""), shared)
             if shared:
                 shared.forget(claim)
         except KeyboardInterrupt:
@@ -86,11 +88,30 @@ def _earlier_run(parent: Path, claim: TrialClaim, shared: SharedRuns | None) -> 
 
 
 def _bring_in(record: Record, settings: Settings) -> None:
-    """See to it that the tracking store has all of a finished run."""
+    """See to it that the tracking store has all of a finished run, if it is there."""
     if settings.tracking == "mlflow":
-        from wfn.runs.mlflow_store import sync
+        from wfn.runs.tracking.mlflow_store import sync
 
-        sync(record.folder, settings.experiment)
+        try:
+            list(sync(record.folder, settings.experiment))
+        except UserError as error:
+            log.warning("%s; bring the run in later: python -m wfn sync %s", error, record.folder)
+
+
+def _run_once_free(queue: Queue, claim: TrialClaim, settings: Settings, shared: SharedRuns | None) -> None:
+    """Run a trial; wait for whoever still holds its run, and do without a tracking store that is away."""
+    has_told = False
+    while True:
+        try:
+            return _run(queue, claim, settings, shared)
+        except StoreAwayError as error:
+            log.warning("trial %s: %s; its run can be brought in later by 'python -m wfn sync'", claim.number, error)
+            settings = replace(settings, tracking="folder")
+        except RunHeldError as error:
+            if not has_told:
+                log.info("trial %s: %s; waiting for it", claim.number, error)
+            has_told = True
+            time.sleep(PAUSE)
 
 
 def _run(queue: Queue, claim: TrialClaim, settings: Settings, shared: SharedRuns | None) -> None:
@@ -130,12 +151,14 @@ def _pruner(
 @contextmanager
 def _signs_of_life(claim: TrialClaim) -> Iterator[None]:
     """Tell the storage now and then that this worker lives; end it once the study is stopped or its launcher dead."""
-    done = threading.Event()
+    done, ending = threading.Event(), threading.Lock()
 
     def tell() -> None:
         while not done.wait(HEARTBEAT):
             if not _may_go_on(claim):
-                os.kill(os.getpid(), signal.SIGTERM)
+                with ending:
+                    if not done.is_set():  # else the trial is over, and the signal would hit the next one
+                        os.kill(os.getpid(), signal.SIGTERM)
                 return
 
     thread = threading.Thread(target=tell, daemon=True)
@@ -143,7 +166,8 @@ def _signs_of_life(claim: TrialClaim) -> Iterator[None]:
     try:
         yield
     finally:
-        done.set()
+        with ending:
+            done.set()
         thread.join()
 
 

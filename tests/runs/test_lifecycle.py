@@ -3,16 +3,20 @@
 import logging
 import os
 import signal
+import threading
 from dataclasses import replace
 
 import pytest
 
-from wfn.errors import UserError
+from tests.support.waiting import LIMIT
+from wfn.errors import RunInterrupted, UserError
 from wfn.runs import lifecycle
 from wfn.runs.lifecycle import RunHandle, Stopped
-from wfn.runs.record import Record
+from wfn.runs.record import Record, new_id
 from wfn.runs.settings import Settings
+from wfn.runs.tracking import copier
 from wfn.system import ranks
+from wfn.system.processes import ENDING
 
 
 @pytest.fixture
@@ -90,29 +94,75 @@ class LostStore:
     """A tracking store that was there at the beginning of the run."""
 
     def __init__(self, experiment):
-        self.copies = []
+        self.copies, self.copied = [], threading.Event()
 
-    def open_run(self, parent):
-        return None
+    def finish_left_runs(self, parent):
+        pass
 
-    def copy(self, record, now_and_then=False):
-        self.copies.append((record.header.status, now_and_then))
+    def open_run(self, started, parent):
+        return new_id()
+
+    def copy(self, record):
+        self.copies.append(record.header.status)
+        self.copied.set()
         raise UserError("the tracking store cannot be used")
 
 
 def test_a_store_that_is_lost_on_the_way_is_told_of_once_and_at_the_end(settings, monkeypatch, caplog):
     store = LostStore("wfn")
     monkeypatch.setattr(lifecycle, "Store", lambda experiment: store)
+    monkeypatch.setattr(copier, "PAUSE", 0.0)
     caplog.set_level(logging.WARNING, "wfn")
     with RunHandle.open(replace(settings, tracking="mlflow")) as handle:
-        handle.log({"top1": 1.0}, step=1)
-        handle.log({"top1": 2.0}, step=2)
-    assert store.copies == [("RUNNING", True), ("RUNNING", True), ("FINISHED", False)]
+        for step in range(3):
+            store.copied.clear()
+            handle.log({"top1": 1.0}, step=step)
+            assert store.copied.wait(LIMIT)
+    assert store.copies[-1] == "FINISHED"
     sync = f"python -m wfn sync {handle.record.folder}"
     assert caplog.messages == [
         f"the tracking store cannot be used; the run goes on, and '{sync}' can follow later",
         f"the tracking store cannot be used; bring the run in later: {sync}",
     ]
+    assert Record.read(handle.record.folder).header.status == "FINISHED"
+
+
+def test_a_run_does_not_wait_for_a_store_that_hangs(settings, monkeypatch, caplog):
+    store, answers = LostStore("wfn"), threading.Event()
+    store.copy = lambda record: store.copied.set() or answers.wait()
+    monkeypatch.setattr(lifecycle, "Store", lambda experiment: store)
+    monkeypatch.setattr(copier, "SILENCE", 0.0)
+    with RunHandle.open(replace(settings, tracking="mlflow")) as handle:
+        handle.log({"top1": 1.0}, step=0)
+        assert store.copied.wait(LIMIT)
+        handle.log({"top1": 2.0}, step=1)
+    answers.set()
+    assert Record.read(handle.record.folder).last_values() == {"top1": 2.0}
+    assert "has not answered for 0 seconds; bring the run in later" in caplog.messages[-1]
+
+
+def test_more_signals_than_one_change_nothing(settings):
+    with pytest.raises(RunInterrupted) as caught, RunHandle.open(settings) as handle:
+        try:
+            interrupt()
+        finally:
+            for number in ENDING:  # while the first is on its way
+                os.kill(os.getpid(), number)
+    assert caught.value.run == handle.record.id
+    assert Record.read(handle.record.folder).header.status == "KILLED"
+
+
+def test_a_signal_that_comes_while_the_end_is_written_comes_after_it(settings, monkeypatch):
+    finish = RunHandle.finish
+
+    def interrupted(self, status, tags):
+        os.kill(os.getpid(), signal.SIGINT)
+        finish(self, status, tags)
+
+    monkeypatch.setattr(RunHandle, "finish", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught, RunHandle.open(settings) as handle:
+        pass
+    assert not isinstance(caught.value, RunInterrupted)  # there is nothing to go on with
     assert Record.read(handle.record.folder).header.status == "FINISHED"
 
 

@@ -6,14 +6,15 @@ import pytest
 
 from tests.support.processes import ended_process
 from wfn.errors import UserError
-from wfn.runs import mlflow_store
-from wfn.runs.mlflow_store import (
+from wfn.runs.record import OpenRecord, Record, alone, now
+from wfn.runs.tracking.mlflow_store import (
     PREFIX,
     PROCESS_TAG,
     Store,
     sync,
 )
-from wfn.runs.record import OpenRecord, now
+
+STARTED = 1_790_000_000_000
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def client(database, monkeypatch, tmp_path):
 
 
 def make_record(folder, run_id=None, **settings):
-    record = OpenRecord.create(folder, settings, run_id)
+    record = OpenRecord.create(folder, settings, run_id, STARTED)
     record.set(params={"delta": 0.0075}, tags={"model": "m"})
     record.log({"top1": 90.0, "loss": 0.5}, step=0)
     (record.files / "table.csv").write_text("a,b\n")
@@ -85,24 +86,22 @@ def test_a_sync_that_was_cut_off_is_taken_up_without_doubling(client, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(Store, method, cut)
         with pytest.raises(KeyboardInterrupt):
-            sync(record.folder, "wfn")
+            list(sync(record.folder, "wfn"))
     assert [missing for _, missing in sync(record.folder, "wfn")] == [True]
     (run,) = runs_of(client, record)
     assert len(client.get_metric_history(run.info.run_id, "top1")) == 2
 
 
-def test_a_running_record_is_copied_bit_by_bit_and_nested_under_its_parent(client, tmp_path, monkeypatch):
+def test_a_running_record_is_copied_bit_by_bit_and_nested_under_its_parent(client, tmp_path):
     store = Store("wfn")
     parent = client.create_run(store.experiment).info.run_id
-    record = make_record(tmp_path / "runs", store.open_run(parent))
+    record = make_record(tmp_path / "runs", store.open_run(STARTED, parent))
     assert store.copy(record)
     run = client.get_run(record.id)
     assert run.info.status == "RUNNING"
     assert run.data.tags["mlflow.parentRunId"] == parent
     record.log({"top1": 95.0}, step=1)
-    assert not store.copy(record, now_and_then=True)  # the last copy is only moments old
-    monkeypatch.setattr(mlflow_store, "PAUSE", 0.0)
-    assert store.copy(record, now_and_then=True)
+    assert store.copy(record)
     assert client.get_run(record.id).data.metrics["top1"] == 95.0
     finish(record)
     store.copy(record)
@@ -116,7 +115,7 @@ def test_the_run_of_mlflow_run_is_used_and_its_parameters_do_not_clash(client, t
     monkeypatch.setenv("MLFLOW_RUN_ID", launched.run_id)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", launched.experiment_id)
     store = Store("wfn")
-    record = make_record(tmp_path / "runs", store.open_run(parent="a parent"))
+    record = make_record(tmp_path / "runs", store.open_run(STARTED, parent="a parent"))
     assert record.id == launched.run_id
     assert client.get_run(record.id).data.tags["mlflow.parentRunId"] == "a parent"
     store.copy(record)
@@ -126,7 +125,7 @@ def test_the_run_of_mlflow_run_is_used_and_its_parameters_do_not_clash(client, t
 
 def test_a_run_that_was_killed_goes_on_as_the_same_mlflow_run(client, tmp_path):
     store = Store("wfn")
-    record = make_record(tmp_path / "runs", store.open_run())
+    record = make_record(tmp_path / "runs", store.open_run(STARTED))
     record.set(status="KILLED", ended=now())
     store.copy(record)
     assert client.get_run(record.id).info.status == "KILLED"
@@ -143,7 +142,7 @@ def test_a_run_that_was_killed_goes_on_as_the_same_mlflow_run(client, tmp_path):
 
 def test_a_run_that_failed_twice_is_marked_failed_the_second_time_too(client, tmp_path):
     store = Store("wfn")
-    record = make_record(tmp_path / "runs", store.open_run())
+    record = make_record(tmp_path / "runs", store.open_run(STARTED))
     record.set(status="FAILED", ended=now())
     store.copy(record)
     record.set(status="RUNNING", ended=None)
@@ -155,15 +154,64 @@ def test_a_run_that_failed_twice_is_marked_failed_the_second_time_too(client, tm
     assert run.data.params[f"{PREFIX}delta"] == "0.0075"  # a store takes no second value: what a run began with stays
 
 
-def test_runs_that_a_kill_left_running_are_marked_killed(client):
+def test_runs_that_a_kill_left_running_are_marked_killed(client, tmp_path):
     store = Store("wfn")
-    dead, alive = store.open_run(), store.open_run()
+    dead, alive, elsewhere, twin, old = (store.open_run(STARTED) for _ in range(5))
     gone = ended_process()
+    namespace = gone.split("/")[1]
     client.set_tag(dead, PROCESS_TAG, gone)
-    elsewhere = store.open_run()
-    client.set_tag(elsewhere, PROCESS_TAG, f"another-host:{gone.rpartition(':')[2]}")
-    store.open_run()
-    assert [client.get_run(run).info.status for run in (dead, alive, elsewhere)] == ["KILLED", "RUNNING", "RUNNING"]
+    client.set_tag(elsewhere, PROCESS_TAG, f"another-host/{gone.partition('/')[2]}")
+    client.set_tag(twin, PROCESS_TAG, gone.replace(namespace, "a-container"))  # a host name is no proof
+    client.set_tag(old, PROCESS_TAG, f"{gone.partition('/')[0]}:{gone.rpartition(':')[2]}")  # nor what it was once
+    store.finish_left_runs(tmp_path)
+    statuses = [client.get_run(run).info.status for run in (dead, alive, elsewhere, twin, old)]
+    assert statuses == ["KILLED", "RUNNING", "RUNNING", "RUNNING", "RUNNING"]
+
+
+def test_a_record_tells_how_a_run_ended_that_the_store_has_as_running(client, tmp_path):
+    store = Store("wfn")
+    finished, cut, held = (make_record(tmp_path / "runs", store.open_run(STARTED)) for _ in range(3))
+    for record in (finished, cut, held):
+        client.set_tag(record.id, PROCESS_TAG, "another-host:1")
+    finish(finished)
+    with alone(held.folder):
+        store.finish_left_runs(tmp_path / "runs")
+    assert [client.get_run(r.id).info.status for r in (finished, cut, held)] == ["FINISHED", "KILLED", "RUNNING"]
+    assert client.get_run(finished.id).data.metrics["top1"] == 91.0
+    assert Record.read(cut.folder).header.status == "RUNNING"  # reading a record never writes to it
+
+
+def test_a_run_that_was_cut_off_between_store_and_record_gets_its_end_again(client, tmp_path):
+    store = Store("wfn")
+    record = make_record(tmp_path / "runs", store.open_run(STARTED))
+    finish(record)
+    store.copy(record)
+    store.reopen_run(record)  # and here it is cut off: the record still has its end
+    assert client.get_run(record.id).info.status == "RUNNING"
+    store.finish_left_runs(tmp_path / "runs")
+    info = client.get_run(record.id).info
+    assert (info.status, info.end_time) == ("FINISHED", record.header.ended)
+
+
+def test_a_foreign_record_does_not_write_over_a_run_of_its_id(client, tmp_path):
+    store = Store("wfn")
+    record = make_record(tmp_path / "runs", store.open_run(STARTED))
+    finish(record)
+    store.copy(record)
+    foreign = OpenRecord.create(tmp_path / "foreign", {}, record.id, STARTED + 1)
+    foreign.log({"top1": 1.0}, step=1)
+    foreign.set(status="FAILED", ended=now())
+    with pytest.raises(UserError, match=r"is not of the run .* that the tracking store has: leave it out"):
+        list(sync(foreign.folder, "wfn"))
+    run = client.get_run(record.id)
+    assert (run.info.status, run.data.metrics["top1"]) == ("FINISHED", 91.0)
+
+
+def test_a_synced_run_whose_process_died_is_killed_and_one_that_goes_on_is_not(client, tmp_path):
+    cut, held = (make_record(tmp_path / "runs") for _ in range(2))
+    with alone(held.folder):
+        list(sync(tmp_path / "runs", "wfn"))
+    assert [runs_of(client, record)[0].info.status for record in (cut, held)] == ["KILLED", "RUNNING"]
 
 
 def test_a_store_that_cannot_be_reached_is_told_of_in_one_line(monkeypatch, client):

@@ -5,7 +5,7 @@ The library itself tells nothing: its loggers have no handler but this one, and 
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -32,5 +32,5 @@ class _Lines(logging.Handler):
         from tqdm import tqdm
 
         text = self.format(record)
-        with tqdm.external_write_mode():
+        with suppress(OSError), tqdm.external_write_mode():  # a terminal that is gone ends no run
             print(f"warning: {text}" if record.levelno == logging.WARNING else text, flush=True)

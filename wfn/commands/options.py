@@ -13,8 +13,9 @@ import click
 
 from wfn import methods
 from wfn.commands import messages
-from wfn.errors import UserError
+from wfn.errors import RunInterrupted, UserError
 from wfn.runs.settings import Settings, all_options, own_options
+from wfn.system.processes import leave_unheard, terminable
 
 Command = TypeVar("Command", bound=click.Command)
 
@@ -96,19 +97,31 @@ def setting_options(leave_out: Collection[str] = ()) -> Callable[[Command], Comm
 def exit_status(command: click.Command, arguments: list[str] | None, go_on_with: str) -> int:
     """Run ``command`` on ``arguments`` (by default the process's) and return the process's exit status.
 
-    That is 0, 2 for a user's mistake, 130 where it was interrupted; ``go_on_with`` tells what to do then.
+    That is 0, 2 for a user's mistake, 130 where it was interrupted. Where a run can then be gone on with, the text
+    ``go_on_with`` tells how; ``{run}`` in it stands for the run's id.
     """
-    try:
-        with messages.shown():
-            command(arguments, standalone_mode=False)
-    except click.ClickException as error:
-        return _fail(error.format_message())
-    except UserError as error:
-        return _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
-        print(f"stopped; go on {go_on_with}", file=sys.stderr)
-        return 130
+    with terminable():
+        try:
+            with messages.shown():
+                command(arguments, standalone_mode=False)
+        except click.ClickException as error:
+            return _fail(error.format_message())
+        except UserError as error:
+            return _fail(str(error))
+        except (KeyboardInterrupt, click.Abort) as error:
+            interrupt = error.__cause__ if isinstance(error, click.Abort) else error
+            is_run = isinstance(interrupt, RunInterrupted)
+            print(f"stopped; go on {go_on_with.format(run=interrupt.run)}" if is_run else "stopped", file=sys.stderr)
+            return 130
     return 0
+
+
+def end_process(command: Callable[[], int]) -> None:
+    """Do a process's work and end it with the status that ``command`` returns; what comes after hears no signals."""
+    with terminable():
+        status = command()
+        leave_unheard()
+        sys.exit(status)
 
 
 def _fail(message: str) -> int:

@@ -3,9 +3,9 @@
 from wfn.measures import quantities
 from wfn.measures.common.paired import change_of_counts
 from wfn.runs.artifacts import FILE_QUANTITIES
-from wfn.runs.mlflow_store import COPIED
 from wfn.runs.record import Record
 from wfn.runs.run import Result
+from wfn.runs.tracking.mlflow_store import COPIED
 
 
 def summarise(record: Record, result: Result) -> str:

@@ -1,18 +1,18 @@
 """A run that this process carries out: begun or resumed, tracked where wanted, and however it ends, that is written."""
 
 import logging
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from wfn.errors import UserError
-from wfn.runs.mlflow_store import Store
-from wfn.runs.record import DistantRecord, OpenRecord, Record, now
+from wfn.errors import RunInterrupted, UserError
+from wfn.runs.record import HEADER, OpenRecord, Record, alone, new_id, now
 from wfn.runs.settings import Settings
+from wfn.runs.tracking.copier import Copier
+from wfn.runs.tracking.mlflow_store import Store
 from wfn.system import ranks
-from wfn.system.files import held
+from wfn.system.processes import interruptible, terminable, uninterrupted
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +25,20 @@ class RunHandle:
     """What work on a run needs: its settings and its record; record, tracking store and lock are kept by it.
 
     ``open``, ``create`` and ``resume`` are context managers. At their end the status of the run is FINISHED, FAILED (an
-    error, which is a tag of the run) or KILLED (Ctrl-C, SIGTERM, or :class:`Stopped`). A store that is lost on the way
-    does not stop the run: its record has everything.
+    error, which is a tag of the run) or KILLED (Ctrl-C, SIGTERM, SIGHUP, or :class:`Stopped`); an interrupt leaves them
+    as :class:`~wfn.errors.RunInterrupted`. A store that is lost on the way does not stop the run, nor make it wait: its
+    record has everything.
 
     Attributes:
         settings: what to run; of a resumed run what it began with.
         record: where everything is written. What listens to it hears of all that the work logs.
     """
 
-    def __init__(self, settings: Settings, record: OpenRecord | DistantRecord, store: Store | None = None) -> None:
+    def __init__(self, settings: Settings, record: "OpenRecord | DistantRecord", copier: Copier | None = None) -> None:
         self.settings, self.record = settings, record
-        self._store, self._has_complained = store, False
-        if store:
-            record.subscribe(self._copy_now_and_then)
+        self._copier = copier
+        if copier:
+            record.subscribe(copier.grown)
 
     @classmethod
     def open(cls, settings: Settings, even_finished: bool = False) -> AbstractContextManager["RunHandle"]:
@@ -66,9 +67,21 @@ class RunHandle:
         parent = Path(settings.folder).expanduser()
         _make_folder(parent)
         store = _store(settings)
-        record = OpenRecord.create(parent, settings.flat(), store.open_run(settings.parent_run) if store else None)
-        with _alone(record), terminable(), cls(settings, record, store)._concluded() as handle:
-            yield handle
+        if store:
+            store.finish_left_runs(parent)
+        with terminable(), uninterrupted():
+            started = now()
+            run_id = store.open_run(started, settings.parent_run) if store else new_id()
+            try:
+                _make_folder(parent / run_id)
+                with alone(parent / run_id):
+                    record = OpenRecord.create(parent, settings.flat(), run_id, started)
+                    with cls(settings, record, Copier(store, record) if store else None)._concluded() as handle:
+                        yield handle
+            except UserError:
+                if store and not (parent / run_id / HEADER).is_file():
+                    store.give_up(run_id)
+                raise
 
     @classmethod
     @contextmanager
@@ -77,21 +90,26 @@ class RunHandle:
 
         Raises:
             UserError: there is none; it began with other settings, is finished, or goes on in another process; the
-                store cannot be reached.
+                store cannot be reached. Of a finished run, what the store lacks is brought in before.
         """
         found = Record.find(settings.resume, Path(settings.folder).expanduser())
+        settings.check_trust(found.folder, found.header.settings)
         settings = settings.resumed(found.header.settings)
         settings.make_method()
         store = _store(settings)
-        with _alone(found), terminable():
+        if store:
+            store.finish_left_runs(found.folder.parent)
+        with alone(found.folder), terminable(), uninterrupted():
             record = OpenRecord.open(found.folder)  # as it is now that no other process can change it
             if record.header.status == "FINISHED" and not even_finished:
-                raise UserError(f"run {record.id} is finished: there is nothing to go on with")
-            ended_by = {"error", "stopped"} & record.header.tags.keys()
-            record.set(status="RUNNING", ended=None, tags=dict.fromkeys(ended_by, ""))
+                completed = store.copy(record) if store else False
+                also = "; what the tracking store still lacked of it is there now" if completed else ""
+                raise UserError(f"run {record.id} is finished: there is nothing to go on with{also}")
             if store:
                 store.reopen_run(record)
-            with cls(settings, record, store)._concluded() as handle:
+            ended_by = {"error", "stopped"} & record.header.tags.keys()
+            record.set(status="RUNNING", ended=None, tags=dict.fromkeys(ended_by, ""))
+            with cls(settings, record, Copier(store, record) if store else None)._concluded() as handle:
                 yield handle
 
     @classmethod
@@ -114,34 +132,21 @@ class RunHandle:
             self.record.set(status=status, ended=now(), tags=tags)
         except UserError as problem:  # the store may still be told how it ended
             log.warning(problem)
-        if self._store:
-            try:
-                self._store.copy(self.record)
-            except UserError as problem:
-                log.warning("%s; bring the run in later: python -m wfn sync %s", problem, self.record.folder)
-
-    def _copy_now_and_then(self, record: OpenRecord) -> None:
-        """Bring the record's growth into the store; complain once where that cannot be done."""
-        if record.header.status != "RUNNING":
-            return  # the end is told of by finish
-        try:
-            self._store.copy(record, now_and_then=True)
-        except UserError as error:
-            if not self._has_complained:
-                hint = f"'python -m wfn sync {record.folder}' can follow later"
-                log.warning("%s; the run goes on, and %s", error, hint)
-            self._has_complained = True
+        if self._copier and (problem := self._copier.finish()):
+            log.warning("%s; bring the run in later: python -m wfn sync %s", problem, self.record.folder)
 
     @contextmanager
     def _concluded(self) -> Iterator["RunHandle"]:
+        """Only the body hears signals: whatever comes before and after, how the run ended is written down."""
         status, tags = "FINISHED", {}
         try:
             log.info("run %s in %s", self.record.id, self.record.folder)
-            ranks.from_first(lambda: (self.settings, DistantRecord(self.record.folder, self.record.header)))
-            yield self
-        except KeyboardInterrupt:
+            with interruptible():
+                ranks.from_first(lambda: (self.settings, DistantRecord(self.record.folder, self.record.header)))
+                yield self
+        except KeyboardInterrupt as interrupt:
             status = "KILLED"
-            raise
+            raise RunInterrupted(self.record.id) from interrupt
         except Stopped as reason:
             status, tags = "KILLED", {"stopped": str(reason)}
             raise
@@ -152,19 +157,21 @@ class RunHandle:
             self.finish(status, tags)
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does, cleanly; and Ctrl-C also where a shell started it with that ignored."""
+class DistantRecord(Record):
+    """The record of a run that another process keeps (:mod:`wfn.system.ranks`): as it was, to be read alone."""
 
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
+    def subscribe(self, listener: Callable[[OpenRecord], object]) -> None:
+        """Leave it to the process that keeps it."""
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def set(self, **changes: Any) -> None:
+        """Leave it to the process that keeps it."""
+
+    def log(self, metrics: Mapping[str, float | None], step: int) -> None:
+        """Leave it to the process that keeps it."""
+
+    def metrics_from(self, position: int) -> list[dict[str, Any]]:
+        """None: they are with the process that keeps them."""
+        return []
 
 
 def _store(settings: Settings) -> Store | None:
@@ -176,14 +183,3 @@ def _make_folder(parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot keep the run in {parent} ({error.strerror}): name another place by folder") from error
-
-
-@contextmanager
-def _alone(record: Record) -> Iterator[None]:
-    """Hold the run's folder against a second process that would go on with it at the same time."""
-
-    def refuse() -> None:
-        raise UserError(f"run {record.id} is going on in another process: wait for it, or stop it")
-
-    with held(record.folder / "lock", refuse):
-        yield

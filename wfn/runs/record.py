@@ -1,97 +1,30 @@
 """The record of a run: a folder with all that is known of it, whether or not a tracking store can be reached.
 
-A tracking store is fed from this folder and from nothing else (:mod:`wfn.runs.mlflow_store`), while the run goes on or
-later. Reading a record (:class:`Record`) never writes to it: the run may be going on in another process.
+A tracking store is fed from this folder and from nothing else (:mod:`wfn.runs.tracking.mlflow_store`), while the run
+goes on or later. Reading a record (:class:`Record`) never writes to it: the run may be going on in another process.
+
+A record may be somebody else's, so what it holds is validated where it is read (:mod:`wfn.runs.run_header`).
 """
 
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wfn.errors import UserError
-from wfn.system.files import write_atomically
+from wfn.runs.run_header import RunHeader, damaged, logged_value
+from wfn.system.files import append_durably, held, sync_folder, write_atomically
+
+log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 HEADER, METRICS, CHECKPOINT, FILES = "record.json", "metrics.jsonl", "checkpoint.safetensors", "files"
-STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")  # MLflow's names for them
-
-
-@dataclass(frozen=True)
-class RunHeader:
-    """What a record says of its run, besides metrics and files.
-
-    Attributes:
-        id: the run's id; where it is tracked as it runs, that of its MLflow run.
-        settings: what it was asked to do.
-        params: settings, workload and provenance, as they were when it began.
-        tags: what people tell runs apart by, and what may change when the run is resumed.
-        iterations: number of an iteration, from 1 -> its row of measures.
-        status: one of :data:`STATUSES`.
-        started: milliseconds since 1970.
-        ended: the same; None while the run goes on.
-    """
-
-    id: str
-    settings: Mapping[str, Any]
-    params: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, Any] = field(default_factory=dict)
-    iterations: Mapping[int, Mapping[str, float | None]] = field(default_factory=dict)
-    status: str = "RUNNING"
-    started: int = 0
-    ended: int | None = None
-
-    @classmethod
-    def from_json(cls, text: str, folder: Path) -> "RunHeader":
-        """What :meth:`to_json` wrote into the record in ``folder``.
-
-        Raises:
-            UserError: a field is missing or holds something else.
-        """
-        try:
-            found = json.loads(text)
-        except ValueError as error:
-            raise _damaged(folder, f"{HEADER} is not JSON ({error})") from error
-        if not isinstance(found, dict):
-            raise _damaged(folder, f"{HEADER} must hold an object, but holds {found!r:.60}")
-        for name, (is_sound, expected) in _FIELDS.items():
-            if name not in found:
-                raise _damaged(folder, f"{name} is missing in {HEADER}")
-            if not is_sound(found[name]):
-                raise _damaged(folder, f"{name} in {HEADER} must be {expected}, but is {found[name]!r:.60}")
-        iterations = {int(number): row for number, row in found["iterations"].items()}
-        return cls(**{name: found[name] for name in _FIELDS} | {"iterations": iterations})
-
-    def to_json(self) -> str:
-        """The header as text."""
-        return json.dumps(asdict(self), indent=1)
-
-
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_rows(value: object) -> bool:
-    return isinstance(value, dict) and all(n.isdecimal() and isinstance(row, dict) for n, row in value.items())
-
-
-_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "id": (lambda value: isinstance(value, str) and value != "", "the run's id"),
-    "settings": (_is_mapping, "an object"),
-    "params": (_is_mapping, "an object"),
-    "tags": (_is_mapping, "an object"),
-    "iterations": (_is_rows, "an object of rows by the iteration's number"),
-    "status": (lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
-    "started": (_is_time, "milliseconds since 1970"),
-    "ended": (lambda value: value is None or _is_time(value), "milliseconds since 1970, or null"),
-}
+LOCK = "lock"  # held by the process that carries the run out
 
 
 class Record:
@@ -153,13 +86,9 @@ class Record:
         Raises:
             UserError: a line is damaged.
         """
-        path = self.folder / METRICS
-        try:
-            content = path.read_bytes() if path.exists() else b""
-        except OSError as error:
-            raise _damaged(self.folder, f"{METRICS} cannot be read ({error})") from error
+        content = _content(self.folder, METRICS)
         lines = content[: _end_of_last_line(content)].splitlines()
-        return [_logged_value(self.folder, number, lines[number]) for number in range(position, len(lines))]
+        return [logged_value(self.folder, number, lines[number], METRICS) for number in range(position, len(lines))]
 
     def last_values(self) -> dict[str, float]:
         """The last value of every metric: of its greatest step, and of those the one logged last."""
@@ -175,16 +104,25 @@ class OpenRecord(Record):
         self._seen = {(line["key"], line["step"]) for line in self.metrics_from(0)}
 
     @classmethod
-    def create(cls, parent: Path, settings: Mapping[str, Any], run_id: str | None = None) -> "OpenRecord":
+    def create(
+        cls, parent: Path, settings: Mapping[str, Any], run_id: str | None = None, started: int | None = None
+    ) -> "OpenRecord":
         """Start a record in a folder of its own under ``parent``.
+
+        Args:
+            parent: the folder of all runs.
+            settings: what the run is asked to do.
+            run_id: its id; a new one by default.
+            started: milliseconds since 1970; now by default.
 
         Raises:
             UserError: the folder cannot be written.
         """
-        header = RunHeader(run_id or uuid.uuid4().hex, dict(settings), started=now())
+        header = RunHeader(run_id or new_id(), dict(settings), started=now() if started is None else started)
         folder = parent / header.id
         try:
             (folder / FILES).mkdir(parents=True, exist_ok=True)
+            sync_folder(parent)
             write_atomically(folder / HEADER, header.to_json().encode())
         except OSError as error:
             raise UserError(
@@ -200,9 +138,9 @@ class OpenRecord(Record):
             UserError: there is none, or a damaged one.
         """
         header = _read_header(folder)
-        path = folder / METRICS
-        if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
-            write_atomically(path, content[: _end_of_last_line(content)])
+        content = _content(folder, METRICS)
+        if content and not content.endswith(b"\n"):
+            write_atomically(folder / METRICS, content[: _end_of_last_line(content)])
         return cls(folder, header)
 
     def subscribe(self, listener: "Callable[[OpenRecord], object]") -> None:
@@ -234,8 +172,8 @@ class OpenRecord(Record):
             if value is not None and (key, step) not in self._seen
         ]
         self._seen |= {(line["key"], step) for line in lines}
-        with self._writable(), (self.folder / METRICS).open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        with self._writable():  # on the disk before the checkpoint that counts on it
+            append_durably(self.folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
         self._tell()
 
     def _tell(self) -> None:
@@ -252,21 +190,53 @@ class OpenRecord(Record):
             ) from error
 
 
-class DistantRecord(Record):
-    """The record of a run that another process keeps (:mod:`wfn.system.ranks`): as it was, to be read alone."""
+class RunHeldError(UserError):
+    """A run is going on in another process."""
 
-    def subscribe(self, listener: Callable[[OpenRecord], object]) -> None:
-        """Leave it to the process that keeps it."""
 
-    def set(self, **changes: Any) -> None:
-        """Leave it to the process that keeps it."""
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a run's folder against a second process that would go on with it at the same time.
 
-    def log(self, metrics: Mapping[str, float | None], step: int) -> None:
-        """Leave it to the process that keeps it."""
+    Raises:
+        RunHeldError: one does already.
+        OSError: nothing can be written there.
+    """
 
-    def metrics_from(self, position: int) -> list[dict[str, Any]]:
-        """None: they are with the process that keeps them."""
-        return []
+    def refuse() -> None:
+        raise RunHeldError(f"run {folder.name} is going on in another process: wait for it, or stop it")
+
+    with held(folder / LOCK, refuse):
+        yield
+
+
+def read_each(folder: Path, read: Callable[[Path], Found]) -> list[Found]:
+    """What ``read`` makes of the run whose folder this is, or of each run whose folder lies in it, in order of names.
+
+    Of several runs those that cannot be read are told of, and left out.
+
+    Raises:
+        UserError: there is none that can be read.
+    """
+    if (folder / HEADER).is_file():
+        return [read(folder)]
+    records = sorted(folder.glob(f"*/{HEADER}"))
+    if not records:
+        raise UserError(f"{folder} holds no record of a run: give a run's folder, or the folder that holds them")
+    found = []
+    for record in records:
+        try:
+            found.append(read(record.parent))
+        except UserError as error:
+            log.warning("left out: %s", error)
+    if not found:
+        raise UserError(f"none of the {len(records)} runs in {folder} can be read: mend them, or name another folder")
+    return found
+
+
+def new_id() -> str:
+    """The id of a run that no tracking store gives one."""
+    return uuid.uuid4().hex
 
 
 def now() -> int:
@@ -275,27 +245,34 @@ def now() -> int:
 
 
 def _read_header(folder: Path) -> RunHeader:
+    if leads_out(folder, folder / FILES):
+        raise damaged(folder, f"{FILES} leads out of it")
     try:
-        text = (folder / HEADER).read_text()
-    except (OSError, ValueError) as error:
-        raise _damaged(folder, f"{HEADER} cannot be read ({error})") from error
-    return RunHeader.from_json(text, folder)
+        text = _content(folder, HEADER).decode()
+    except UnicodeDecodeError as error:
+        raise damaged(folder, f"{HEADER} cannot be read ({error})") from error
+    return RunHeader.from_json(text, folder, HEADER)
 
 
-def _logged_value(folder: Path, number: int, line: bytes) -> dict[str, Any]:
+def leads_out(folder: Path, path: Path) -> bool:
+    """Whether ``path``, in ``folder``, is a link, or behind one, to somewhere else."""
+    return not path.resolve().is_relative_to(folder.resolve())
+
+
+def _content(folder: Path, name: str) -> bytes:
+    """What a file of the record holds; nothing where there are no metrics yet."""
+    path = folder / name
+    if leads_out(folder, path):
+        raise damaged(folder, f"{name} leads out of it")
+    if name == METRICS and not path.exists():
+        return b""
+    if not path.is_file():  # of a pipe one would read for ever
+        raise damaged(folder, f"{name} is no file")
     try:
-        value = json.loads(line)
-        if isinstance(value["key"], str) and _is_time(value["step"]) and _is_time(value["timestamp"]):
-            return value | {"value": float(value["value"])}
-        raise TypeError(f"got {value!r:.60}")
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"line {number + 1} of {METRICS} must be a key, a value, a step and a timestamp"
-        raise _damaged(folder, f"{reason} ({type(error).__name__}: {error})") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise damaged(folder, f"{name} cannot be read ({error})") from error
 
 
 def _end_of_last_line(content: bytes) -> int:
     return content.rfind(b"\n") + 1
-
-
-def _damaged(folder: Path, reason: str) -> UserError:
-    return UserError(f"{folder} is not the folder of a run: {reason}; mend it, or leave the run out")

@@ -1,25 +1,98 @@
 """Files that are written whole or not at all, locks between processes, and tables as CSV."""
 
 import csv
+import errno
 import fcntl
+import glob
 import io
 import os
+import re
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from wfn.errors import printable
+
+FIGURE = re.compile(r"[+-]?\d[\d.,]*%?( (\(not paired\)|\(n = \d+\)|[\[(±]?[+−-]?\d[\d.,]*[\]),]?))*")
+PARTIAL = ".partial"  # how the names of files end that are not yet written
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds either all of it or what it held before, whenever the process dies."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write ``content`` so that ``path`` holds either all of it or what it held before, whenever the process dies.
+
+    Once it returns, a power cut changes nothing any more. What an earlier process left half written beside it is swept.
+    """
+    with partial_of(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def partial_of(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` to write to, which takes its place at the body's end; after an error it is gone.
+
+    It is locked while it is written: one that is not, a dead process has left, and whoever writes next sweeps it.
+
+    Raises:
+        OSError: it cannot be written, or not be brought to the disk.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
+        _sweep(left)
+    partial, file = _locked_beside(path)
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
+        with file:
+            yield partial
             os.fsync(file.fileno())
-        partial.replace(path)
+            partial.replace(path)
+        sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def append_durably(path: Path, text: str) -> None:
+    """Add ``text`` to the file ``path``, and return once no power cut takes it away any more.
+
+    Raises:
+        OSError: it cannot be written, or not be brought to the disk.
+    """
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in ``folder`` to the disk, where its file system lets that be asked for."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _locked_beside(path: Path) -> tuple[Path, IO[bytes]]:
+    """A new file beside ``path``, open and locked; anew where another process swept it before it was locked."""
+    while True:
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{PARTIAL}")
+        file = partial.open("wb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return partial, file
+        file.close()
+
+
+def _sweep(partial: Path) -> None:
+    """Remove what a dead process has left half written; one that is being written is left alone."""
+    with suppress(OSError), partial.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        partial.unlink()
 
 
 @contextmanager
@@ -46,10 +119,30 @@ def held(path: Path, busy: Callable[[], object] = lambda: None) -> Iterator[None
 
 
 def csv_lines(lines: Iterable[Sequence[object]]) -> str:
-    """Lines of cells as CSV; each ends in a newline alone, and None is an empty cell."""
+    """Lines of cells as CSV; each ends in a newline alone, and None is an empty cell.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it, which makes it a text there;
+    characters that a terminal would act on are shown as :func:`wfn.errors.printable` does.
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, lineterminator="\n").writerows(map(_cell, line) for line in lines)
     return text.getvalue()
+
+
+def _cell(content: object) -> object:
+    if not isinstance(content, str):
+        return content
+    content = printable(content)
+    return f"'{content}" if content.lstrip().startswith(("=", "+", "-", "@")) and not _is_figure(content) else content
+
+
+def _is_figure(text: str) -> bool:
+    """Whether a text is a number, or one with its deviation, interval or count behind it."""
+    try:
+        float(text)
+    except ValueError:
+        return FIGURE.fullmatch(text) is not None
+    return True
 
 
 def csv_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str] = (), missing: object = "") -> str:

@@ -1,0 +1,1 @@
+"""The copy of a run's record in an MLflow tracking store."""

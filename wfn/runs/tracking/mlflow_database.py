@@ -1,0 +1,168 @@
+"""The way to a tracking store, told of in seconds where there is none, and MLflow's local file made whole.
+
+Several processes that make one SQLite file at once fail each other in MLflow, and a file that a kill left half made is
+of no use to it ever after. So it is made under a lock, under another name, and gets its own when it is complete.
+"""
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from wfn.errors import UserError
+from wfn.system.files import held, partial_of
+
+log = logging.getLogger(__name__)
+PATIENCE = 5  # seconds for a database to answer at the start of a run, whose user waits for it
+LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # of a request on the way
+AT_START = "8"  # seconds for a request then
+LOOKS = 5  # at a file that is not complete, a second each: another process may be making it
+
+
+class StoreAwayError(UserError):
+    """The tracking store cannot be used."""
+
+
+@contextmanager
+def reached() -> Iterator[Any]:
+    """MLflow's client for the store of ``MLFLOW_TRACKING_URI``, or for its local default.
+
+    Raises:
+        StoreAwayError: in the place of whatever MLflow raises inside where the store cannot be used.
+    """
+    with _told_in_one_line():
+        import mlflow
+
+        yield mlflow.MlflowClient()
+
+
+@contextmanager
+def opened() -> Iterator[Any]:
+    """As :func:`reached`, at the start of a run: MLflow's local file is there, and a store that is away told of soon.
+
+    Raises:
+        StoreAwayError: it is not there, or is no store.
+    """
+    is_ours = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT") in (None, LIMITS["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+    with _told_in_one_line():
+        import mlflow
+
+        _see_to(mlflow.get_tracking_uri())
+        if is_ours:
+            os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = AT_START
+        try:
+            yield mlflow.MlflowClient()
+        finally:
+            if is_ours:
+                os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = LIMITS["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    # Trying again is for who copies, in its own time; MLflow's would take minutes of the run's.
+    for name, value in LIMITS.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+    import requests
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise StoreAwayError(
+            f"the tracking store {_shown(mlflow.get_tracking_uri())} cannot be used ({_reason(error)}): check "
+            "MLFLOW_TRACKING_URI, or track to a folder with tracking=folder"
+        ) from error
+
+
+def artifacts_beside(uri: str) -> str | None:
+    """Where an experiment of the local file ``uri`` is to keep its files; None where MLflow's own place is right.
+
+    MLflow takes the folder's path for a URL, so that with ``%20`` in it, files would lie in another folder.
+    """
+    here = Path.cwd()
+    return (here / "mlruns").as_uri() if _file(uri) and set("%?#") & set(str(here)) else None
+
+
+def _see_to(uri: str) -> None:
+    """Make the local file ``uri`` where it is missing; of another database, see that it answers."""
+    if file := _file(uri):
+        if not file.exists() or _is_half_made(file):
+            _make(file)
+        return
+    from sqlalchemy import create_engine
+
+    if uri.startswith(("postgresql", "mysql")):
+        engine = create_engine(uri, connect_args={"connect_timeout": PATIENCE})
+        with engine.connect():
+            pass
+        engine.dispose()
+
+
+def _file(uri: str) -> Path | None:
+    from sqlalchemy import make_url
+
+    if not uri.startswith("sqlite"):
+        return None
+    database = make_url(uri).database
+    return Path(database) if database and database != ":memory:" else None
+
+
+def _make(file: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import URL
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with held(file.with_name(f".{file.name}.lock")):
+        if file.exists():
+            if not _is_half_made(file):
+                return  # another process has just made it
+            log.warning("%s was left half made and empty: it is made anew", file)
+        with partial_of(file) as partial:
+            url = URL.create("sqlite", database=str(partial)).render_as_string(hide_password=False)
+            SqlAlchemyStore(url, "./mlruns").engine.dispose()
+
+
+def _is_half_made(file: Path) -> bool:
+    """Whether a process died in making it: tables are missing, and nothing is in those that are there."""
+    for look in range(LOOKS):
+        if look:
+            time.sleep(1)
+        if not file.stat().st_size:
+            return True
+        if not _is_incomplete(file):
+            return False
+    return True
+
+
+def _is_incomplete(file: Path) -> bool:
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+
+    with closing(sqlite3.connect(file, timeout=PATIENCE)) as database:
+        there = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if there >= set(SqlRun.metadata.tables):
+            return False
+        # MLflow itself fills two with a row; all else is somebody's, who has a store of an older version.
+        rows = {name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in there}
+    own = {"alembic_version": 1, "experiments": 1, "workspaces": 1}
+    return all(number <= own.get(name, 0) for name, number in rows.items())
+
+
+def _shown(uri: str) -> str:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(uri).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return uri
+
+
+def _reason(error: Exception) -> str:
+    error = getattr(error, "orig", None) or error  # the driver's own, of one that SQLAlchemy has wrapped
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,311 @@
+"""Bringing the record of a run into an MLflow tracking store.
+
+The record is the truth and the store a copy of it, so a store that cannot be reached costs nothing: what is missing
+there is brought in later, by the same code, and what is there already is not brought in twice.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from wfn.errors import UserError
+from wfn.runs.record import HEADER, Record, RunHeldError, alone, leads_out, read_each
+from wfn.runs.run_header import UnusableRecordError, reason_in
+from wfn.runs.tracking.mlflow_database import artifacts_beside, opened, reached
+from wfn.system.files import write_atomically
+from wfn.system.processes import is_dead, this_process
+
+log = logging.getLogger(__name__)
+
+PREFIX = "wfn."  # mlflow run logs its parameters under their plain names, as literal strings
+RECORD_TAG = "wfn.record"
+PROCESS_TAG = "wfn.process"
+STARTED_TAG = "wfn.started"  # of the record: tells it from another one that has the same id
+COPIED = "copied.json"
+UNFIT = "INVALID_PARAMETER_VALUE"  # MLflow's code for a name or number that it does not take
+BATCH = 1000  # the most values that MLflow takes in one call
+EARLIER = 3_600_000  # milliseconds that an older version's run may have begun before its record
+
+
+class Store:
+    """An MLflow tracking store: that of ``MLFLOW_TRACKING_URI``, or MLflow's local default.
+
+    Raises:
+        UserError: it cannot be reached.
+    """
+
+    def __init__(self, experiment: str) -> None:
+        with opened() as self._client:
+            self.uri = self._client.tracking_uri
+            self.experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or self._experiment_id(experiment)
+        self.answered_at = time.monotonic()
+
+    def open_run(self, started: int, parent: str = "") -> str:
+        """The id of the MLflow run to log to: that of ``mlflow run``, which set it in the environment, or a new one.
+
+        Args:
+            started: when its record begins, milliseconds since 1970.
+            parent: id of the MLflow run under which to nest it.
+        """
+        tags = {PROCESS_TAG: this_process(), STARTED_TAG: str(started), **_parent_tag(parent)}
+        with reached():
+            given = os.environ.pop("MLFLOW_RUN_ID", None)
+            if not given:  # with its tags at once: a process may die at any moment
+                return self._client.create_run(self.experiment, start_time=started, tags=tags).info.run_id
+            for name, value in tags.items():
+                self._client.set_tag(given, name, value)
+            return given
+
+    def reopen_run(self, record: Record) -> None:
+        """Go on with the MLflow run of a record."""
+        run_id = self._run_id(record)
+        with reached():
+            launched = os.environ.pop("MLFLOW_RUN_ID", run_id)
+            if launched != run_id:
+                self._client.set_tag(launched, "mlflow.note.content", f"Went on with run {run_id}, see there.")
+            self._client.update_run(run_id, status="RUNNING")
+            self._client.set_tag(run_id, PROCESS_TAG, this_process())
+
+    def give_up(self, run_id: str) -> None:
+        """Mark an MLflow run FAILED for which no record could be begun."""
+        self._end(run_id, "FAILED")
+
+    def copy(self, record: Record) -> bool:
+        """Bring in what the store lacks of the record's params, tags and metrics, and, once it has ended, its files.
+
+        Returns:
+            whether there was anything to bring in.
+
+        Raises:
+            UserError: the store cannot be reached; what it has by now is known, and the rest can follow. Or it has
+                another record's run of this id.
+        """
+        record = Record(record.folder, record.header)  # as it is now: it may grow, and end, meanwhile
+        with reached():
+            done = self._copied(record)
+            if record.header.ended and done.get("ended") == record.header.ended:
+                return False
+            run_id = done["run"] = self._run_id(record)
+            self._copy_header(record, run_id)
+            for values in _batches(record.metrics_from(done.get("metrics", 0)), BATCH):
+                self._client.log_batch(run_id, metrics=[_metric(value) for value in values])
+                done["metrics"] = done.get("metrics", 0) + len(values)
+                self._remember(record, done)
+            if record.header.status != "RUNNING":
+                self._copy_files(record, run_id)
+                self._client.set_terminated(run_id, record.header.status, record.header.ended)
+            done["ended"] = record.header.ended
+            self._remember(record, done)
+        return True
+
+    def finish_left_runs(self, parent: Path) -> None:
+        """See to runs that are RUNNING in the store though their process died: they get the end that they had.
+
+        That is what their record says where it lies in ``parent`` and nobody holds it, all of it brought in; or KILLED,
+        where it does not say, or its process is one of this machine that is no more.
+        """
+        with reached():
+            running = self._client.search_runs([self.experiment], "attributes.status = 'RUNNING'")
+        for run in running:
+            tags = run.data.tags
+            folder = parent / tags.get(RECORD_TAG, run.info.run_id)
+            # What is damaged, or another's, is told of where it is asked for; it stops nobody else's run.
+            with suppress(UserError, OSError):
+                if (folder / HEADER).is_file():
+                    self._finish_left(run, folder)
+                elif is_dead(tags.get(PROCESS_TAG, "")):
+                    self._end(run.info.run_id, "KILLED")
+
+    def finish_left(self, record: Record) -> None:
+        """Mark the MLflow run of a record KILLED that says RUNNING though nobody holds it any more."""
+        with suppress(RunHeldError), alone(record.folder):
+            if Record.read(record.folder).header.status == "RUNNING":
+                self._end(self._run_id(record), "KILLED")
+
+    def _finish_left(self, run: Any, folder: Path) -> None:
+        record = Record.read(folder)
+        if not _is_copy(run, record):
+            return
+        with alone(folder):
+            record = Record.read(folder)
+            status = record.header.status
+            if status == "RUNNING":
+                self._end(run.info.run_id, "KILLED")
+                return
+            self.copy(record)
+            self._end(run.info.run_id, status, record.header.ended)
+            log.info("run %s had ended as %s: now the tracking store says so, too", record.id, status)
+
+    def _end(self, run_id: str, status: str, when: int | None = None) -> None:
+        with reached():
+            self._client.set_terminated(run_id, status, when)
+
+    def attach(self, record: Record) -> None:
+        """Bring the record's files into its MLflow run as they are now, whether or not it goes on."""
+        with reached():
+            self._copy_files(record, self._run_id(record))
+
+    def _copy_header(self, record: Record, run_id: str) -> None:
+        from mlflow.entities import Param, RunTag
+
+        there = self._client.get_run(run_id).data.params
+        params = {PREFIX + key: str(value) for key, value in record.header.params.items()}
+        params = [Param(key, value) for key, value in params.items() if key not in there]
+        tags = [RunTag(key, str(value)) for key, value in record.header.tags.items()]
+        for some in _batches(params, 100):
+            self._client.log_batch(run_id, params=some)
+        known_by = RunTag(RECORD_TAG, record.id), RunTag(STARTED_TAG, str(record.header.started))
+        self._client.log_batch(run_id, tags=[*tags, *known_by])
+        self.answered_at = time.monotonic()
+
+    def _copy_files(self, record: Record, run_id: str) -> None:
+        for path in sorted(record.files.rglob("*")):
+            if leads_out(record.files, path):
+                log.warning("left out: %s leads out of the run's folder", path)
+                continue
+            if not path.is_file():
+                continue
+            place = path.relative_to(record.files).parent.as_posix()
+            self._client.log_artifact(run_id, str(path), None if place == "." else place)
+            self.answered_at = time.monotonic()
+
+    def _run_id(self, record: Record) -> str:
+        """The MLflow run of a record: the one of the same id, one that an earlier copy made, or a new one."""
+        if run := self._found(record.id):
+            if not _is_copy(run, record):
+                raise UnusableRecordError(
+                    f"{record.folder} is not of the run {record.id} that the tracking store has: leave it out, or give "
+                    "its record another id"
+                )
+            return run.info.run_id
+        parent = str(record.header.settings.get("parent_run", ""))
+        above = parent and self._found(parent)
+        tags = {RECORD_TAG: record.id, STARTED_TAG: str(record.header.started)}
+        tags |= _parent_tag(above.info.run_id if above else parent)
+        run = self._client.create_run(self.experiment, start_time=record.header.started, tags=tags)
+        return run.info.run_id
+
+    def _found(self, record_id: str) -> Any:
+        """The MLflow run of that record id, or the one that a copy made for it; None where there is neither."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_run(record_id)
+        except MlflowException:
+            query = f"tags.`{RECORD_TAG}` = '{record_id}'"
+            made = self._client.search_runs([self.experiment], query, max_results=1)
+        return made[0] if made else None
+
+    def _copied(self, record: Record) -> dict[str, Any]:
+        """What of the record is in this store: run, number of metrics, and when the run had ended."""
+        return _read_copied(record).get(self.uri, {})
+
+    def _remember(self, record: Record, done: dict[str, Any]) -> None:
+        # In a file of its own: a run that goes on writes its record while a sync copies it.
+        write_atomically(record.folder / COPIED, json.dumps(_read_copied(record) | {self.uri: done}).encode())
+
+    def _experiment_id(self, name: str) -> str:
+        """The experiment of that name, made where it is missing: perhaps by another process, at the same moment."""
+        from mlflow.exceptions import MlflowException
+
+        if there := self._client.get_experiment_by_name(name):
+            return there.experiment_id
+        try:
+            return self._client.create_experiment(name, artifact_location=artifacts_beside(self.uri))
+        except MlflowException:
+            if there := self._client.get_experiment_by_name(name):
+                return there.experiment_id
+            raise
+
+
+def sync(folder: Path, experiment: str) -> Iterator[tuple[Record, bool]]:
+    """Bring a record, or every record in a folder of them, into the tracking store.
+
+    Of several records those that cannot be used are told of and left out.
+
+    Yields:
+        Each record, and whether anything of it was still missing there.
+
+    Raises:
+        UserError: there is no record, or the store cannot be reached; or, once all others are brought in, some records
+            could not be.
+    """
+    records = read_each(folder, Record.read)
+    store, left_out = Store(experiment), []
+    # Parents first: a study's run starts before its trials' runs.
+    for record in sorted(records, key=lambda record: record.header.started):
+        try:
+            yield record, _brought_in(store, record)
+        except UserError as error:
+            if len(records) == 1 or not _is_of_the_record(error):
+                raise
+            log.warning("left out: %s", error)
+            left_out.append(record.id)
+    if left_out:
+        raise UserError(f"{len(left_out)} of {len(records)} runs were not brought in: {', '.join(left_out)}")
+
+
+def _is_of_the_record(error: UserError) -> bool:
+    """Whether a record cannot be used, rather than the store."""
+    return isinstance(error, UnusableRecordError) or getattr(error.__cause__, "error_code", "") == UNFIT
+
+
+def _brought_in(store: Store, record: Record) -> bool:
+    was_missing = store.copy(record)
+    if record.header.status == "RUNNING":
+        store.finish_left(record)
+    return was_missing
+
+
+def _is_copy(run: Any, record: Record) -> bool:
+    """Whether an MLflow run is of this record, and not of another one that has the same id."""
+    started = run.data.tags.get(STARTED_TAG)
+    if started is not None:
+        return started == str(record.header.started)
+    return 0 <= record.header.started - run.info.start_time < EARLIER
+
+
+class _Copy(BaseModel):
+    """What of a record is in a store."""
+
+    run: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    metrics: Annotated[int, Field(ge=0)] = 0
+    ended: int | None = None
+
+
+_COPIES = TypeAdapter(dict[str, _Copy])
+
+
+def _read_copied(record: Record) -> dict[str, dict[str, Any]]:
+    """By the store's URI what of the record is there."""
+    path = record.folder / COPIED
+    try:
+        text = path.read_bytes() if path.is_file() else b"{}"
+        copies = _COPIES.validate_json(text, strict=True)
+    except (OSError, ValidationError) as error:
+        reason = reason_in(error, COPIED) if isinstance(error, ValidationError) else str(error)
+        raise UnusableRecordError(
+            f"{record.folder} does not tell what the store has of it ({reason}): remove {COPIED}, to have it look"
+        ) from error
+    return {uri: copy.model_dump(exclude_unset=True) for uri, copy in copies.items()}
+
+
+def _metric(value: dict[str, Any]) -> Any:
+    from mlflow.entities import Metric
+
+    return Metric(value["key"], value["value"], value["timestamp"], value["step"])
+
+
+def _batches(items: list, size: int) -> Iterator[list]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _parent_tag(parent: str) -> dict[str, str]:
+    return {"mlflow.parentRunId": parent} if parent else {}
