@@ -23,7 +23,7 @@ from wfn.measures.common.predictions import predict
 from wfn.runs.settings import Settings
 from wfn.runs.workload import Workload, prepare
 from wfn.system.entry_points import is_entry_point
-from wfn.training.baseline import EPOCHS
+from wfn.training.baseline import RECIPE
 
 STEPS, BATCHES = 4, 4  # that are timed: steps of training in each of two iterations, and batches of a pass
 LAYERS_IN_A_PASS = 12  # that the study of noise measures after one pass without noise
@@ -67,7 +67,7 @@ class Costs:
         """Seconds to train the float network of a seed; 0 where it is given."""
         if settings.weights or is_entry_point(settings.model):
             return 0.0
-        return (settings.baseline_epochs or EPOCHS) * self.steps * max(self.step.values(), default=0.0)
+        return (settings.baseline_epochs or RECIPE.epochs) * self.steps * max(self.step.values(), default=0.0)
 
 
 def timed(trained_by: Iterable[Settings], base: Settings, threads: int) -> Costs:

@@ -34,7 +34,7 @@ class Settings:
 
     method: str = _setting("wfn", ", ".join(methods.names()))
     options: Mapping[str, Any] = field(default_factory=dict)
-    model: str = _setting("small_resnet", f"{', '.join(networks.names())}, or package.module:function")
+    model: str = _setting("small_resnet", f"{', '.join(networks.names())}, timm:NAME, or package.module:function")
     dataset: str = _setting("digits", f"{', '.join(data.names())}, or package.module:function")
     weights: str = _setting(
         "",
@@ -67,9 +67,9 @@ class Settings:
         if foreign := sorted(self.options.keys() - defaults.keys()):
             raise _foreign(foreign[0], self.method)
         object.__setattr__(self, "options", {name: self.options.get(name, value) for name, value in defaults.items()})
-        for kind, name, known in (("network", self.model, networks.names()), ("data set", self.dataset, data.names())):
-            if name not in known and not entry_points.is_entry_point(name):
-                raise unknown_name(kind, name, known, "or package.module:function")
+        networks.check_name(self.model)
+        if self.dataset not in data.names() and not entry_points.is_entry_point(self.dataset):
+            raise unknown_name("data set", self.dataset, data.names(), "or package.module:function")
         require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
         require("seed", self.seed, 0 <= self.seed < 2**63, "from 0 to 2^63 - 1")
         require("validation_share", self.validation_share, 0 <= self.validation_share < 1, "in [0, 1)")

@@ -11,8 +11,13 @@ from wfn.errors import UserError
 
 
 def is_entry_point(name: str) -> bool:
-    """Whether ``name`` has the form ``package.module:function`` (and so is no name of ours)."""
-    return ":" in name
+    """Whether ``name`` has the form ``package.module:function`` (and so is no name of ours, and none of timm's)."""
+    return ":" in name and not is_of_timm(name)
+
+
+def is_of_timm(name: str) -> bool:
+    """Whether ``name`` has the form ``timm:NAME``: a network of that package by its name there."""
+    return name.startswith("timm:")
 
 
 def resolve(name: str, kind: str) -> Callable[..., Any]:
