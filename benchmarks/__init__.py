@@ -1,1 +1,6 @@
 """Side-by-side timings, run on demand: ``python -m benchmarks``."""
+
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    sys.path.append(sys.path.pop(0))  # as wfn does: no file of the current folder hides an installed package

@@ -67,9 +67,9 @@ def write(runs: Sequence[Run], folder: Path) -> list[Path]:
         for figure in document.figures:
             write_figure(figure, folder / "figures")
         for table in document.tables:
-            (folder / "tables" / f"{table.name}.csv").write_text(as_csv(table))
-        (folder / "tables" / "runs.csv").write_text(runs_csv(runs))
-        (folder / "report.md").write_text(markdown.render(document))
+            (folder / "tables" / f"{table.name}.csv").write_text(as_csv(table), encoding="utf-8")
+        (folder / "tables" / "runs.csv").write_text(runs_csv(runs), encoding="utf-8")
+        (folder / "report.md").write_text(markdown.render(document), encoding="utf-8")
         (folder / "report.html").write_text(web_page.render(document, folder / "figures"), encoding="utf-8")
         (folder / "report.pdf").write_bytes(typesetting.pdf(document, folder / "figures"))
     except OSError as error:

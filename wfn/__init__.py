@@ -5,6 +5,13 @@
 10
 """
 
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    # `python -m wfn` looks into the current folder first, where a click.py or logging.py would run in the place of the
+    # real one. It comes last, so that functions of one's own are still found there.
+    sys.path.append(sys.path.pop(0))
+
 import logging
 from importlib import import_module
 

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-_ACTED_ON = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # Unicode's categories
+_ACTED_ON = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's categories
 
 
 class UserError(ValueError):
@@ -29,8 +29,7 @@ class RunInterrupted(KeyboardInterrupt):
 def printable(text: str) -> str:
     """``text`` on one line, where what a terminal would act on is shown as Python writes it, such as ``\\x1b``.
 
-    That is all that is neither a letter, a sign nor a space: control characters, line breaks, marks that turn the
-    direction of what follows, halves of surrogate pairs.
+    That is: control characters, line breaks, marks that turn the direction of what follows, halves of surrogate pairs.
     """
     return "".join(c if unicodedata.category(c) not in _ACTED_ON else ascii(c)[1:-1] for c in text)
 

@@ -1,5 +1,10 @@
-"""A report as Markdown: the same texts as in the PDF, with the figures as SVG."""
+"""A report as Markdown: the same texts as in the PDF, with the figures as SVG.
 
+Texts hold names that others have given. They are shown as they are: nothing in them is a heading, a link, a formula, a
+mention or HTML, by CommonMark and by GitHub's additions to it.
+"""
+
+import re
 from collections.abc import Iterable
 from functools import singledispatch
 
@@ -11,6 +16,12 @@ from reports.document.elements import (
     Paragraph,
     Table,
 )
+from wfn.errors import printable
+
+# What is acted on wherever it stands, and what by the character that follows.
+ANYWHERE = re.compile(r"[\\`*_~$]|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<=\w):(?=//)|(?<=www)\.", re.IGNORECASE)
+AT_THE_START = re.compile(r"(?:#{1,6}|[-+=>]+|\d{1,9}[.)])(?=\s|$)|>")
+ADDRESS = re.compile(r"@(?=\w)")  # of mail, or somebody's name: no backslash keeps it from becoming a link
 
 
 def render(document: Document) -> str:
@@ -64,5 +75,9 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Asterisks and underscores as they are."""
-    return text.replace("*", "\\*").replace("_", "\\_")
+    """One line of Markdown that shows ``text``."""
+    text = ANYWHERE.sub(r"\\\g<0>", printable(text).strip())
+    if found := AT_THE_START.match(text):
+        place = found.end() - 1 if text[0].isdigit() else 0
+        text = f"{text[:place]}\\{text[place:]}"
+    return ADDRESS.sub("@<!-- -->", text)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from functools import singledispatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from reports.document.elements import (
     Block,
@@ -15,6 +16,7 @@ from reports.document.elements import (
     Paragraph,
     Table,
 )
+from wfn.errors import printable
 
 TEMPLATE = Path(__file__).parent / "paper.typ"
 
@@ -38,8 +40,20 @@ def pdf(document: Document, figures: Path) -> bytes:
         shutil.copy(TEMPLATE, folder)
         for figure in document.figures:
             shutil.copy(figures / f"{figure.name}.pdf", folder)
-        (folder / "document.json").write_text(json.dumps(content))
+        (folder / "document.json").write_text(json.dumps(_shown(content)))
         return typst.compile(folder / TEMPLATE.name, ignore_system_fonts=True)
+
+
+def _shown(content: Any) -> Any:
+    """The same, its texts as :func:`wfn.errors.printable` shows them; Typst takes a text from JSON as it is."""
+    match content:
+        case str():
+            return printable(content)
+        case dict():
+            return {name: _shown(value) for name, value in content.items()}
+        case list() | tuple():
+            return [_shown(value) for value in content]
+    return content
 
 
 @singledispatch

@@ -9,7 +9,7 @@ from pathlib import Path
 from wfn.errors import UserError
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.outcomes import OUTCOMES, Outcomes
-from wfn.runs.record import Record
+from wfn.runs.record import Record, leads_out, read_each
 
 CODEBOOK = "codebook.csv"
 
@@ -118,16 +118,12 @@ def _identity(run: Run) -> dict[str, str]:
 def read_folder(folder: Path) -> list[Run]:
     """The run whose folder this is, or all runs whose folders lie in it. Nothing is changed there.
 
+    Of several runs those that cannot be read are told of, and left out.
+
     Raises:
-        UserError: there is none, or a record cannot be read.
+        UserError: there is none that can be read.
     """
-    folder = folder.expanduser()
-    if (folder / "record.json").is_file():
-        return [_read(folder)]
-    records = sorted(folder.glob("*/record.json"))
-    if not records:
-        raise UserError(f"{folder} holds no record of a run: give a run's folder, or the folder that holds them")
-    return [_read(record.parent) for record in records]
+    return read_each(folder.expanduser(), _read)
 
 
 def read_codebook(path: Path) -> tuple[SharedValue, ...]:

@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wfn.errors import UserError
-from wfn.runs.record import METRICS, STATUSES, OpenRecord, Record, RunHeader
+from wfn.runs.record import METRICS, OpenRecord, Record
+from wfn.runs.run_header import STATUSES, RunHeader
 
-TEXTS = st.text(max_size=5)
-OBJECTS = st.dictionaries(TEXTS, st.integers() | st.booleans() | st.none() | TEXTS | st.floats(allow_nan=False))
-ROWS = st.dictionaries(TEXTS, st.floats(allow_nan=False) | st.none(), max_size=3)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
+NAMES = st.text(min_size=1, max_size=5).filter(str.isprintable)
+OBJECTS = st.dictionaries(NAMES, st.integers() | st.booleans() | st.none() | TEXTS | st.floats(allow_nan=False))
+TIMES = st.integers(0, 253_402_300_799_999)
+ROWS = st.dictionaries(NAMES, st.floats(allow_nan=False) | st.none(), max_size=3)
 
 
 @pytest.fixture
@@ -105,13 +108,12 @@ def test_what_a_listener_raises_comes_through_after_the_value_is_kept(record):
 
 @given(
     header=st.builds(
-        RunHeader, st.text(min_size=1, max_size=5), OBJECTS, OBJECTS, OBJECTS,
-        st.dictionaries(st.integers(0, 99), ROWS, max_size=3), st.sampled_from(STATUSES), st.integers(0),
-        st.none() | st.integers(0),
+        RunHeader, st.from_regex("[A-Za-z0-9][A-Za-z0-9._-]{,5}", fullmatch=True), OBJECTS, OBJECTS, OBJECTS,
+        st.dictionaries(st.integers(0, 99), ROWS, max_size=3), st.sampled_from(STATUSES), TIMES, st.none() | TIMES,
     )
 )  # fmt: skip
 def test_a_header_comes_back_from_its_text_the_same(header, tmp_path_factory):
-    assert RunHeader.from_json(header.to_json(), tmp_path_factory.getbasetemp()) == header
+    assert RunHeader.from_json(header.to_json(), tmp_path_factory.getbasetemp(), "record.json") == header
 
 
 def test_a_record_of_an_older_version_is_read(tmp_path):
@@ -131,15 +133,19 @@ def test_a_record_of_an_older_version_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"id": None}, "id in record.json must be the run's id, but is None"),
+        ({"id": None}, "id in record.json must be a valid string, but is None"),
+        ({"id": "x' or 1"}, "id in record.json must be letters, digits, points and dashes"),
         ({"settings": []}, "settings in record.json must be an object, but is []"),
+        ({"settings": {"delta": [1]}}, "settings delta in record.json must be a text, a number, true, false or null"),
         ({"params": 3}, "params in record.json"),
         ({"tags": "x"}, "tags in record.json"),
-        ({"iterations": {"first": {}}}, "record.json must be an object of rows by the iteration's number"),
-        ({"iterations": {"1": 5}}, "iterations in record.json"),
-        ({"status": "DONE"}, "status in record.json must be one of RUNNING, FINISHED, FAILED, KILLED, but is 'DONE'"),
-        ({"started": "now"}, "started in record.json must be milliseconds since 1970, but is 'now'"),
-        ({"ended": True}, "ended in record.json must be milliseconds since 1970, or null, but is True"),
+        ({"tags": {"\x1b[31m": "x"}}, "must be a name without control characters, but is '\\x1b[31m'"),
+        ({"iterations": {"first": {}}}, "iterations first [key] in record.json must be a valid integer"),
+        ({"iterations": {"1": 5}}, "iterations 1 in record.json must be an object, but is 5"),
+        ({"status": "DONE"}, "must be 'RUNNING', 'FINISHED', 'FAILED' or 'KILLED', but is 'DONE'"),
+        ({"started": "now"}, "started in record.json must be a valid integer, but is 'now'"),
+        ({"started": 10**30}, "started in record.json must be less than 253402300800000"),
+        ({"ended": True}, "ended in record.json must be a valid integer, but is True"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -158,7 +164,7 @@ def test_a_missing_field_is_told_of_by_name(record, name):
     assert_is_refused(record.folder, f"{name} is missing in record.json")
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "\udcff"])
+@pytest.mark.parametrize("text", ["{", "[1]", "\udcff", "[" * 100_000, '{"id": "\\ud800"}', "9" * 9999])
 def test_a_header_that_is_none_is_told_of(record, text):
     (record.folder / "record.json").write_text(text, errors="surrogateescape")
     assert_is_refused(record.folder, "record.json")
@@ -171,6 +177,27 @@ def test_a_damaged_line_is_told_of_by_number(record, line):
         file.write(f"{line}\n")
     with pytest.raises(UserError, match=r"line 2 of metrics\.jsonl must be a key, a value, a step and a timestamp"):
         Record.read(record.folder).metrics_from(0)
+
+
+@pytest.mark.parametrize("name", ["record.json", "metrics.jsonl", "files"])
+def test_what_leads_out_of_the_folder_is_not_read(record, tmp_path, name):
+    record.log({"top1": 1.0}, step=1)
+    path = record.folder / name
+    path.rename(tmp_path / name)
+    path.symlink_to(tmp_path / name)
+    with pytest.raises(UserError, match=f"{name} leads out of it"):
+        Record.read(record.folder).metrics_from(0)
+
+
+def test_a_pipe_is_not_waited_for(record):
+    os.mkfifo(record.folder / METRICS)
+    with pytest.raises(UserError, match="is no file"):
+        OpenRecord.open(record.folder)
+
+
+def test_a_path_that_is_not_of_unicode_leaves_a_record_that_can_be_read(tmp_path):
+    record = OpenRecord.create(tmp_path, {"folder": "caf\udce9"})
+    assert Record.read(record.folder).header.settings == {"folder": "caf?"}
 
 
 def assert_is_refused(folder, words):

@@ -23,7 +23,9 @@ with held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """
-CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0")) | st.integers() | st.floats(allow_nan=False)
+PRINTABLE = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp")))
+NO_FORMULAS = PRINTABLE.filter(lambda text: text.lstrip()[:1] not in ("=", "+", "-", "@"))
+CELLS = NO_FORMULAS | st.integers() | st.floats(allow_nan=False)
 
 
 class Busy(Exception):  # noqa: N818 - it is no error

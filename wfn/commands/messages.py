@@ -31,6 +31,6 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        text = self.format(record)
+        text = "\n".join(map(printable, self.format(record).split("\n")))
         with suppress(OSError), tqdm.external_write_mode():  # a terminal that is gone ends no run
             print(f"warning: {text}" if record.levelno == logging.WARNING else text, flush=True)

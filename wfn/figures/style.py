@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from wfn.errors import UserError
+from wfn.errors import UserError, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +83,22 @@ def render_each(
         draw(canvas)
         if title:
             canvas.suptitle(textwrap.fill(title, max(int(LETTERS * size[0]), 1)))
+        _show_as_it_is(canvas)
         return {form: _saved(canvas, form.lower()) for form in forms}
+
+
+def _show_as_it_is(canvas: "Figure") -> None:
+    """Let every text, a dollar in a name of others too, be shown as it is; powers at logarithmic axes are formulas."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatterMathtext
+
+    axes = [axis for panel in canvas.axes for axis in (panel.xaxis, panel.yaxis)]
+    powers = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatterMathtext)]
+    formulas = {label for axis in powers for label in axis.get_ticklabels(which="both")}
+    for text in canvas.findobj(Text):
+        if text not in formulas:
+            text.set_parse_math(False)
+            text.set_text("\n".join(map(printable, text.get_text().split("\n"))))
 
 
 def _saved(canvas: "Figure", form: str) -> bytes:
