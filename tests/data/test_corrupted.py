@@ -17,7 +17,8 @@ def pictures(channels, size, count=24):
     generator = torch.Generator().manual_seed(0)
     rows, columns = torch.meshgrid(torch.linspace(0, 1, size), torch.linspace(0, 1, size), indexing="ij")
     slopes = torch.rand(2, count, channels, 1, 1, generator=generator)
-    light = (slopes[0] * rows + slopes[1] * columns) / 2 + 0.3 * (columns > 0.5)
+    edges = torch.rand(count, 1, 1, 1, generator=generator)
+    light = (slopes[0] * rows + slopes[1] * columns) / 2 + 0.3 * (columns > edges)
     return (200 * light).to(torch.uint8)
 
 

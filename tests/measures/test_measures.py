@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from tests.support.oracles_measures import huffman_bits as literal_huffman_bits
 from tests.support.oracles_measures import shortest_prefix_code_bits
@@ -21,7 +22,7 @@ from wfn.measures.entropy import entropy_bits
 from wfn.measures.huffman import huffman_bits, huffman_lengths
 from wfn.measures.lzw import lzw_bytes, lzw_stream
 from wfn.measures.rep_mixed import use_counts, use_counts_as_printed
-from wfn.networks.forward_pass import ForwardPass
+from wfn.networks.forward_pass import ForwardPass, trace
 
 SAVE = Path(os.environ.get("WFN_SAVES", ROOT.parent / "shared" / "saves")) / "apot-cifar10" / "res20_32bit.pth.tar"
 
@@ -214,6 +215,17 @@ def test_inner_layers_are_measured_as_if_they_were_all_there_is(parameters, whic
     shares = np.array(list(Counter(value for value in inner if value).values())) / max(np.count_nonzero(inner), 1)
     assert found["unique_params_no_bn_fl"] == len(set(inner))
     assert found["entropy_nonzero_bits_no_bn_fl"] == pytest.approx(-np.sum(shares * np.log2(shares)))
+
+
+def test_values_of_convolutions_and_linear_layers_are_counted_apart():
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Flatten(), nn.LayerNorm(2), nn.Linear(2, 2))
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter.fill_(number)
+    forward_pass = trace(model, torch.ones(1, 1, 1, 1))
+    assert forward_pass.products == {"0.weight", "0.bias", "4.weight", "4.bias"}
+    found = measure(dict(model.named_parameters()), forward_pass)
+    assert (found["unique_params"], found["unique_params_conv_linear"]) == (8, 4)
 
 
 def test_diversity_is_the_same_with_and_without_the_rest():

@@ -17,8 +17,10 @@ METHODS = methods.names()
 # So that a run takes moments: a method takes those that are options of its own.
 QUICK = {
     "delta": 0.05, "shares": (0.5, 1.0), "iterations": 2, "epochs": 2, "learning_rate": 1e-3, "clusters": 8, "bits": 3,
+    "members": 2, "baseline_epochs": 1,
 }  # fmt: skip
 CUTS = range(1, 8)
+KINDS = {"mc_dropout": "transformer"}  # of the networks, where a method needs another: one with dropout
 
 
 def made(name, folder, **changes):
@@ -31,7 +33,7 @@ def made(name, folder, **changes):
 
 
 def network_for(method):
-    return made_up_saves.network() if method.files else small_networks.build("convolutional")
+    return made_up_saves.network() if method.files else small_networks.build(KINDS.get(method.name, "convolutional"))
 
 
 def compressed(method, observe=lambda event: None, checkpoint=None):

@@ -94,9 +94,10 @@ def measure(
     counted = _counted(weights, forward_pass)
     wanted = [kind for kind in measures() if issubclass(kind, WeightMeasure)]
     taken = [kind(forward_pass) for kind in wanted if kind.every_iteration or not every_iteration]
-    is_inner = np.array([name in forward_pass.inner for name in forward_pass.uses])
+    inner, products = forward_pass.inner, forward_pass.products
+    masks = [np.array([name in some for name in forward_pass.uses]) for some in (inner, products)]
     for found in distinct(counted):
-        block = Block(found, is_inner)
+        block = Block(found, *masks)
         for one in taken:
             one.update(block)
     values: Values = {}

@@ -14,6 +14,7 @@ class UniqueValues(WeightMeasure):
     quantities = (
         Quantity("unique_params", "unique values", "{:,}"),
         Quantity("unique_params_no_bn_fl", "  without batch-norm, first, last layer", "{:,}"),
+        Quantity("unique_params_conv_linear", "  of convolutions and linear layers", "{:,}"),
         Quantity("zeros", "zeros", "{:,}", "neither"),
         Quantity("weights", "counted weights", "{:,}", "neither", summary=False),
     )
@@ -21,12 +22,13 @@ class UniqueValues(WeightMeasure):
 
     def __init__(self, forward_pass: ForwardPass) -> None:
         super().__init__(forward_pass)
-        self._values = self._inner_values = self._zeros = self._weights = 0
+        self._values = self._inner_values = self._product_values = self._zeros = self._weights = 0
 
     def update(self, block: Block) -> None:
         """Take a block of distinct values."""
         self._values += len(block.distinct.values)
         self._inner_values += int(np.count_nonzero(block.inner_counts))
+        self._product_values += int(np.count_nonzero(block.product_counts))
         self._zeros += block.zeros
         self._weights += int(block.distinct.counts.sum())
 
@@ -35,6 +37,7 @@ class UniqueValues(WeightMeasure):
         return {
             "unique_params": self._values,
             "unique_params_no_bn_fl": self._inner_values,
+            "unique_params_conv_linear": self._product_values,
             "zeros": self._zeros,
             "weights": self._weights,
         }

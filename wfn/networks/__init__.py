@@ -50,6 +50,10 @@ TORCHVISION = (*(name for name, _ in _BASES), "googlenet")
 # Name -> title in tables and figures, and builder.
 _NETWORKS: dict[str, tuple[str, Callable[..., nn.Module]]] = {
     "small_resnet": ("small ResNet", partial(_cifar_resnet, blocks=2, widths=(16, 32), shortcut="conv")),
+    "small_resnet_dropout": (
+        "small ResNet with dropout",
+        partial(_cifar_resnet, blocks=2, widths=(16, 32), shortcut="conv", dropout=0.1),
+    ),
     **{
         f"resnet{n}": (
             f"ResNet-{n} (identity shortcuts)",

@@ -33,6 +33,7 @@ def cifar_resnet(
     classes: int,
     channels: int = 3,
     widths: Sequence[int] = (16, 32, 64),
+    dropout: float = 0.0,
 ) -> nn.Sequential:
     """Build a residual network of one stage a width; depth ``2 * blocks * len(widths) + 2``.
 
@@ -43,10 +44,13 @@ def cifar_resnet(
         classes: number of outputs.
         channels: of the input images.
         widths: channels of the stages; each stage but the first halves height and width.
+        dropout: behind each stage a layer that drops values with this probability; none at 0.
     """
     stages, width_before = OrderedDict(), widths[0]
     for number, width in enumerate(widths, start=1):
         stages[f"layer{number}"] = _stage(blocks, width_before, width, 1 if number == 1 else 2, shortcut)
+        if dropout:
+            stages[f"layer{number}"].append(nn.Dropout(dropout))
         width_before = width
     network = nn.Sequential(
         OrderedDict(

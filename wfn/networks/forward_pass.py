@@ -61,6 +61,7 @@ class ForwardPass:
         convolution: weights of convolutions, without their biases.
         first_layer: weight and bias of the layer whose weight is the first to be convolved or multiplied.
         last_layer: the same of the last one.
+        products: the same of all of them: convolutions and linear layers.
     """
 
     uses: Mapping[str, float]
@@ -69,6 +70,7 @@ class ForwardPass:
     convolution: frozenset[str] = frozenset()
     first_layer: frozenset[str] = frozenset()
     last_layer: frozenset[str] = frozenset()
+    products: frozenset[str] = frozenset()
 
     @property
     def inner(self) -> frozenset[str]:
@@ -116,6 +118,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor) -> ForwardPass:
         convolution=frozenset(watch.convolved),
         first_layer=layer_of(watch.factors[:1]),
         last_layer=layer_of(watch.factors[-1:]),
+        products=layer_of(watch.factors),
     )
 
 

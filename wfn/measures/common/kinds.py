@@ -94,9 +94,9 @@ class Block:
         distinct: the values, how often they occur and in which parameter.
     """
 
-    def __init__(self, distinct: Distinct, is_inner: np.ndarray) -> None:
-        """Take values found in parameters of which ``is_inner``, bool [p], says which count as inner ones."""
-        self.distinct, self._is_inner = distinct, is_inner
+    def __init__(self, distinct: Distinct, is_inner: np.ndarray, is_product: np.ndarray) -> None:
+        """Take values found in parameters; bool [p], which of them are inner ones, and which of a product's layer."""
+        self.distinct, self._is_inner, self._is_product = distinct, is_inner, is_product
 
     @cached_property
     def frequencies(self) -> Counter[int | float]:
@@ -111,5 +111,13 @@ class Block:
     @cached_property
     def inner_counts(self) -> np.ndarray:
         """int64 [V], how often each value occurs without batch-norm, first and last layer."""
-        rows = np.where(self._is_inner[self.distinct.parameter], self.distinct.occurrences, 0)
+        return self._counts_of(self._is_inner)
+
+    @cached_property
+    def product_counts(self) -> np.ndarray:
+        """int64 [V], how often each value occurs in convolutions and linear layers."""
+        return self._counts_of(self._is_product)
+
+    def _counts_of(self, is_counted: np.ndarray) -> np.ndarray:
+        rows = np.where(is_counted[self.distinct.parameter], self.distinct.occurrences, 0)
         return self.distinct.combine(np.add, rows)

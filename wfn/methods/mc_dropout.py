@@ -1,0 +1,111 @@
+"""Monte-Carlo dropout of the float network, as a method: what the uncertainty of others is held against."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from wfn.data import as_data
+from wfn.errors import UserError, require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.training.flat_weights import counted_weights
+
+
+@dataclass(frozen=True)
+class MonteCarloDropout(Method):
+    """The float network with its dropout left on, several times (Gal & Ghahramani, ICML 2016).
+
+    Nothing is compressed: the measures named ``sampled`` are those of the mean of the probabilities over ``samples``
+    passes, each with other units dropped. The network must have been trained with dropout layers, as
+    ``small_resnet_dropout`` is.
+
+    Attributes:
+        samples: how many passes are averaged.
+        seed: settles which units are dropped.
+    """
+
+    name: ClassVar[str] = "mc_dropout"
+    rank: ClassVar[int] = 2
+
+    samples: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        require("samples", self.samples, self.samples >= 1, "1 or more")
+        require("seed", self.seed, self.seed >= 0, "0 or more")
+
+    @property
+    def label(self) -> str:
+        """What it is, and that it is no compressed network."""
+        return "MC-dropout (float)"
+
+    @property
+    def treatment(self) -> Treatment:
+        """Nothing is changed."""
+        return Treatment("float", "float")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Give ``model`` back, with what draws its units; nothing is told, and ``checkpoint`` is not needed.
+
+        Raises:
+            UserError: the network has no dropout layer, or does not fit the data.
+        """
+        if not dropouts(model):
+            raise UserError(
+                "mc_dropout needs a network with dropout layers (torch.nn.Dropout with p above 0), but this one has "
+                "none: choose model=small_resnet_dropout, or a network of your own that has"
+            )
+        weights = counted_weights(model, as_data(data))
+        weights.release()
+        return Quantised(
+            model.eval(),
+            weights.named(),
+            scores={"samples": self.samples},
+            networks=lambda: with_dropout(model, self.samples, self.seed),
+        )
+
+
+def dropouts(model: nn.Module) -> list[nn.Module]:
+    """The layers that drop units in training."""
+    return [layer for layer in model.modules() if isinstance(layer, _DropoutNd) and layer.p > 0]
+
+
+def with_dropout(model: nn.Module, samples: int, seed: int) -> Iterator[nn.Module]:
+    """``model`` in evaluation but for its dropout, ``samples`` times; what is dropped is the same in each call."""
+    active = _ActiveDropout(model)
+    devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it would leave dropout out in evaluation
+    try:
+        for sample in range(samples):
+            with torch.random.fork_rng(devices):
+                torch.manual_seed(seed * samples + sample)
+                yield active
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_attention)
+        model.eval()
+
+
+class _ActiveDropout(nn.Module):
+    """A network whose dropout stays on, whatever mode it is set to."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for layer in dropouts(self.network):
+            layer.train(True)
+        return self
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.network(inputs)
