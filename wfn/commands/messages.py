@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from wfn.errors import printable
+
 
 @contextmanager
 def shown() -> Iterator[None]:
