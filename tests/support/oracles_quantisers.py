@@ -33,3 +33,10 @@ def nearest_of_all_codes(number, basis):
     distances = [abs(number - sum(b * v for b, v in zip(code, basis, strict=True))) for code in codes]
     least = min(distances)
     return least, [code for code, distance in zip(codes, distances, strict=True) if distance <= least + 1e-6]
+
+
+def trace_penalty(rows, columns):
+    """Deep k-Means' Tr(W^T W) - Tr(F^T W^T W F), rows [N, s] as W's columns and F [N, K]; and its gradient in rows."""
+    gram = rows.astype(np.float64) @ rows.astype(np.float64).T
+    value = np.trace(gram) - np.trace(columns.T @ gram @ columns)
+    return value, 2 * (np.eye(len(rows)) - columns @ columns.T) @ rows.astype(np.float64)

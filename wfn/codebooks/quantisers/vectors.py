@@ -1,0 +1,44 @@
+"""k-means of vectors: rows of kernels, or whole kernels, that are to share a few."""
+
+import numpy as np
+
+
+def vector_k_means(vectors: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cluster ``vectors`` by scikit-learn's k-means, from one start by k-means++.
+
+    It runs in one thread: several add up their sums in any order, and the same seed would give other bits.
+
+    Args:
+        vectors: float32 [n, d], finite, n >= 1.
+        clusters: how many; where there are no more distinct vectors than that, each becomes a centre.
+        seed: of the start.
+
+    Returns:
+        The centres, float32 [k, d], and for each vector the index of its own, int64 [n].
+    """
+    distinct, assignment = np.unique(vectors, axis=0, return_inverse=True)
+    if len(distinct) <= clusters:
+        return distinct, assignment.reshape(-1)
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        found = KMeans(clusters, n_init=1, random_state=seed).fit(vectors)
+    return found.cluster_centers_.astype(np.float32), found.labels_.astype(np.int64)
+
+
+def nearest(vectors: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of ``centres``, float32 [k, d], to each of ``vectors``, float32 [n, d].
+
+    Returns:
+        The index of each, int64 [n] (of equally near ones the first), and its squared distance, float64 [n].
+    """
+    chosen, distances = np.empty(len(vectors), np.int64), np.empty(len(vectors))
+    wide = centres.astype(np.float64)
+    norms = np.square(wide).sum(1)
+    size = max(1, 2**24 // len(centres))  # so many at a time that their distances fit in memory
+    for start in range(0, len(vectors), size):
+        part = vectors[start : start + size].astype(np.float64)
+        chosen[start : start + size] = found = (norms - 2 * part @ wide.T).argmin(1)
+        distances[start : start + size] = np.square(part - wide[found]).sum(1)
+    return chosen, distances

@@ -1,0 +1,149 @@
+"""Deep k-Means: re-training under a regulariser on the rows of kernels, then k-means of these rows, as a method."""
+
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from wfn.codebooks.quantisers.kernel_rows import RELAXATIONS, RowRegulariser
+from wfn.codebooks.quantisers.vectors import vector_k_means
+from wfn.errors import UserError, require, unknown_name
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.methods._kernels import positions
+from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
+
+
+@dataclass(frozen=True)
+class DeepKMeans(Method):
+    """The rows of a convolution's kernels share few rows (Deep k-Means: Wu et al., ICML 2018).
+
+    All weights are trained under the penalty of :mod:`wfn.codebooks.quantisers.kernel_rows`, whose clusters are renewed
+    after every iteration. At the end the rows of each layer are clustered once, by k-means from k-means++, and every
+    row becomes its cluster's mean. First and last layer, linear layers, biases and batch-norm stay float. A layer with
+    no more distinct rows than clusters keeps its rows.
+
+    Differs:
+        - The penalty's ``indicators`` are the default; what is known of the paper's own, its module says.
+        - Each layer has the same number of clusters. In the released code each has its own, chosen by hand, and a share
+          of the rows, those nearest their mean, becomes one cluster beforehand.
+        - There the first layer is clustered, too, with as many clusters as rows.
+        - The weight of the penalty is not known from any source that was at hand: it is this project's choice.
+        - It trains from the trained network with the budget of this project's other methods.
+
+    Attributes:
+        clusters: K, rows that the kernels of each layer share.
+        regularisation: lambda, the penalty's weight; 0 turns it off.
+        relaxation: of the penalty: ``indicators``, which is k-means' own, or ``spectral``.
+        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: of both networks' outputs.
+        iterations: stages of training, each of which is measured; after each the penalty's clusters are renewed.
+        epochs: of each stage.
+        learning_rate: of the first step.
+        cosine: whether the learning rate falls to 0 along a cosine; otherwise it stays.
+        momentum: of gradient descent, by Nesterov.
+        weight_decay: of the weights.
+        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        seed: settles everything random.
+    """
+
+    name: ClassVar[str] = "deep_kmeans"
+    rank: ClassVar[int] = 44
+    named: ClassVar[tuple[str, ...]] = ("clusters", "relaxation")
+
+    clusters: int = 64
+    regularisation: float = 0.005
+    relaxation: str = "indicators"
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
+    iterations: int = 10
+    epochs: int = 3
+    learning_rate: float = 0.01
+    cosine: bool = True
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        require("clusters", self.clusters, self.clusters >= 1, "1 or more")
+        require("regularisation", self.regularisation, 0 <= self.regularisation < inf, "0 (no penalty) or more")
+        if self.relaxation not in RELAXATIONS:
+            raise unknown_name("relaxation", self.relaxation, RELAXATIONS)
+        check_training_settings(self)
+
+    @property
+    def label(self) -> str:
+        """The method with its clusters, and its relaxation where that is the spectral one."""
+        return f"Deep k-Means, {self.clusters} rows a layer{', spectral' if self.relaxation == 'spectral' else ''}"
+
+    @property
+    def treatment(self) -> Treatment:
+        """First and last layer and batch-norm stay float."""
+        return Treatment("float", "float")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Let the rows of the convolutions of ``model`` share values, in place, on the device where it is.
+
+        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
+
+        Args:
+            model: any trained network that takes one tensor.
+            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
+            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+
+        Raises:
+            UserError: the network or the data cannot be used, it has no convolution between the first layer and the
+                last, or the checkpoint is of another run.
+        """
+        return RowTraining.run(self, model, data, observe, checkpoint)
+
+
+class RowTraining(StraightThroughTraining[DeepKMeans]):
+    """One network on its way: trained under the penalty stage by stage, and clustered at the end."""
+
+    def quantiser(self) -> RowRegulariser:
+        """The penalty on the rows of each convolution in between; weights stay as they are."""
+        method, passed = self.method, self.forward_pass()
+        ends = passed.first_layer | passed.last_layer
+        self._rows = [
+            where.reshape(-1, where.shape[-1])
+            for name, where in positions(self.model, self.weights).items()
+            if name in passed.convolution and name not in ends
+        ]
+        if not self._rows:
+            raise UserError(
+                "the network has no convolution between the first layer and the last, whose rows could be shared: "
+                "choose another method"
+            )
+        self._regulariser = RowRegulariser(
+            self.weights.values.data, self._rows, method.clusters, method.regularisation, method.relaxation, method.seed
+        )
+        return self._regulariser
+
+    def iterate(self) -> dict[str, float]:
+        """Train; then take the penalty's clusters anew, or, after the last stage, the network's own."""
+        values = self.weights.values.data
+        self.train(self.straight_through, lambda: {"penalty": self._regulariser.penalty(values)})
+        if self.progress.iteration < self.method.iterations:
+            self._regulariser.renew(values)
+            return {"share_fixed": 0.0, "centres": 0.0}
+        moved = self._cluster(values)
+        return {"share_fixed": 1.0, "centres": values.unique().numel(), "mean_squared_move": moved}
+
+    def _cluster(self, values: Tensor) -> float:
+        """Let every row be its cluster's mean, in place; return the mean squared move of their weights."""
+        squares = 0.0
+        for rows in self._rows:
+            before = values[rows]
+            centres, assignment = vector_k_means(before.cpu().numpy(), self.method.clusters, self.method.seed)
+            after = torch.from_numpy(centres[assignment]).to(values.device)
+            squares += float((after - before).double().square().sum())
+            values[rows] = after + 0.0  # -0.0 becomes 0.0
+        return squares / sum(rows.numel() for rows in self._rows)

@@ -1,0 +1,231 @@
+"""Kernel quantisation: codebooks of whole kernels, fixed in groups while the rest is re-trained, as a method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, inf
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from wfn.codebooks.quantisers.vectors import nearest, vector_k_means
+from wfn.data import Data
+from wfn.errors import UserError, require
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.methods._kernels import positions
+from wfn.system.fingerprint import fingerprint
+from wfn.system.precision import PRECISIONS
+from wfn.training.checkpoint import Checkpoint
+from wfn.training.epoch import check_distillation, objective_of
+from wfn.training.shares import check_shares
+from wfn.training.stages import StagedTraining
+from wfn.training.updates.free_weights import FreeUpdate
+
+# The course of weight fixing.
+SHARES = (0.3, 0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.9975, 0.999, 1.0)
+
+
+@dataclass(frozen=True)
+class KernelQuantisation(Method):
+    """Every kernel of a layer is one of few kernels, whose own numbers have few bits (KQ: Yu & Shi, IEEE Access 2022).
+
+    A codebook of ``2^index_bits`` kernels for each convolution, by k-means over the trained network's; then bit by bit
+    more kernels take their nearest one and stay, while all that is free is trained; at the end the codebook's entries
+    become multiples of one step a layer, ``max / (2^(parameter_bits - 1) - 1)``. Convolutions of one number a kernel
+    and linear layers have ``2^parameter_bits`` single weights as their codebook. Biases and batch-norm stay float.
+
+    Differs:
+        - The paper's abstract was read, and no code is public. Not known, and chosen here: that the codebook is that
+          of the trained network and stays; that the kernels nearest to their entry go first, by a share of each layer;
+          that the grid of the entries is even and symmetric, with zero in it; that first and last layer are treated as
+          all others.
+        - It trains by Adam, with the course and the budget of weight fixing here.
+
+    Attributes:
+        index_bits: of a kernel: 2^index_bits kernels a layer.
+        parameter_bits: of the numbers in a codebook.
+        shares: the share of each layer's kernels that is fixed after each iteration; ends at 1.
+        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: of both networks' outputs.
+        epochs: of training before each fixing.
+        learning_rate: of Adam.
+        clip_norm: largest norm of a step's gradient.
+        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        seed: settles everything random.
+    """
+
+    name: ClassVar[str] = "kq"
+    rank: ClassVar[int] = 46
+    named: ClassVar[tuple[str, ...]] = ("index_bits", "parameter_bits")
+
+    index_bits: int = 8
+    parameter_bits: int = 6
+    shares: tuple[float, ...] = SHARES
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
+    epochs: int = 3
+    learning_rate: float = 2e-4
+    clip_norm: float = 0.5
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a setting that cannot work."""
+        require("index_bits", self.index_bits, 0 <= self.index_bits <= 16, "from 0 to 16")
+        require("parameter_bits", self.parameter_bits, 2 <= self.parameter_bits <= 8, "from 2 to 8")
+        check_shares(self.shares)
+        check_distillation(self.distillation, self.distillation_temperature)
+        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
+        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
+        require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
+        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        require("seed", self.seed, self.seed >= 0, "0 or more")
+
+    @property
+    def iterations(self) -> int:
+        """How often kernels are fixed."""
+        return len(self.shares)
+
+    @property
+    def label(self) -> str:
+        """The method with both its bits."""
+        return f"KQ, {self.index_bits} bit a kernel, {self.parameter_bits} bit inside"
+
+    @property
+    def treatment(self) -> Treatment:
+        """First and last layer are treated as all others; batch-norm stays float."""
+        return Treatment("shared kernels", "float")
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Let the kernels of ``model`` be those of codebooks, in place, on the device where it is.
+
+        Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float.
+        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
+
+        Args:
+            model: any trained network that takes one tensor.
+            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
+            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+
+        Raises:
+            UserError: the network or the data cannot be used, it has no convolution or linear layer, or the checkpoint
+                is of another run.
+        """
+        return KernelTraining.run(self, model, data, observe, checkpoint)
+
+
+class _Layer:
+    """One layer's kernels: where their numbers stand, and the codebook.
+
+    Attributes:
+        places: int64 [N, size], positions in the flat vector.
+        codebook: float32 [k, size].
+    """
+
+    def __init__(self, places: Tensor, values: Tensor, method: KernelQuantisation) -> None:
+        self.places = places
+        bits = method.index_bits if places.shape[1] > 1 else method.parameter_bits
+        self.codebook, _ = vector_k_means(values[places].cpu().numpy(), 2**bits, method.seed)
+
+    def fix(self, values: Tensor, fixed: Tensor, share: float) -> float:
+        """Fix those of the free kernels that are nearest to an entry, until ``share`` of all are; in place.
+
+        Args:
+            values: float32 [n], the network's weights.
+            fixed: bool [n], those that are fixed.
+            share: of the layer's kernels, rounded up.
+
+        Returns:
+            the sum of the squared moves.
+        """
+        done = fixed[self.places[:, 0]].cpu().numpy()
+        count = ceil(share * len(done)) - int(done.sum())
+        free = np.flatnonzero(~done)
+        chosen, distances = nearest(values[self.places[free]].cpu().numpy(), self.codebook)
+        first = np.argsort(distances, kind="stable")[: max(count, 0)]
+        places = self.places[torch.from_numpy(free[first]).to(values.device)]
+        values[places] = torch.from_numpy(self.codebook[chosen[first]]).to(values.device)
+        fixed[places] = True
+        return float(distances[first].sum())
+
+    def round(self, values: Tensor, bits: int) -> None:
+        """Round all of its weights to the even grid of so many bits that reaches the largest, in place."""
+        weights = values[self.places]
+        step = weights.abs().max() / (2 ** (bits - 1) - 1)
+        if step > 0:
+            values[self.places] = (weights / step).round() * step + 0.0  # -0.0 becomes 0.0
+
+
+class KernelTraining(StagedTraining[KernelQuantisation]):
+    """One network on its way: kernels fixed iteration by iteration, each after a stage of training."""
+
+    def __init__(
+        self,
+        method: KernelQuantisation,
+        model: nn.Module,
+        data: Data,
+        observe: Observe,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        objective = objective_of(model, method.distillation, method.distillation_temperature)
+        super().__init__(method, model, data, observe, checkpoint)
+        self.objective = objective
+        values = self.weights.values.data
+        self._fixed = torch.zeros_like(values, dtype=torch.bool)
+        self._layers = [_Layer(kernels, values, method) for kernels in _kernels(model, positions(model, self.weights))]
+        if not self._layers:
+            raise UserError("the network has no convolution or linear layer, whose kernels could be shared")
+        named = sorted(self.untouched.items())
+        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
+
+    def iterate(self) -> dict[str, float]:
+        """Train what is free, then fix more kernels; after the last ones round the codebooks' entries."""
+        method, values = self.method, self.weights.values.data
+        free = self.weights.trainable & ~self._fixed
+        if free.any():
+            update = FreeUpdate(
+                self.weights,
+                free,
+                learning_rate=method.learning_rate,
+                penalty=None,
+                alpha=0.0,
+                clip_norm=method.clip_norm,
+            )
+            self.train(update)
+            self.update = None  # the next stage's is built anew
+        share = method.shares[self.progress.iteration - 1]
+        moved = sum(layer.fix(values, self._fixed, share) for layer in self._layers)
+        if self.progress.iteration == method.iterations:
+            for layer in self._layers:
+                layer.round(values, method.parameter_bits)
+        weights = sum(layer.places.numel() for layer in self._layers)
+        return {
+            "share_fixed": float(self._fixed.sum()) / weights,
+            "centres": values[self._fixed].unique().numel(),
+            "mean_squared_move": moved / weights,
+        }
+
+    def identity(self) -> dict[str, object]:
+        """The weights that the run began with, which settle the codebooks."""
+        return {"network's weights": self._began_with}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights, and which of them are fixed."""
+        return {"values": self.weights.values.detach(), "fixed": self._fixed}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`state_dict` gave."""
+        self.weights.values.data.copy_(state["values"])
+        self._fixed.copy_(state["fixed"])
+
+
+def _kernels(model: nn.Module, where: Mapping[str, Tensor]) -> list[Tensor]:
+    """Of each convolution and linear layer, int64 [N, size]: a kernel's numbers in a row; a matrix's are 1 each."""
+    layers = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, _ConvNd | nn.Linear)}
+    return [places.reshape(-1, places[0, 0].numel()) for name, places in where.items() if name in layers]
