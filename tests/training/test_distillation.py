@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from wfn.errors import UserError
-from wfn.training.epoch import Distillation, check_distillation, cross_entropy, objective_of
+from wfn.tasks.classification import Classification
+from wfn.training.epoch import Distillation, check_distillation, from_labels, objective_of
 
 
 def literal(teacher_scores, scores, labels, temperature, share):
@@ -28,7 +29,7 @@ def test_it_is_the_divergence_beside_the_cross_entropy(temperature, share):
     torch.manual_seed(0)
     teacher, inputs, labels = nn.Linear(5, 3), torch.randn(7, 5), torch.randint(3, (7,))
     scores = torch.randn(7, 3, requires_grad=True)
-    loss = Distillation(teacher, temperature, share)(inputs, scores, labels)
+    loss = Distillation(teacher, temperature, share)(Classification(), inputs, scores, labels)
     with torch.no_grad():
         expected = literal(teacher(inputs), scores, labels, temperature, share)
     assert loss.item() == pytest.approx(expected, rel=1e-4)
@@ -41,15 +42,15 @@ def test_the_teacher_is_a_copy_in_eval_mode_that_training_does_not_reach():
     objective = objective_of(model, 1.0, 4.0)
     inputs, labels = torch.randn(6, 5), torch.zeros(6, dtype=torch.int64)
     scores = torch.randn(6, 3)
-    before = objective(inputs, scores, labels)
+    before = objective(Classification(), inputs, scores, labels)
     nn.init.zeros_(model[0].weight)
     model(inputs)
-    assert torch.equal(objective(inputs, scores, labels), before)
+    assert torch.equal(objective(Classification(), inputs, scores, labels), before)
     assert model.training and model[0].weight.requires_grad
 
 
 def test_without_a_share_labels_alone_count():
-    assert objective_of(nn.Linear(1, 1), 0.0, 4.0) is cross_entropy
+    assert objective_of(nn.Linear(1, 1), 0.0, 4.0) is from_labels
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,17 @@ from wfn.runs.artifacts import FILE_QUANTITIES
 from wfn.runs.record import Record
 from wfn.runs.run import Result
 from wfn.runs.tracking.mlflow_store import COPIED
+from wfn.tasks.classification import Classification
 
 
 def summarise(record: Record, result: Result) -> str:
     """A table, and the commands that lead on."""
     lines = [f"\n{'':40}{'baseline':>14}{'fixed':>14}"]
-    for name, quantity in (quantities() | FILE_QUANTITIES).items():
+    of_task = {quantity.name: quantity for quantity in result.task.quantities}
+    measured = {*result.baseline, *result.fixed}
+    for name, quantity in (of_task | quantities() | FILE_QUANTITIES | of_task).items():
         before, after = (quantity.text(values.get(name)) for values in (result.baseline, result.fixed))
-        if quantity.summary:
+        if quantity.summary and (name in measured or isinstance(result.task, Classification)):
             lines.append(f"{quantity.title:40}{before:>14}{after:>14}")
     lines += _change(result)
     lines.append(f"\nfiles: {record.files}")

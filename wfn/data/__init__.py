@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from wfn import tasks
 from wfn.data.dataset import Batches, Data
 from wfn.errors import UserError, unknown_name
 from wfn.system import entry_points
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor, nn
+
+    from wfn.tasks.task import Task
 
 __all__ = ["Batches", "Data", "as_data", "default_folder", "load", "names", "title"]
 
@@ -42,6 +48,7 @@ def load(
     seed: int,
     device: torch.device | str,
     workers: int = 0,
+    task: str | Task = tasks.CLASSIFICATION,
 ) -> Data:
     """Load a data set.
 
@@ -57,6 +64,8 @@ def load(
         device: where data that fits in memory lives.
         workers: processes that read the images of ``imagenet``.
 
+        task: what a network is to do with it, as :func:`as_data` takes it.
+
     Raises:
         UserError: an unknown name, bad settings, data that is missing, damaged or of a wrong form.
     """
@@ -66,20 +75,22 @@ def load(
     if entry_points.is_entry_point(name):
         function = entry_points.resolve(name, "data set")
         value = entry_points.call(function, name, folder=folder, **settings)
-        return as_data(value, **settings, device=device, name=name)
+        return as_data(value, **settings, device=device, name=name, task=None if task == tasks.CLASSIFICATION else task)
+    if name not in _TITLES:
+        raise unknown_name("data set", name, names(), "or package.module:function")
     if name == "digits":
         from wfn.data.named.digits import digits
 
-        return digits(device=device, **settings)
-    if name == "cifar10":
+        loaded = digits(device=device, **settings)
+    elif name == "cifar10":
         from wfn.data.named.cifar10 import cifar10
 
-        return cifar10(folder, device=device, **settings)
-    if name == "imagenet":
+        loaded = cifar10(folder, device=device, **settings)
+    else:
         from wfn.data.named.imagenet import imagenet
 
-        return imagenet(folder, device=device, workers=workers, **settings)
-    raise unknown_name("data set", name, names(), "or package.module:function")
+        loaded = imagenet(folder, device=device, workers=workers, **settings)
+    return loaded if task == tasks.CLASSIFICATION else _for_task(loaded, _task(task))
 
 
 def as_data(
@@ -91,27 +102,40 @@ def as_data(
     classes: int | None = None,
     device: torch.device | str = "cpu",
     name: str = "own",
+    task: str | Task | None = None,
+    loss: Callable[[nn.Module, Any], Tensor] | None = None,
+    score: Callable[[nn.Module, Any], Tensor | float] | None = None,
+    better: Literal["higher", "lower"] = "higher",
+    score_name: str = "score",
 ) -> Data:
     """Make :class:`Data` of what a user has.
 
     Args:
-        value: a :class:`Data` (returned as it is), (train, test) or (train, validation, test), each of them either
-            batches of (inputs, labels) that can be gone through repeatedly, such as a ``DataLoader``, or a pair of
-            tensors: inputs (count, ...) and integer labels (count,).
+        value: a :class:`Data` (returned as it is, unless another task is given), (train, test) or (train, validation,
+            test), each of them either batches that can be gone through repeatedly, such as a ``DataLoader``, or tensors
+            in the form of a batch: most often a pair, inputs (count, ...) and labels (count, ...). What forms a batch
+            may have, :func:`wfn.tasks.batches.split` says.
         batch_size, device: for tensors; batches are taken as they come.
         validation_share, seed: what is held back from training tensors where no validation part is given.
         classes: number of classes; by default one more than the highest label, to find which costs a pass over
             batches.
         name: what to call it.
+        task: what a network is to do with it: a name of :func:`wfn.tasks.names`, ``package.module:name``, or an object;
+            by default classification.
+        loss, score: in place of a task, functions of (model, batch), where ``batch`` is what the loader gives, on the
+            network's device. They give the mean loss over the batch, a scalar tensor, and the mean score, a number.
+        better: which scores are, ``higher`` or ``lower``.
+        score_name: by which the score is logged.
 
     The fingerprint covers tensors wholly; of batches their number and the first of them, drawn at a fixed seed.
 
     Raises:
-        UserError: anything else; an empty or wrong-shaped part; labels out of range; batches that can be gone through
-            only once. Of batches the first is looked at, and every label where ``classes`` is not given.
+        UserError: anything else; an empty or wrong-shaped part; NaN; labels out of range; batches that can be gone
+            through only once. Of batches the first is looked at, and every label where ``classes`` is not given.
     """
+    own = _own_task(task, loss, score, better, score_name)
     if isinstance(value, Data):
-        return value
+        return value if own is None else _for_task(value, own)
     _check_batch_size(batch_size)
     from wfn.data.conversion import data_from_parts
 
@@ -123,7 +147,32 @@ def as_data(
         classes=classes,
         device=device,
         name=name,
+        task=own or _task(tasks.CLASSIFICATION),
     )
+
+
+def _task(task: str | Task) -> Task:
+    return tasks.load(task) if isinstance(task, str) else task
+
+
+def _own_task(task: str | Task | None, loss: Any, score: Any, better: Any, score_name: str) -> Task | None:
+    if loss is None and score is None:
+        return None if task is None else _task(task)
+    if task is not None:
+        raise UserError("a task has a loss and a score of its own: give task, or loss and score")
+    if loss is None or score is None:
+        raise UserError(f"loss and score go together: give {'loss' if loss is None else 'score'}, too")
+    from wfn.tasks.task import OwnTask
+
+    return OwnTask(loss, score, better, score_name)
+
+
+def _for_task(data: Data, task: Task) -> Data:
+    """The same data for another task."""
+    from wfn.tasks.batches import split
+
+    inputs, labels = split(next(iter(data.test)))
+    return replace(data, task=task, classes=data.classes if task.scans_labels else task.width(inputs, labels))
 
 
 def _check_batch_size(batch_size: int) -> None:

@@ -1,14 +1,16 @@
 """Data that lives in memory, on the device, and is made into batches there."""
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from wfn.data.dataset import Data
 from wfn.system.fingerprint import fingerprint
+from wfn.tasks.batches import mapped, size
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -23,8 +25,9 @@ class InMemoryBatches:
     Args:
         inputs: (count, ...). uint8 is scaled to [0, 1], floats become float32, other integers (token ids) stay as they
             are. Images, (count, channels, height, width), come out in torch's channels-last memory format.
-        labels: (count,) of any integer dtype; they come out as int64.
-        batch_size: inputs a batch; the last batch holds what is left.
+        labels: (count, ...); integers come out as int64, floats as float32.
+        batch_size: inputs a batch; the last batch holds what is left. Of shuffled batches none is of one input, for
+            which batch-norm has no statistics: that one joins the batch before it.
         mean, std: a value a channel, subtracted and divided by after the scaling; None leaves images as they are.
         shuffle: go through the inputs in a new random order every time.
         augment: what is done to a batch of images (batch, height, width, channels) before anything else, such as
@@ -48,14 +51,14 @@ class InMemoryBatches:
         self.are_images = inputs.ndim == 4
         # Channels come last, in place: augmentation then copies whole pixels, and no batch is laid out anew.
         self.inputs = (inputs.permute(0, 2, 3, 1) if self.are_images else inputs).to(device).contiguous()
-        self.labels = labels.to(device, torch.int64)
+        self.labels = labels.to(device, torch.float32 if labels.is_floating_point() else torch.int64)
         self.is_8_bit = self.are_images and inputs.dtype == torch.uint8
         levels = 255 if inputs.dtype == torch.uint8 else 1
         self.offset = None if mean is None else torch.tensor(mean, device=device) * levels
         self.scale = torch.tensor(1.0 if std is None else std, device=device) * levels
 
     def __len__(self) -> int:
-        return math.ceil(len(self.labels) / self.batch_size)
+        return len(self._starts())
 
     def first(self, count: int) -> tuple[Tensor, Tensor]:
         """The first images as they are, [count, channels, height, width] on the CPU, and their labels, int64."""
@@ -78,12 +81,17 @@ class InMemoryBatches:
     def _batches(self, generator: torch.Generator | None) -> Iterator[tuple[Tensor, Tensor]]:
         count, device = len(self.labels), self.inputs.device
         order = torch.randperm(count, generator=generator, device=device) if self.shuffle else None
-        for start in range(0, count, self.batch_size):
-            chosen = slice(start, start + self.batch_size) if order is None else order[start : start + self.batch_size]
+        starts = self._starts()
+        for start, end in pairwise([*starts, count]):
+            chosen = slice(start, end) if order is None else order[start:end]
             inputs = self.inputs[chosen]
             if self.augment and generator:
                 inputs = self.augment(inputs, generator)
             yield self._finished(inputs), self.labels[chosen]
+
+    def _starts(self) -> range:
+        """Where each batch begins."""
+        return starts(len(self.labels), self.batch_size, self.shuffle)
 
     def _finished(self, inputs: Tensor) -> Tensor:
         if inputs.dtype == torch.uint8 or inputs.is_floating_point():
@@ -93,6 +101,41 @@ class InMemoryBatches:
                 inputs -= self.offset
             inputs /= self.scale
         return inputs.permute(0, 3, 1, 2) if self.are_images else inputs
+
+
+class SeveralInputs:
+    """Batches of several inputs, or of inputs without labels, that live in memory; passes are as those above.
+
+    Args:
+        content: tuples and dicts of tensors, (count, ...) each; a batch has the same form.
+        batch_size: as above.
+        shuffle: as above.
+    """
+
+    def __init__(self, content: Any, batch_size: int, *, shuffle: bool = False) -> None:
+        self.content, self.batch_size, self.shuffle = content, batch_size, shuffle
+
+    def __len__(self) -> int:
+        return len(starts(size(self.content), self.batch_size, self.shuffle))
+
+    def __iter__(self) -> Iterator[Any]:
+        generator = torch.Generator()
+        if self.shuffle:
+            generator.manual_seed(int(torch.randint(2**63 - 1, ())))
+        return self._batches(generator)
+
+    def _batches(self, generator: torch.Generator) -> Iterator[Any]:
+        count = size(self.content)
+        order = torch.randperm(count, generator=generator) if self.shuffle else torch.arange(count)
+        for start, end in pairwise([*starts(count, self.batch_size, self.shuffle), count]):
+            chosen = order[start:end]
+            yield mapped(lambda tensor, chosen=chosen: tensor[chosen], self.content)
+
+
+def starts(count: int, batch_size: int, shuffled: bool) -> range:
+    """Where each of the batches of ``count`` inputs begins."""
+    is_one_left = shuffled and count % batch_size == 1 and count > batch_size > 1
+    return range(0, count - 1 if is_one_left else count, batch_size)
 
 
 def in_memory_data(

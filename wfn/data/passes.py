@@ -2,21 +2,22 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from wfn.data.dataset import Batches
-from wfn.data.in_memory import InMemoryBatches
+from wfn.data.in_memory import InMemoryBatches, SeveralInputs, starts
 from wfn.errors import UserError
 from wfn.system import ranks
+from wfn.tasks.batches import mapped, size, split
 
 Stretch = TypeVar("Stretch", Tensor, list[int])
 
 
-def shard_batches(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterable[tuple[Tensor, Tensor]]:
+def shard_batches(batches: Iterable) -> Iterable:
     """A pass over this rank's part of every batch, for training.
 
     All ranks go through the same batches in the same order, and each keeps a stretch of every one. The sizes of the
@@ -33,7 +34,7 @@ def shard_batches(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterable[tuple[Te
     _draw_alike()
     if _reads_inputs(batches):
         return _reading(batches, map(_stretch, batches.batch_sampler))  # ty: ignore[invalid-argument-type]
-    return ((_stretch(inputs), _stretch(labels)) for inputs, labels in batches)
+    return (mapped(_stretch, batch) for batch in batches)
 
 
 class FirstBatches:
@@ -51,17 +52,27 @@ class FirstBatches:
 
 def check_divisible(batches: Batches) -> None:
     """Raise the error of :func:`shard_batches` before anything is computed, where the batches tell their sizes."""
-    if isinstance(batches, InMemoryBatches):
-        count, size = len(batches.labels), batches.batch_size
-    elif _reads_inputs(batches) and batches.batch_size:
+    _check_size(_last_size(batches) or ranks.count())
+
+
+def ends_with_one(batches: Batches) -> bool:
+    """Whether the last batch of a pass holds one input, as far as the batches tell their sizes."""
+    return _last_size(batches) == 1
+
+
+def _last_size(batches: Batches) -> int:
+    """How many inputs the last batch holds; 0 where that is not known before it comes."""
+    if isinstance(batches, InMemoryBatches | SeveralInputs):
+        count = len(batches.labels) if isinstance(batches, InMemoryBatches) else size(batches.content)
+        return count - starts(count, batches.batch_size, batches.shuffle)[-1]
+    if _reads_inputs(batches) and batches.batch_size:
         inputs = len(batches.sampler)  # ty: ignore[invalid-argument-type]
-        count, size = 0 if batches.drop_last else inputs, batches.batch_size
-    else:
-        return
-    _check_size(count % size or size)
+        count, of_batch = 0 if batches.drop_last else inputs, batches.batch_size
+        return count % of_batch or of_batch
+    return 0
 
 
-def shard_pass(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterable[tuple[Tensor, Tensor]]:
+def shard_pass(batches: Iterable) -> Iterable:
     """A pass over this rank's share of the batches, whole ones, for evaluation."""
     if ranks.count() == 1:
         return batches
@@ -110,12 +121,40 @@ def _reading(loader: DataLoader, batches: Iterable[list[int]]) -> DataLoader:
     )
 
 
-def to_device(inputs: Tensor, device: torch.device) -> Tensor:
-    """Inputs on the device, images in channels-last order."""
-    layout = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
-    return inputs.to(device, memory_format=layout)
+def to_device(inputs: Tensor, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Tensor:
+    """A tensor on the device, images in the ``layout`` given, and floats of any width as float32."""
+    dtype = torch.float32 if inputs.is_floating_point() else inputs.dtype
+    return inputs.to(device, dtype, memory_format=layout if inputs.dim() == 4 else torch.preserve_format)
 
 
-def on_device(batches: Iterable, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of (inputs, labels) as :func:`to_device` and ``Tensor.to`` bring them there."""
-    return ((to_device(inputs, device), labels.to(device)) for inputs, labels in batches)
+def moved(batches: Iterable, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Iterator[Any]:
+    """Batches in the form that they have, every tensor as :func:`to_device` brings it there."""
+    return (mapped(lambda tensor: to_device(tensor, device, layout), batch) for batch in batches)
+
+
+def on_device(
+    batches: Iterable, device: torch.device, layout: torch.memory_format = torch.channels_last
+) -> Iterator[tuple[Any, Any]]:
+    """Batches as :func:`moved` gives them, parted into inputs and labels (:func:`wfn.tasks.batches.split`)."""
+    return map(split, moved(batches, device, layout))
+
+
+def first_batch(batches: Iterable, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Any:
+    """The first one, as :func:`moved` gives it; torch's random state is afterwards what it was."""
+    with torch.random.fork_rng(devices=[]):
+        return next(moved(batches, device, layout))
+
+
+def first_inputs(batches: Iterable, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Any:
+    """The inputs of the first batch, as :func:`first_batch` gives it."""
+    return split(first_batch(batches, device, layout))[0]
+
+
+def some_batches(batches: Iterable, device: torch.device, layout: torch.memory_format, inputs: int) -> Iterator[Any]:
+    """The first batches, until they hold so many ``inputs``, as :func:`moved` gives them."""
+    seen = 0
+    for batch in moved(batches, device, layout):
+        yield batch
+        seen += size(batch)
+        if seen >= inputs:
+            return

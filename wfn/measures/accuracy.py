@@ -5,38 +5,27 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from wfn.measures.common.kinds import OutputMeasure, Quantity, Values
+from wfn.measures.common.kinds import OutputMeasure, Values
 from wfn.measures.common.predictions import predict
-
-TOP = 5
+from wfn.tasks.classification import Classification
 
 
 class Accuracy(OutputMeasure):
-    """Top-1 and top-5 in percent and the mean cross-entropy; with under five classes top-5 counts them all."""
+    """Top-1 and top-5 in percent and the mean cross-entropy: those of :class:`Classification`."""
 
-    quantities = (
-        Quantity("top1", "top-1 (%)", better="higher"),
-        Quantity("top5", "top-5 (%)", better="higher"),
-        Quantity("loss", "cross-entropy (nats)", "{:.4f}", summary=False),
-    )
+    quantities = Classification.quantities
 
     def __init__(self) -> None:
-        self._sums = torch.zeros(4, dtype=torch.float64)
+        self._task, self._sums = Classification(), torch.zeros(4, dtype=torch.float64)
 
     def update(self, scores: Tensor, labels: Tensor) -> None:
         """Take a batch."""
-        ranked = scores.topk(min(TOP, scores.shape[1])).indices == labels[:, None]
-        self._sums[0] += ranked[:, 0].sum()
-        self._sums[1] += ranked.sum()
-        self._sums[2] += functional.cross_entropy(scores, labels, reduction="sum")
-        self._sums[3] += len(labels)
+        self._sums += self._task.sums_of(scores, labels)
 
     def compute(self) -> Values:
         """Means over all images."""
-        top1, top5, loss = (self._sums[:3] / self._sums[3]).tolist()
-        return {"top1": 100 * top1, "top5": 100 * top5, "loss": loss}
+        return self._task.measures(self._sums)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from torch.nn.modules.conv import _ConvNd
 from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Observe
-from wfn.networks.forward_pass import ForwardPass, trace
+from wfn.networks.forward_pass import ForwardPass
 from wfn.system.fingerprint import fingerprint
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
-from wfn.training.flat_weights import fold_scales
+from wfn.training.flat_weights import fold_scales, traced
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.straight_through import Descent, Quantiser, StraightThrough
 
@@ -70,6 +70,7 @@ class StraightThroughTraining(StagedTraining[M]):
     Args:
         fold: standard deviation that layers are scaled to first (:func:`wfn.training.flat_weights.fold_scales`).
         averaged_share: as in :class:`wfn.training.updates.straight_through.Descent`.
+        teacher: what the network learns from; it is the network itself, as it is given, where there is none.
     """
 
     def __init__(
@@ -81,8 +82,11 @@ class StraightThroughTraining(StagedTraining[M]):
         checkpoint: Checkpoint | None,
         fold: float = 0.0,
         averaged_share: float = 0.0,
+        teacher: nn.Module | None = None,
     ) -> None:
-        objective = objective_of(model, method.distillation, method.distillation_temperature)
+        objective = objective_of(
+            model if teacher is None else teacher, method.distillation, method.distillation_temperature
+        )
         fold_scales(model, data, fold)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective
@@ -122,7 +126,7 @@ class StraightThroughTraining(StagedTraining[M]):
 
     def forward_pass(self) -> ForwardPass:
         """What an inference does with the network's parameters."""
-        return trace(self.model, next(iter(self.data.test))[0][:1].to(self.weights.values.device))
+        return traced(self.model, self.data)
 
     def layers(self) -> dict[str, nn.Module]:
         """Name of a counted weight -> its layer, of convolutions and linear layers of torch's own classes."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from wfn.data import as_data
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
-from wfn.training.flat_weights import counted_weights
+from wfn.training.flat_weights import adopted, counted_weights
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class FloatNetwork(Method):
         Raises:
             UserError: the network does not fit the data, or its weights are not finite float32.
         """
-        weights = counted_weights(model, as_data(data))
+        data = as_data(data)
+        model = adopted(model, data)
+        weights = counted_weights(model, data)
         weights.release()
         return Quantised(model.eval(), weights.named())

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps, quantise_inputs
+from wfn.data.passes import first_inputs
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
+from wfn.networks.own.layout import layout
 from wfn.networks.scale_folding import fold, foldable_pairs
 from wfn.system import ranks
+from wfn.tasks.batches import call, head
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,11 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
         Factors are then 1 or more, and every variance can follow. What enters layers is not quantised meanwhile: the
         least rounding could move a number to the next level, and the outputs with it.
         """
-        inputs = next(iter(self.data.test))[0].to(self.weights.values.device)
+        inputs = first_inputs(self.data.test, self.weights.values.device, layout(self.model))
         steps = dict(zip(self._quantised, self._steps.steps.tolist(), strict=True))
         for one in self._inputs:
             one.bypassed = True
-        foldable = {pair.weight for pair in foldable_pairs(self.model, inputs[:1])} & steps.keys()
+        foldable = {pair.weight for pair in foldable_pairs(self.model, head(inputs, 1))} & steps.keys()
         if not foldable:
             raise UserError(
                 f"fold_steps={self.method.fold_steps} needs layers whose outputs go to a batch-norm alone, but this "
@@ -174,7 +177,7 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
             one.starting = True
         torch.manual_seed(self.method.seed)
         with torch.no_grad():
-            self.model.eval()(next(iter(self.data.train))[0].to(self.weights.values.device))
+            call(self.model.eval(), first_inputs(self.data.train, self.weights.values.device, layout(self.model)))
         for one in inputs:
             one.starting = False
         return inputs

@@ -12,7 +12,7 @@ from wfn.data import as_data
 from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
-from wfn.training.flat_weights import check_fold, counted_weights, fold_scales
+from wfn.training.flat_weights import adopted, check_fold, counted_weights, fold_scales
 from wfn.training.stages import seed_epoch
 
 
@@ -68,6 +68,7 @@ class UniformRounding(Method):
             UserError: the network does not fit the data, its weights are not finite float32, or no scale can be folded.
         """
         data = as_data(data)
+        model = adopted(model, data)
         fold_scales(model, data, self.fold)
         weights = counted_weights(model, data)
         weights.values.data.copy_(torch.from_numpy(round_to_grid(weights.values.data.cpu().numpy(), self.step)))

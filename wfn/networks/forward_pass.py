@@ -7,9 +7,10 @@ modules are called, a parameter is recognised by its address when it enters an o
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -17,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from wfn.errors import UserError
+from wfn.networks.own.shared_memory import addresses, has_memory, ties
+from wfn.tasks.batches import call, size
 
 aten = torch.ops.aten
 
@@ -62,6 +65,7 @@ class ForwardPass:
         first_layer: weight and bias of the layer whose weight is the first to be convolved or multiplied.
         last_layer: the same of the last one.
         products: the same of all of them: convolutions and linear layers.
+        inputs: how many inputs were needed to tell; 1 where one reaches every parameter that any reaches.
     """
 
     uses: Mapping[str, float]
@@ -71,6 +75,7 @@ class ForwardPass:
     first_layer: frozenset[str] = frozenset()
     last_layer: frozenset[str] = frozenset()
     products: frozenset[str] = frozenset()
+    inputs: int = 1
 
     @property
     def inner(self) -> frozenset[str]:
@@ -78,34 +83,49 @@ class ForwardPass:
         return frozenset(self.uses) - self.batch_norm - self.first_layer - self.last_layer
 
 
-def trace(model: torch.nn.Module, example: torch.Tensor) -> ForwardPass:
+def trace(
+    model: torch.nn.Module,
+    example: Any,
+    others: Iterable[Any] = (),
+    run: Callable[[torch.nn.Module, Any], object] = call,
+) -> ForwardPass:
     """Run ``model`` once on ``example`` in eval mode, and tell what became of its parameters.
 
     Training mode, buffers and torch's random state are afterwards what they were. A parameter that the network
     transforms before use (a weight with a parametrisation, say) is seen in the transformation, not in the layer.
+    Memory that several parameters share (:func:`wfn.networks.own.shared_memory.ties`) is that of one of them.
 
     Args:
-        model: any module whose forward takes one tensor.
-        example: one input, shape [1, ...], on the model's device.
+        model: any module.
+        example: one input, a tensor [1, ...] or tuple or dict of them, on the model's device.
+        others: batches of more inputs of any number. Where ``example`` does not reach every parameter, they are gone
+            through; if some of them reach others, as in a mixture of experts, uses are means over the inputs of them.
+        run: what one inference is; by default a call of ``model``.
 
     Raises:
-        UserError: ``example`` is not a batch of one.
+        UserError: ``example`` is not a batch of one; memory is shared in a way that cannot be kept.
     """
-    if example.ndim == 0 or len(example) != 1:
-        raise UserError(f"an example of shape {list(example.shape)} is not a batch of one: give a tensor [1, ...]")
-    parameters = dict(model.named_parameters())
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # the pass may change them
-    with undisturbed(model, example.device), torch.no_grad(), _Watch(parameters) as watch:
-        torch.func.functional_call(model, buffers, (example,))
+    if size(example) != 1:
+        shape = list(example.shape) if isinstance(example, torch.Tensor) else [size(example), "..."]
+        raise UserError(f"an example of shape {shape} is not a batch of one: give a tensor [1, ...]")
+    tied = {tie.name: tie.owner for tie in ties(model)}
+    parameters = {name: p for name, p in model.named_parameters() if name not in tied}
+    watch, inputs = _watched(model, parameters, example, run), 1
+    if watch.operations.keys() < parameters.keys():
+        more = [(_watched(model, parameters, batch, run), size(batch)) for batch in others]
+        if any(found.operations.keys() - watch.operations.keys() for found, _ in more):
+            for found, count in more:
+                watch.add(found)
+                inputs += count
 
-    layers = _layers(model)
+    layers = _layers(model, tied)
 
     def layer_of(weights: list[str]) -> frozenset[str]:
         return frozenset(name for name in watch.operations for weight in weights if layers[name] & layers[weight])
 
     return ForwardPass(
         uses={
-            name: watch.operations[name] / parameter.numel()
+            name: watch.operations[name] / (parameter.numel() * inputs)
             for name, parameter in parameters.items()
             if name in watch.operations
         },
@@ -119,12 +139,20 @@ def trace(model: torch.nn.Module, example: torch.Tensor) -> ForwardPass:
         first_layer=layer_of(watch.factors[:1]),
         last_layer=layer_of(watch.factors[-1:]),
         products=layer_of(watch.factors),
+        inputs=inputs,
     )
 
 
-def _layers(model: torch.nn.Module) -> dict[str, set[str]]:
-    """Parameter name -> paths of the modules that hold it; a shared parameter has several."""
-    name_of = {parameter: name for name, parameter in model.named_parameters()}
+def _watched(model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], batch: Any, run: Callable) -> "_Watch":
+    device = next((parameter.device for parameter in parameters.values()), torch.device("cpu"))
+    with undisturbed(model, device), torch.no_grad(), _Watch(parameters) as watch:
+        run(model, batch)
+    return watch
+
+
+def _layers(model: torch.nn.Module, tied: Mapping[str, str]) -> dict[str, set[str]]:
+    """Parameter name -> paths of the modules that hold it; a shared one has several, also if its memory alone is."""
+    name_of = {parameter: tied.get(name, name) for name, parameter in model.named_parameters()}
     layers = {name: set() for name in name_of.values()}
     for path, parameter in model.named_parameters(remove_duplicate=False):
         layers[name_of[parameter]].add(path.rpartition(".")[0])
@@ -132,23 +160,42 @@ def _layers(model: torch.nn.Module) -> dict[str, set[str]]:
 
 
 @contextmanager
-def undisturbed(model: torch.nn.Module, device: torch.device):
-    """Eval mode and plain kernels inside, everything as it was outside."""
+def left_alone(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
+    """Whatever happens inside, training mode, buffers and torch's random state are afterwards what they were."""
     training = {module: module.training for module in model.modules()}
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+        with torch.no_grad():
+            for module, name, buffer, values in buffers:
+                module._buffers[name] = buffer
+                if buffer.layout == torch.strided and not torch.equal(buffer, values):
+                    buffer.copy_(values)
+
+
+@contextmanager
+def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
+    """Eval mode and plain kernels inside, everything as it was outside."""
     fast_attention = torch.backends.mha.get_fastpath_enabled()
-    devices = [device] if device.type == "cuda" else []
     # Fused attention and recurrent layers would swallow several weights in one operator.
     torch.backends.mha.set_fastpath_enabled(False)
-    model.eval()
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices):
+        with warnings.catch_warnings(), left_alone(model, device):
             warnings.simplefilter("ignore", UserWarning)  # some builds grumble whenever a oneDNN flag is set
+            model.eval()
             with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
                 yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_attention)
-        for module, mode in training.items():
-            module.training = mode
 
 
 class _Watch(TorchDispatchMode):
@@ -166,7 +213,13 @@ class _Watch(TorchDispatchMode):
         self.factors: list[str] = []
         self.convolved: set[str] = set()
         # The tensors are kept, so that no address is given out again while the pass runs.
-        self._known = [(*_addresses(tensor), name, tensor) for name, tensor in parameters.items() if tensor.numel()]
+        self._known = [(*addresses(tensor), name, tensor) for name, tensor in parameters.items() if has_memory(tensor)]
+
+    def add(self, later: "_Watch") -> None:
+        """Take what another pass did as done after this one's."""
+        self.operations.update(later.operations)
+        self.factors += later.factors
+        self.convolved |= later.convolved
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
@@ -174,36 +227,32 @@ class _Watch(TorchDispatchMode):
             return result
         operator, operands = func.overloadpacket, _tensors((args, kwargs))
         # A layer's weight stands before its bias in the order of first use.
-        for position in sorted(range(len(operands)), key=lambda position: not _is_factor(operator, position)):
+        for position in sorted(range(len(operands)), key=lambda position: not is_factor(operator, position)):
             name = self._name(operands[position])
             if name is None:
                 continue
             if operator in COPIES:
-                self._known.append((*_addresses(result), name, result))
+                self._known.append((*addresses(result), name, result))
                 continue
             self.operations[name] += _operations(func, args, operands, position, result)
-            if _is_factor(operator, position):
+            if is_factor(operator, position):
                 self.factors.append(name)
                 if operator is aten.convolution:
                     self.convolved.add(name)
         return result
 
     def _name(self, tensor: torch.Tensor) -> str | None:
+        if tensor.layout != torch.strided:  # a sparse tensor's parts lie in several places
+            return None
         address = tensor.data_ptr()
         return next((name for start, end, name, _ in self._known if start <= address < end), None)
-
-
-def _addresses(tensor: torch.Tensor) -> tuple[int, int]:
-    """First address of a tensor, and the one after its last element, whatever its strides."""
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()
 
 
 def _tensors(tree) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
-def _is_factor(operator, position: int) -> bool:
+def is_factor(operator, position: int) -> bool:
     """Is the tensor at ``position`` multiplied (not just added) by a convolution or a matrix product?"""
     if operator is aten.convolution:
         return position < 2
@@ -213,7 +262,7 @@ def _is_factor(operator, position: int) -> bool:
 def _operations(func, args: tuple, operands: list[torch.Tensor], position: int, result) -> int:
     """In how many scalar operations of ``func`` the elements of the tensor at ``position`` take part, summed."""
     operator = func.overloadpacket
-    if _is_factor(operator, position):
+    if is_factor(operator, position):
         if operator is aten.convolution:
             transposed = args[6]
             swept = operands[0] if transposed else result

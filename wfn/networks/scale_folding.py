@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from wfn.errors import UserError
 from wfn.networks.forward_pass import undisturbed
+from wfn.tasks.batches import arguments, call, head, main_output
 
 aten = torch.ops.aten
 # In all of them the arguments are input, scale, shift, running mean, running variance, ..., eps.
@@ -54,20 +55,20 @@ class FoldablePair:
     eps: float
 
 
-def foldable_pairs(model: nn.Module, example: Tensor) -> tuple[FoldablePair, ...]:
+def foldable_pairs(model: nn.Module, example: Any) -> tuple[FoldablePair, ...]:
     """Find the pairs in the order of the forward pass, by watching torch's own operators in eval mode.
 
     A pair's output must be read by the batch-norm alone, and its tensors by that layer and that batch-norm alone; so a
     layer used twice is none, nor is one whose weight is transformed before use. Transposed convolutions are left out.
 
     Args:
-        model: any module whose forward takes one tensor; afterwards it is as it was.
-        example: inputs, [n, ...], on the model's device.
+        model: any module; afterwards it is as it was.
+        example: inputs, [n, ...] or a tuple or dict of them, on the model's device.
     """
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # the pass may change them
     watch = _Watch(dict(model.named_parameters()) | buffers)
-    with undisturbed(model, example.device), torch.no_grad(), watch:
-        torch.func.functional_call(model, buffers, (example,))
+    with undisturbed(model, next(model.parameters()).device), torch.no_grad(), watch:
+        torch.func.functional_call(model, buffers, *arguments(example))
     return tuple(watch.pairs())
 
 
@@ -86,13 +87,13 @@ def deviation_factors(model: nn.Module, pairs: Iterable[FoldablePair], deviation
     return factors
 
 
-def fold_to_deviation(model: nn.Module, inputs: Tensor, deviation: float) -> dict[str, Tensor]:
+def fold_to_deviation(model: nn.Module, inputs: Any, deviation: float) -> dict[str, Tensor]:
     """Give every foldable layer of ``model`` weights of one standard ``deviation``, in place; return the factors.
 
     Raises:
         UserError: no layer can be folded, or as :func:`fold`.
     """
-    pairs = foldable_pairs(model, inputs[:1])
+    pairs = foldable_pairs(model, head(inputs, 1))
     if not pairs:
         raise UserError(
             f"fold={deviation:g} needs layers whose outputs go to a batch-norm alone, but this network has none: "
@@ -104,7 +105,7 @@ def fold_to_deviation(model: nn.Module, inputs: Tensor, deviation: float) -> dic
 
 
 def fold(
-    model: nn.Module, inputs: Tensor, factors: Mapping[str, float | Tensor], exact: Mapping[str, Tensor] | None = None
+    model: nn.Module, inputs: Any, factors: Mapping[str, float | Tensor], exact: Mapping[str, Tensor] | None = None
 ) -> None:
     """Multiply the weights of layers by ``factors`` and let the running statistics follow, in place.
 
@@ -113,7 +114,7 @@ def fold(
 
     Args:
         model: the network, in eval or training mode; only eval mode is proven.
-        inputs: real inputs, [n, ...], on the model's device.
+        inputs: real inputs, [n, ...] or a tuple or dict of them, on the model's device.
         factors: name of a weight -> its positive factor, a number or one for each output channel ([channels]).
         exact: weights to take in place of the products, where a shared value must be met to the bit; they are part of
             what is proven.
@@ -122,7 +123,7 @@ def fold(
         UserError: a weight is not of a foldable pair, a factor is not positive, its statistics cannot follow, or the
             outputs are others.
     """
-    pairs = {pair.weight: pair for pair in foldable_pairs(model, inputs[:1])}
+    pairs = {pair.weight: pair for pair in foldable_pairs(model, head(inputs, 1))}
     if unknown := [name for name in factors if name not in pairs]:
         raise UserError(
             f"{unknown[0]} cannot be folded: its output must go to a batch-norm alone; leave its scale as it is"
@@ -130,11 +131,11 @@ def fold(
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     touched = [name for weight in factors for name in _names(pairs[weight])]
     before = {name: tensors[name].detach().clone() for name in touched}
-    outputs = _outputs(model, inputs)
+    outputs, device = _outputs(model, inputs), next(model.parameters()).device
     try:
         with torch.no_grad():
             for name, factor in factors.items():
-                _scale(tensors, pairs[name], torch.as_tensor(factor, dtype=torch.float64, device=inputs.device))
+                _scale(tensors, pairs[name], torch.as_tensor(factor, dtype=torch.float64, device=device))
             for name, weight in (exact or {}).items():
                 tensors[name].copy_(weight)
         _check_same(outputs, _outputs(model, inputs))
@@ -177,9 +178,9 @@ def _least_factor(var: Tensor, eps: float) -> Tensor:
     return (eps / (var.double() + eps)).sqrt()
 
 
-def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
-    with undisturbed(model, inputs.device), torch.no_grad():
-        return model(inputs)
+def _outputs(model: nn.Module, inputs: Any) -> Tensor:
+    with undisturbed(model, next(model.parameters()).device), torch.no_grad():
+        return main_output(call(model, inputs))
 
 
 def _check_same(before: Tensor, after: Tensor) -> None:

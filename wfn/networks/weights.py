@@ -9,13 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from wfn import networks
-from wfn.errors import UserError, printable
+from wfn.errors import UserError
+from wfn.networks.weight_files.save_reading import read_weights
+from wfn.networks.weight_files.tensor_names import near_names, renamed
 
 log = logging.getLogger(__name__)
-
-# Where files in the wild keep the state_dict, when it is not the file itself.
-MOST_LETTERS = 300  # of a tensor's name
-_ENTRIES = ("state_dict", "model", "net", "model_state_dict", "model_state", "network", "weights")
 
 
 def load_weights(model: nn.Module, source: str, network: str) -> None:
@@ -23,8 +21,9 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
 
     Args:
         model: the network that takes them.
-        source: a file (``.safetensors``, or anything ``torch.save`` wrote: a ``state_dict`` or a dict that holds one,
-            with or without ``module.`` prefixes), or ``"torchvision"`` for the ImageNet weights (IMAGENET1K_V1).
+        source: a file as :func:`wfn.networks.weight_files.save_reading.read_weights` takes it, or ``"torchvision"`` for
+            the ImageNet weights (IMAGENET1K_V1). Its names may begin with one prefix more than the network's
+            (``module.``, ``_orig_mod.``, ``model.``, ``backbone.``), or with one less.
         network: the network's name, for the messages and to find torchvision's weights.
 
     Raises:
@@ -32,11 +31,11 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
             infinity, also where float64 numbers are too large for float32; a variance below zero; torchvision has no
             such weights, or they could not be downloaded.
     """
-    state = _torchvision_state(network) if source == "torchvision" else _file_state(Path(source).expanduser())
+    is_torchvisions = source == "torchvision"
+    state = _torchvision_state(network) if is_torchvisions else read_weights(Path(source).expanduser())
     expected = model.state_dict()
-    prefix = "module."  # what nn.DataParallel puts before every name
-    if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in expected):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    expected = {name: value for name, value in expected.items() if isinstance(value, Tensor)}
+    state = renamed(state, expected, source)
     if network == "googlenet":  # its auxiliary heads serve training from nothing alone, and are never built here
         state = {key: value for key, value in state.items() if not key.startswith(("aux1.", "aux2."))}
     misfit = _Misfit.between(expected, state)
@@ -82,6 +81,7 @@ class _Misfit:
     missing: list[str]
     left_over: list[str]
     reshaped: list[str]
+    near: Mapping[str, str]  # of those missing, what may be meant
 
     @classmethod
     def between(cls, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> "_Misfit":
@@ -92,18 +92,23 @@ class _Misfit:
             for key, value in expected.items()
             if key in given and given[key].shape != value.shape
         ]
-        return cls(missing, left_over, reshaped)
+        shapes = {name: tuple(value.shape) for name, value in (*given.items(), *expected.items())}
+        return cls(missing, left_over, reshaped, near_names(missing, left_over, shapes))
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.left_over or self.reshaped)
 
     def __str__(self) -> str:
         kinds = {"missing": self.missing, "left over": self.left_over, "of another shape": self.reshaped}
-        return "; ".join(
+        parts = [
             f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
             for kind, keys in kinds.items()
             if keys
-        )
+        ]
+        if self.near:
+            pairs = ", ".join(f"{name} may be its {near}" for name, near in [*self.near.items()][:3])
+            parts.append(f"{pairs}: rename them in the file")
+        return "; ".join(parts)
 
 
 def _shape(tensor: Tensor) -> str:
@@ -126,58 +131,6 @@ def _networks_that_fit(state: Mapping[str, Tensor]) -> list[str]:
         if not _Misfit.between(candidate, state):
             fitting.append(f"{name} ({len(head)} classes)")
     return fitting
-
-
-def _file_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"weights file {str(path)!r} does not exist: give a file, or 'torchvision'")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        try:
-            return _plain(load_file(path), path)
-        except UserError:
-            raise
-        except Exception as error:  # a header may name types that torch lacks, or shapes beyond any memory
-            reason = printable(f"{type(error).__name__}: {error}")[:200]
-            raise UserError(f"weights file {str(path)!r} is not a sound safetensors file ({reason})") from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or foreign file can fail anywhere in the unpickler
-        raise UserError(
-            f"weights file {str(path)!r} could not be read: it must hold tensors alone, as written by "
-            "torch.save(network.state_dict(), file) or in a .safetensors file"
-        ) from error
-    return _plain(_state_dict_in(content, path), path)
-
-
-def _state_dict_in(content: object, path: Path) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping):
-        raise UserError(f"weights file {str(path)!r} holds a {type(content).__name__}: it must hold a state_dict")
-    for candidate in (content, *(content.get(entry) for entry in _ENTRIES)):
-        if isinstance(candidate, Mapping) and candidate and all(isinstance(v, Tensor) for v in candidate.values()):
-            return dict(candidate)
-    found = printable(", ".join(f"{name!s:.40}" for name in list(content)[:8])) or "nothing"
-    raise UserError(
-        f"weights file {str(path)!r} holds no state_dict, as it is or in {', '.join(_ENTRIES)}; it has {found}"
-    )
-
-
-def _plain(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The same, once every entry is a name and a dense tensor that the file holds in full."""
-    for name, value in state.items():
-        if not isinstance(name, str) or not name.isprintable() or len(name) > MOST_LETTERS:
-            reason = f"names must be short printable texts, but one is {printable(repr(name))[:60]}"
-        elif type(value) not in (Tensor, nn.Parameter) or value.is_quantized or value.is_nested:
-            reason = f"{name} is a {'quantised' if value.is_quantized else type(value).__name__} tensor"
-        elif value.layout != torch.strided:
-            reason = f"{name} is sparse ({value.layout})"
-        elif value.is_meta or value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            reason = f"{name} says {_shape(value)}, but has no such numbers"
-        else:
-            continue
-        raise UserError(f"weights file {str(path)!r} must hold plain dense tensors: {reason}; save them so")
-    return state
 
 
 def _torchvision_state(network: str) -> dict[str, Tensor]:

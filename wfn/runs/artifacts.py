@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.torch
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from wfn.figures.iterations import Curve, Fixing
 from wfn.figures.style import render
 from wfn.interface import Quantised
 from wfn.measures.common.kinds import Quantity
+from wfn.networks.own.state import tensors_of
 from wfn.runs.record import Record
 from wfn.system.files import csv_table, write_atomically
 
@@ -57,8 +57,7 @@ def write_files(
         OSError: a file cannot be written.
     """
     codebook = _codebook(quantised.weights, quantised.deviations)
-    state = {name: value.cpu() for name, value in quantised.model.state_dict().items()}
-    state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    state = tensors_of(quantised.model)
     metadata = {"codebook": codebook, "counted": list(quantised.weights), "about": dict(about)}
     metadata = {name: json.dumps(content) for name, content in metadata.items()}
     write_atomically(folder / FIXED, safetensors.torch.save(state, metadata))

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from wfn.interface import Epoch, Step
 from wfn.system import ranks
+from wfn.tasks.quantity import Quantity
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,9 @@ class RunProgress:
     (:mod:`wfn.system.ranks`) only the first has a bar.
     """
 
-    def __init__(self, iterations: int, epochs: int) -> None:
-        self._iterations, self._epochs = iterations, epochs
+    def __init__(self, iterations: int, epochs: int, score: Quantity) -> None:
+        self._iterations, self._epochs, self._score = iterations, epochs, score
+        self._unit = " %" if "(%)" in score.title else ""
         self._bar: tqdm | None = None
 
     def step(self, step: Step) -> None:
@@ -38,7 +40,8 @@ class RunProgress:
         """Tell of an epoch, where there is no bar."""
         if self._bar is None or self._bar.disable:
             scores = epoch.scores
-            held_back = f", held back {scores['held_back_top1']:.2f} %" if "held_back_top1" in scores else ""
+            value = scores.get(f"held_back_{self._score.name}")
+            held_back = "" if value is None else f", held back {self._score.text(value)}{self._unit}"
             log.info(
                 f"iteration {epoch.iteration}/{self._iterations} epoch {epoch.epoch}/{self._epochs}: "
                 f"loss {scores['train_loss']:.4f}{held_back}, {scores['training_seconds']:.1f} s"
@@ -48,14 +51,15 @@ class RunProgress:
         """Tell what an iteration came to."""
         name = "baseline" if number == 0 else f"iteration {number}/{self._iterations}"
         fixed = f", {100 * scores['share_fixed']:.2f} % fixed" if "share_fixed" in scores else ""
+        score = f"{self._score.text(scores[self._score.name])}{self._unit}"
         log.info(
-            f"{name}: top1 {scores['top1']:.2f} %, {scores['unique_params']:,} unique values, "
+            f"{name}: {self._score.name} {score}, {scores['unique_params']:,} unique values, "
             f"{scores['entropy_bits']:.2f} bits{fixed}"
         )
         if self._bar is not None:
             self._bar.set_postfix(
                 {
-                    "top1": f"{scores['top1']:.2f}",
+                    self._score.name: self._score.text(scores[self._score.name]),
                     "unique": scores["unique_params"],
                     "bits": f"{scores['entropy_bits']:.2f}",
                 }

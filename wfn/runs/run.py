@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -21,6 +22,7 @@ from wfn.measures.common.networks_compared import (
     reliability_rows,
 )
 from wfn.measures.common.predictions import Predictions, predict
+from wfn.measures.common.task_scores import task_scores
 from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
 from wfn.runs.artifacts import write_calibration, write_files
 from wfn.runs.lifecycle import RunHandle
@@ -31,6 +33,8 @@ from wfn.runs.workload import Workload, prepare
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
 from wfn.system.provenance import origin_of, provenance
+from wfn.tasks.classification import Classification
+from wfn.tasks.task import Task
 
 log = logging.getLogger(__name__)
 Measures = dict[str, float | None]
@@ -40,10 +44,15 @@ KNOWN_BY = ("method", "model", "dataset")  # the settings by which people tell r
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to: every measure of the network before and after."""
+    """What a run came to: every measure of the network before and after.
+
+    Attributes:
+        task: what the network is to do.
+    """
 
     baseline: Measures
     fixed: Measures
+    task: Task = field(default_factory=Classification)
 
 
 def run_tracked(settings: Settings) -> tuple[OpenRecord, Result]:
@@ -68,18 +77,23 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     """
     record = handle.record
     method = settings.make_method()
-    progress = RunProgress(method.iterations, method.epochs)
     workload = prepare(settings)
+    task = workload.data.task
+    progress = RunProgress(method.iterations, method.epochs, task.score)
     description = describe(settings, workload, handle)
     about = {name: str(getattr(settings, name)) for name in KNOWN_BY} | {"label": method.label}
     # What a report reads of the method: it may be one that the report's version does not know.
-    told = {"options": " ".join(settings.options), "corruptions": workload.corruptions}
+    told = {"options": " ".join(settings.options), "corruptions": workload.corruptions, "task": task.name}
     handle.set(tags=about | asdict(method.treatment) | {name: text for name, text in told.items() if text})
     log.info(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
         f"parameters and {description['uncounted_buffers']:,} values in buffers are not"
     )
+    if unused := str(description["uncounted_names"]).split():
+        log.info("no input reaches %s%s", ", ".join(unused[:5]), ", ..." if len(unused) > 5 else "")
+    if not isinstance(task, Classification):
+        log.info("task %s: what needs one class an input (calibration, pairs of images) is not measured", task.name)
     before = workload.weights()
     float_values = measure(before, workload.forward_pass)
     float_row, predicted_before = _row(workload, workload.model, before)
@@ -87,45 +101,72 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     progress.iteration(0, baseline)
     handle.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
     observer = Observer(workload, handle, progress, method.epochs)
-    corrupted_before = [predict(workload.model, each.batches(), workload.device) for each in workload.corrupted]
+    outputs = _Outputs(workload, baseline, predicted_before) if predicted_before else None
     try:
         quantised = method.compress(workload.model, workload.data, observer, record.checkpoint)
     finally:
         progress.close()
-    predicted_after = predict(quantised.model, workload.data.test, workload.device)
-    sampled = predict_mean(quantised.networks(), workload.data.test, workload.device) if quantised.networks else None
-    compared_outputs = ComparedOutputs(predicted_before, predicted_after, sampled, baseline.get("temperature"))
-    corruptions = _under_corruption(workload, quantised, corrupted_before, baseline.get("temperature"))
-    outcomes = outcomes_of_images.paired(predicted_before, predicted_after)
+    if outputs:
+        outputs.compare(quantised)
     last = observer.rows.get(method.iterations) or _row(workload, quantised.model, quantised.weights)[0]
-    fixed = measure(quantised.weights, workload.forward_pass, float_values) | measure_outputs(predicted_after)
-    fixed |= last | dict(quantised.scores) | calibration_changes([compared_outputs])
-    if sampled:
-        fixed |= {f"sampled_{name}": value for name, value in measure_outputs(sampled).items()}
-    if corruptions:
-        fixed |= corruption_means(corruption_rows(corruptions))
-        fixed |= calibration_changes(list(corruptions.values()), "corrupted_")
+    fixed = measure(quantised.weights, workload.forward_pass, float_values)
+    fixed |= last | dict(quantised.scores) | (outputs.values if outputs else {})
     changes = {
         f"{name}_from_baseline": fixed[name] - baseline[name]
         for name in baseline
-        if name in fixed and name not in UNCOMPARED
+        if name not in UNCOMPARED and None not in (fixed.get(name), baseline[name])
     }
-    if outcomes:
-        fixed |= {"images_lost": outcomes.lost, "images_gained": outcomes.gained, "test_images": outcomes.images}
+    fixed |= outputs.counts if outputs else {}
     about |= {"seed": str(settings.seed), "run": record.id}
     rows = list(observer.rows.values())
     try:
         if ranks.this() == 0:
             fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about)
-            if outcomes:
-                outcomes_of_images.write(record.files, outcomes, predicted_before, predicted_after, sampled)
-            write_calibration(
-                record.files, reliability_rows(compared_outputs), corruption_rows(corruptions), quantised.spreads
-            )
+            if outputs:
+                outputs.write(record.files, quantised)
     except OSError as error:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
     handle.log(fixed | changes | _seconds(record), step=method.iterations)
-    return Result(baseline, fixed)
+    return Result(baseline, fixed, task)
+
+
+class _Outputs:
+    """What is known of the outputs of two networks beside each other, where each input is of one class.
+
+    Attributes:
+        values: measures by name, once they are compared.
+        counts: of the test images that changed.
+    """
+
+    def __init__(self, workload: Workload, baseline: Measures, before: Predictions) -> None:
+        self._workload, self._before, self._temperature = workload, before, baseline.get("temperature")
+        self._corrupted = [predict(workload.model, each.batches(), workload.device) for each in workload.corrupted]
+        self.values: Measures = {}
+        self.counts: dict[str, int] = {}
+
+    def compare(self, quantised: Quantised) -> None:
+        """Measure the network that a method has made."""
+        test, device = self._workload.data.test, self._workload.device
+        self._after = predict(quantised.model, test, device)
+        self._sampled = predict_mean(quantised.networks(), test, device) if quantised.networks else None
+        self._compared = ComparedOutputs(self._before, self._after, self._sampled, self._temperature)
+        self._corruptions = _under_corruption(self._workload, quantised, self._corrupted, self._temperature)
+        self._outcomes = outcomes_of_images.paired(self._before, self._after)
+        self.values |= measure_outputs(self._after) | calibration_changes([self._compared])
+        if self._sampled:
+            self.values |= {f"sampled_{name}": value for name, value in measure_outputs(self._sampled).items()}
+        if self._corruptions:
+            self.values |= corruption_means(corruption_rows(self._corruptions))
+            self.values |= calibration_changes(list(self._corruptions.values()), "corrupted_")
+        if found := self._outcomes:
+            self.counts = {"images_lost": found.lost, "images_gained": found.gained, "test_images": found.images}
+
+    def write(self, folder: Path, quantised: Quantised) -> None:
+        """Write the files that tell of them; raises :class:`OSError`."""
+        if self._outcomes:
+            outcomes_of_images.write(folder, self._outcomes, self._before, self._after, self._sampled)
+        rows = reliability_rows(self._compared), corruption_rows(self._corruptions)
+        write_calibration(folder, *rows, quantised.spreads)
 
 
 def _under_corruption(
@@ -169,9 +210,21 @@ class Observer:
                 self._handle.set(iterations=dict(self.rows))
 
 
-def _row(workload: Workload, model: nn.Module, weights: Mapping[str, torch.Tensor]) -> tuple[Measures, Predictions]:
-    """What is measured of every iteration, on the test images and of the weights, and the predictions behind it."""
-    begin = perf_counter()
+def _row(
+    workload: Workload, model: nn.Module, weights: Mapping[str, torch.Tensor]
+) -> tuple[Measures, Predictions | None]:
+    """What is measured of every iteration, on the test images and of the weights, and the predictions behind it.
+
+    Predictions there are only where each input is of one class.
+    """
+    begin, task = perf_counter(), workload.data.task
+    if not isinstance(task, Classification):
+        row: Measures = dict(task_scores(model, task, workload.data.test, workload.device))
+        row |= measure(weights, workload.forward_pass, every_iteration=True)
+        if workload.data.validation:
+            held_back = task_scores(model, task, workload.data.validation, workload.device)
+            row[f"held_back_{task.score.name}"] = held_back[task.score.name]
+        return row | {"evaluation_seconds": perf_counter() - begin}, None
     predictions = predict(model, workload.data.test, workload.device)
     row = measure_outputs(predictions) | measure(weights, workload.forward_pass, every_iteration=True)
     if workload.data.validation:  # what a search may look at; the test images are for reporting
@@ -211,7 +264,7 @@ def describe(settings: Settings, workload: Workload, handle: RunHandle) -> dict[
 
 def _origins(settings: Settings) -> dict[str, str]:
     """Where the user's own network and data set come from, if they are."""
-    own = {kind: getattr(settings, kind) for kind in ("model", "dataset")}
+    own = {kind: getattr(settings, kind) for kind in ("model", "dataset", "task")}
     return {
         name: text
         for kind, entry_point in own.items()

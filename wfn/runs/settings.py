@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from wfn import data, methods, networks
+from wfn import data, methods, networks, tasks
 from wfn.errors import UserError, require, unknown_name
 from wfn.system import entry_points
 from wfn.system.precision import PRECISIONS
@@ -36,6 +36,7 @@ class Settings:
     options: Mapping[str, Any] = field(default_factory=dict)
     model: str = _setting("small_resnet", f"{', '.join(networks.names())}, timm:NAME, or package.module:function")
     dataset: str = _setting("digits", f"{', '.join(data.names())}, or package.module:function")
+    task: str = _setting(tasks.CLASSIFICATION, f"{', '.join(tasks.names())}, or package.module:name")
     weights: str = _setting(
         "",
         "trained weights: a .pth or .safetensors file, or 'torchvision'; without, a named network is trained here once "
@@ -70,6 +71,9 @@ class Settings:
         networks.check_name(self.model)
         if self.dataset not in data.names() and not entry_points.is_entry_point(self.dataset):
             raise unknown_name("data set", self.dataset, data.names(), "or package.module:function")
+        tasks.check_name(self.task)
+        if self.corrupted and self.task != tasks.CLASSIFICATION:
+            raise UserError(f"corrupted={self.corrupted} is for task={tasks.CLASSIFICATION} alone: leave it at 0")
         require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
         require("seed", self.seed, 0 <= self.seed < 2**63, "from 0 to 2^63 - 1")
         require("validation_share", self.validation_share, 0 <= self.validation_share < 1, "in [0, 1)")

@@ -11,16 +11,20 @@ from torch import Tensor, nn
 from wfn import data, networks
 from wfn.data import Data
 from wfn.data.corrupted import CorruptedSet, corrupted_sets
-from wfn.data.passes import check_divisible
+from wfn.data.passes import check_divisible, first_inputs
 from wfn.errors import UserError
-from wfn.networks.forward_pass import ForwardPass, trace
+from wfn.networks.forward_pass import ForwardPass
+from wfn.networks.own.plain import give_shapes
+from wfn.networks.own.shared_memory import ties
+from wfn.networks.own.state import check_state
 from wfn.networks.weights import load_weights
 from wfn.runs.settings import Settings
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
 from wfn.system.fingerprint import fingerprint
+from wfn.tasks.classification import Classification
 from wfn.training.baseline import trained_baseline
-from wfn.training.flat_weights import check_outputs
+from wfn.training.flat_weights import adopted, check_task, traced
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Workload:
 
     def description(self) -> dict[str, object]:
         """What is counted and what is not, and what identifies network and data."""
-        parameters = dict(self.model.named_parameters())
+        tied = {tie.name for tie in ties(self.model)}
+        parameters = {name: p for name, p in self.model.named_parameters() if name not in tied}
         counted = {name: p for name, p in parameters.items() if name in self.forward_pass.uses}
 
         def size(names) -> int:
@@ -58,6 +63,7 @@ class Workload:
             "counted_weights_batch_norm": size(self.forward_pass.batch_norm),
             "counted_weights_frozen": size(name for name, p in counted.items() if not p.requires_grad),
             "uncounted_parameters": size(parameters.keys() - counted.keys()),
+            "uncounted_names": " ".join(name for name in parameters if name not in counted),
             "uncounted_buffers": sum(buffer.numel() for buffer in self.model.buffers()),
             "first_layer": " ".join(sorted(self.forward_pass.first_layer)),
             "last_layer": " ".join(sorted(self.forward_pass.last_layer)),
@@ -87,6 +93,7 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
             seed=settings.seed,
             device=device,
             workers=settings.workers,
+            task=settings.task,
         )
     )
     check_divisible(loaded.train)
@@ -96,24 +103,25 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
         corruptions, corrupted = corrupted_sets(loaded, folder, settings.corrupted)
     torch.manual_seed(settings.seed)
     model = networks.build(settings.model, loaded.classes, loaded.input_shape).to(device)
+    give_shapes(model, first_inputs(loaded.test, device, torch.contiguous_format))
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
     ranks.from_first(lambda: _give_weights(model, settings, loaded, device, trained))
-    ranks.spread(model.state_dict().values())
-    example = next(iter(loaded.test))[0][:1].to(device)
-    try:
-        check_outputs(model, example, loaded.classes)
-    except RuntimeError as error:
-        shape = "x".join(map(str, loaded.input_shape))
-        raise UserError(
-            f"network {settings.model!r} cannot take the {shape} inputs of {settings.dataset!r} ({error})"
-        ) from error
-    return Workload(device, loaded, model, trace(model, example), corrupted, corruptions)
+    ranks.spread(value for value in model.state_dict().values() if isinstance(value, Tensor))
+    model = adopted(model, loaded)
+    check_task(model, loaded)
+    check_state(model)
+    return Workload(device, loaded, model, traced(model, loaded), corrupted, corruptions)
 
 
 def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: torch.device, trained: bool) -> None:
     if settings.weights:
         load_weights(model, settings.weights, settings.model)
     elif trained and not is_entry_point(settings.model):
+        if not isinstance(loaded.task, Classification):
+            raise UserError(
+                f"network {settings.model!r} is trained here for classification alone, not for task "
+                f"{loaded.task.name!r}: give trained weights"
+            )
         trained_baseline(
             model,
             settings.model,

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from wfn.data.passes import on_device, shard_batches
+from wfn.networks.own.layout import layout
 from wfn.system import ranks
+from wfn.tasks.batches import call
 
 
 @contextmanager
@@ -74,8 +76,8 @@ def reestimate_statistics(model: nn.Module, batches: Iterable, device: torch.dev
         layer.reset_running_stats()
         layer.momentum = None
         layer.train()
-    for inputs, _ in on_device(shard_batches(batches), device) if layers else ():
-        model(inputs)
+    for inputs, _ in on_device(shard_batches(batches), device, layout(model)) if layers else ():
+        call(model, inputs)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     model.eval()

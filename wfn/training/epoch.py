@@ -4,31 +4,39 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from math import inf, isfinite
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wfn.data.passes import on_device, shard_batches
+from wfn.data.dataset import Data
+from wfn.data.passes import ends_with_one, first_batch, moved, shard_batches
 from wfn.errors import UserError, require
+from wfn.networks.forward_pass import left_alone
+from wfn.networks.own.layout import layout
 from wfn.system import ranks
 from wfn.system.precision import autocast
+from wfn.tasks.batches import head, size, split, tensors
+from wfn.tasks.classification import Classification
+from wfn.tasks.task import OutputTask, Task
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates import Update
 
-Objective = Callable[[Tensor, Tensor, Tensor], Tensor]  # inputs, outputs, labels -> mean over the batch, a scalar
+Objective = Callable[[OutputTask, Any, Tensor, Tensor], Tensor]  # task, inputs, outputs, labels -> mean, a scalar
 
 
-def cross_entropy(inputs: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
-    """The objective of a network that learns from labels alone, nats; ``outputs`` are scores [batch, classes]."""
-    return functional.cross_entropy(outputs, labels)
+def from_labels(task: OutputTask, inputs: Any, outputs: Tensor, labels: Tensor) -> Tensor:
+    """The objective of a network that learns from labels alone: the task's loss."""
+    return task.loss_of(outputs, labels)
 
 
 class Distillation:
-    """The objective of a network that learns from a teacher: ``(1 - share) CE(labels) + share T^2 KL(teacher || it)``.
+    """The objective of a network that learns from a teacher: ``(1 - share) L(labels) + share T^2 KL(teacher || it)``.
 
-    Both networks' scores are divided by the temperature T before the softmax of the divergence; T^2 keeps the size of
-    its gradient.
+    L is the task's loss. Both networks' scores are divided by the temperature T before the softmax of the divergence;
+    T^2 keeps the size of its gradient. Where an input has several choices of a class (pixels, tokens), the divergence
+    is the mean over them.
 
     Source: Hinton, Vinyals & Dean, Distilling the Knowledge in a Neural Network, 2015, section 2.
 
@@ -41,27 +49,46 @@ class Distillation:
     def __init__(self, teacher: nn.Module, temperature: float, share: float) -> None:
         self._teacher, self._temperature, self._share = teacher.eval().requires_grad_(False), temperature, share
 
-    def __call__(self, inputs: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, task: OutputTask, inputs: Any, outputs: Tensor, labels: Tensor) -> Tensor:
         """The mean over a batch."""
         with torch.no_grad():
-            expected = functional.log_softmax(self._teacher(inputs).float() / self._temperature, 1)
-        log_shares = functional.log_softmax(outputs.float() / self._temperature, 1)
+            teachers = task.class_scores(task.outputs(self._teacher, inputs))
+            expected = functional.log_softmax(teachers.float() / self._temperature, 1)
+        log_shares = functional.log_softmax(task.class_scores(outputs).float() / self._temperature, 1)
         divergence = functional.kl_div(log_shares, expected, reduction="batchmean", log_target=True)
         from_teacher = self._share * self._temperature**2 * divergence
         if self._share == 1:
             return from_teacher
-        return from_teacher + (1 - self._share) * cross_entropy(inputs, outputs, labels)
+        return from_teacher + (1 - self._share) * task.loss_of(outputs, labels)
 
 
 def objective_of(model: nn.Module, share: float, temperature: float) -> Objective:
-    """Distillation from ``model`` as it is now, by a copy; without a ``share``, cross-entropy with the labels."""
-    return Distillation(deepcopy(model), temperature, share) if share else cross_entropy
+    """Distillation from ``model`` as it is now, by a copy; without a ``share``, the task's loss."""
+    return Distillation(deepcopy(model), temperature, share) if share else from_labels
 
 
 def check_distillation(share: float, temperature: float) -> None:
     """Raise :class:`UserError` unless the options of those names, of methods that train, can work."""
     require("distillation", share, 0 <= share <= 1, "from 0 (labels alone) to 1 (the float network's outputs alone)")
     require("distillation_temperature", temperature, 0 < temperature < inf, "above 0")
+
+
+def check_last_batch(model: nn.Module, data: Data) -> None:
+    """Raise :class:`UserError` where batch-norm cannot be trained on the last batch, for it holds one input alone."""
+    if ranks.count() > 1 or not ends_with_one(data.train):
+        return
+    device = next(model.parameters()).device
+    one = head(first_batch(data.train, device, layout(model)), 1)
+    try:
+        with left_alone(model, device), torch.no_grad():
+            data.task.infer(model.train(), one)
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise UserError(
+                "the last training batch holds one input, for which batch-norm has no statistics: give another "
+                "batch_size, or drop_last=True"
+            ) from error
+        raise
 
 
 def train_epoch(
@@ -71,7 +98,8 @@ def train_epoch(
     update: Update,
     precision: str,
     on_step: Callable[[int], None],
-    objective: Objective = cross_entropy,
+    objective: Objective = from_labels,
+    task: Task | None = None,
 ) -> dict[str, float]:
     """Train on one pass over ``batches``; what a step does is ``update``'s to say.
 
@@ -84,32 +112,50 @@ def train_epoch(
             ``weights.values.grad``; changes ``weights.values``.
         precision: of the forward passes, one of ``PRECISIONS``.
         on_step: called with the number of each step done, 1, 2, ...
-        objective: what a step makes small.
+        objective: what a step makes small, of a task that reads outputs and labels; other tasks have their own loss.
+        task: what the network is to do; classification by default.
 
     Returns:
-        ``train_loss`` (the objective, nats a sample), ``train_top1`` (percent) and ``training_seconds``.
+        ``train_loss`` (the objective, a sample) and ``training_seconds``; of classification ``train_top1`` (percent).
 
     Raises:
         UserError: the loss is no longer finite, or a batch holds fewer inputs than there are ranks.
     """
-    begin = perf_counter()
+    begin, task = perf_counter(), task or Classification()
     device = weights.values.device
     sums = torch.zeros(3, device=device, dtype=torch.float64)
     model.train()
-    for step, (inputs, labels) in enumerate(on_device(shard_batches(batches), device), 1):
+    for step, batch in enumerate(moved(shard_batches(batches), device, layout(model)), 1):
         update.before(step)
         weights.values.grad.zero_()
+        inputs, labels = split(batch)
+        outputs, count = None, size(batch)
         with autocast(device, precision):
-            outputs = model(inputs)
-            loss = objective(inputs, outputs, labels)
-        loss = ranks.backward(loss, len(labels), weights.values.grad)
+            if isinstance(task, OutputTask):
+                outputs, labels = task.outputs(model, inputs), task.labels(inputs, labels)
+                loss = objective(task, inputs, outputs, labels)
+            else:
+                loss = task.loss(model, batch)
+        if not loss.requires_grad:  # all of the network is frozen
+            loss = loss + 0 * weights.values.sum()
+        loss = ranks.backward(loss, count, weights.values.grad)
         update.after(loss)
-        sums[0] += loss * len(labels)
-        sums[1] += (outputs.argmax(1) == labels).sum()
-        sums[2] += len(labels)
+        sums[0] += loss * count
+        if isinstance(task, Classification) and outputs is not None:
+            sums[1] += (outputs.argmax(1) == labels).sum()
+        sums[2] += count
         on_step(step)
     sums = ranks.total(sums)
     loss, correct = (sums[:2] / sums[2]).tolist()
     if not isfinite(loss):
+        _refuse_nan(batches)
         raise UserError(f"training diverged (loss {loss}): lower learning_rate or alpha, or use precision=float32")
-    return {"train_loss": loss, "train_top1": 100 * correct, "training_seconds": perf_counter() - begin}
+    scores = {"train_top1": 100 * correct} if isinstance(task, Classification) else {}
+    return {"train_loss": loss, **scores, "training_seconds": perf_counter() - begin}
+
+
+def _refuse_nan(batches: Iterable) -> None:
+    """Raise :class:`UserError` where training diverged because inputs or labels are not numbers."""
+    for number, batch in enumerate(batches, 1):
+        if any(torch.isnan(tensor).any() for tensor in tensors(batch) if tensor.is_floating_point()):
+            raise UserError(f"training diverged, for its batch {number} holds NaN: clean the training inputs")

@@ -7,31 +7,44 @@ import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
+from wfn.data.passes import first_batch, first_inputs, some_batches
 from wfn.errors import UserError, require
 from wfn.networks.forward_pass import ForwardPass, trace
+from wfn.networks.own.layout import choose_layout, layout
+from wfn.networks.own.permanent import PRUNED
+from wfn.networks.own.plain import plain
+from wfn.networks.own.shared_memory import Tie, ties
+from wfn.networks.own.transformed import transformed_weights
 from wfn.networks.scale_folding import fold_to_deviation
+from wfn.tasks.batches import head
+from wfn.tasks.task import OutputTask
+
+LARGEST = 2.0**60  # of a weight: the sum of 256 of the squares is still finite
+MOST_INPUTS = 512  # by which parameters that one input does not reach are looked for
 
 
 class FlatWeights:
     """The weights that a network's forward pass uses, moved into one flat buffer, of which its parameters become views.
 
     One vector serves clustering, regulariser, masks and optimiser, whatever the network is made of. Layers that are
-    unknown here need nothing: a weight counts because the forward pass uses it, whoever owns it. A shared parameter
-    stands in the vector once. A frozen one (``requires_grad=False``) is fixed as all others are, but never trained.
-    Buffers, running statistics among them, and parameters that the forward pass does not use stay as they are.
+    unknown here need nothing: a weight counts because the forward pass uses it, whoever owns it. A shared parameter,
+    and memory that several parameters share, stands in the vector once. A frozen one (``requires_grad=False``) is fixed
+    as all others are, but never trained. Buffers, running statistics among them, and parameters that the forward pass
+    does not use stay as they are.
 
     Attributes:
         values: float32 [n], a leaf whose ``grad`` collects the gradients of all weights.
         fixable: how many of them, the first ones, are to be fixed; the others (batch-norm's, where it is left alone)
             stay free.
-        trainable: bool [n], False for frozen parameters.
+        trainable: bool [n], False for frozen parameters, and for pruned elements, which stay zero.
     """
 
     def __init__(self, model: nn.Module, forward_pass: ForwardPass, fix_batch_norm: bool) -> None:
         """Move the weights of ``model`` (already on its device).
 
         Raises:
-            UserError: a weight is not float32 or not finite, or there is none to fix.
+            UserError: a weight is not float32, not finite or too large, or there is none to fix; or they share memory
+                in a way that cannot be kept.
         """
         used = {name: p for name, p in model.named_parameters() if name in forward_pass.uses}
         left_alone = set() if fix_batch_norm else set(forward_pass.batch_norm)
@@ -41,45 +54,145 @@ class FlatWeights:
         if not self.fixable:
             raise UserError("the network has no weight to fix: its forward pass uses no parameter")
         _check(self._parameters)
+        self._ties = [tie for tie in ties(model) if tie.owner in self._parameters]
+        in_plain_order = {tie.owner for tie in self._ties}
+        keeps_order = layout(model) is torch.contiguous_format
         size = sum(p.numel() for p in used.values())
         device = next(iter(used.values())).device
         self.values = nn.Parameter(torch.empty(size, device=device))
         self.values.grad = torch.zeros(size, device=device)
         self.trainable = torch.empty(size, dtype=torch.bool, device=device)
-        for parameter, stretch in self._stretches():
-            view = _shaped(self.values.data[stretch], parameter)
+        for (name, parameter), stretch in self._stretches():
+            is_plain = keeps_order or name in in_plain_order
+            view = _shaped(self.values.data[stretch], parameter, is_plain)
             view.copy_(parameter.data)
             parameter.data = view
-            parameter.grad = _shaped(self.values.grad[stretch], parameter) if parameter.requires_grad else None
+            gradient = _shaped(self.values.grad[stretch], parameter, is_plain)
+            parameter.grad = gradient if parameter.requires_grad else None
             self.trainable[stretch] = parameter.requires_grad
+            if (pruned := getattr(parameter, PRUNED, None)) is not None:
+                _shaped(self.trainable[stretch], parameter, is_plain).masked_fill_(pruned.to(device), False)
+            for tie in self._ties:
+                if tie.owner == name:
+                    self._tie(tie, stretch)
 
     def named(self) -> dict[str, Tensor]:
         """Name -> a copy of the values, float32 on the CPU."""
         return {name: _copy(p.data).cpu() for name, p in self._parameters.items()}
 
     def release(self) -> None:
-        """Give every parameter memory of its own again."""
+        """Give every parameter memory of its own again; what shared memory shares it as before."""
         for parameter in self._parameters.values():
             parameter.grad = None
             parameter.data = _copy(parameter.data)
+        for tie in self._ties:
+            tie.tensor.grad = None
+            tie.place(self._parameters[tie.owner].data.view(-1))
 
-    def _stretches(self) -> Iterator[tuple[nn.Parameter, slice]]:
+    def _tie(self, tie: Tie, stretch: slice) -> None:
+        """Let a tensor that shares the memory of a parameter share its stretch."""
+        tie.place(self.values.data[stretch])
+        if isinstance(tie.tensor, nn.Parameter) and tie.tensor.requires_grad:
+            tie.tensor.grad = tie.view(self.values.grad[stretch])
+            tie.view(self.trainable[stretch]).fill_(True)
+
+    def _stretches(self) -> Iterator[tuple[tuple[str, nn.Parameter], slice]]:
         start = 0
-        for parameter in self._parameters.values():
-            yield parameter, slice(start, start + parameter.numel())
-            start += parameter.numel()
+        for named in self._parameters.items():
+            yield named, slice(start, start + named[1].numel())
+            start += named[1].numel()
+
+
+def adopted(model: nn.Module, data: Data) -> nn.Module:
+    """Make ``model`` one whose parameters are what it computes with, in place, and find out how images go through it.
+
+    Every method begins with this. See :func:`wfn.networks.own.plain.plain` and
+    :func:`wfn.networks.own.layout.choose_layout`; what is changed is told by a line each.
+
+    Returns:
+        the network itself; of one in a wrapper, such as ``DataParallel``, the inner one.
+
+    Raises:
+        UserError: it cannot be made so.
+    """
+    device = _device(model)
+    model = plain(model, first_inputs(data.test, device, torch.contiguous_format))
+    choose_layout(model, first_inputs(data.test, device, torch.preserve_format))
+    return model
 
 
 def counted_weights(model: nn.Module, data: Data, fix_batch_norm: bool = True) -> FlatWeights:
     """Move them into one flat vector, of which batch-norm's are fixable or not; ``release()`` gives them back.
 
     Raises:
-        UserError: the network does not fit the data, or its weights are not finite float32.
+        UserError: the network does not fit the data, its weights are not finite float32, or they are not what it
+            computes with.
     """
-    device = next(model.parameters()).device
-    example = next(iter(data.test))[0][:1].to(device)
-    check_outputs(model, example, data.classes)
-    return FlatWeights(model, trace(model, example), fix_batch_norm)
+    check_task(model, data)
+    forward_pass = traced(model, data)
+    weights = FlatWeights(model, forward_pass, fix_batch_norm)
+    if forward_pass.inputs == 1:
+        _check_moved(model, data, forward_pass, weights)
+    return weights
+
+
+def traced(model: nn.Module, data: Data) -> ForwardPass:
+    """What an inference does with the parameters of ``model``, told by the first inputs for testing.
+
+    Raises:
+        UserError: a weight is transformed before a layer computes with it; fixing it would not fix what it is then.
+    """
+    task, order = data.task, layout(model)
+    device = _device(model)
+    with torch.random.fork_rng(devices=[]):  # looking leaves the run's random numbers alone, and always sees the same
+        torch.default_generator.manual_seed(0)
+        example = head(first_batch(data.test, device, order), 1)
+        others = some_batches(data.test, device, order, MOST_INPUTS)
+        forward_pass = trace(model, example, others, task.infer)
+    transformed = transformed_weights(model, example, lambda: task.infer(model, example))
+    if changed := {name: by for name, by in transformed.items() if name in forward_pass.uses}:
+        name, operator = next(iter(changed.items()))
+        raise UserError(
+            f"the network computes not with {name} as it stands, but with what {operator} makes of it, so that fixing "
+            "it would not fix what it computes with: put the result in its place, as a plain parameter"
+        )
+    return forward_pass
+
+
+def check_task(model: nn.Module, data: Data) -> None:
+    """Raise :class:`UserError` unless ``model`` gives, for the first inputs for testing, what the task needs."""
+    batch = head(first_batch(data.test, _device(model), layout(model)), 2)
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            data.task.check(model.eval(), batch, data.classes)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the network's, or the task's, own code raises
+        reason = " ".join(str(error).split())[:300]
+        who = "the network" if isinstance(data.task, OutputTask) else f"the network, or the task {data.task.name!r},"
+        shape = "x".join(map(str, data.input_shape))
+        raise UserError(
+            f"{who} cannot take the {shape} inputs of {data.name!r} ({type(error).__name__}: {reason})"
+        ) from error
+    finally:
+        model.train(was_training)
+
+
+def _check_moved(model: nn.Module, data: Data, before: ForwardPass, weights: FlatWeights) -> None:
+    """Raise :class:`UserError`, the weights given back, where the network computes with a copy that stayed behind."""
+    after = traced(model, data).uses
+    stayed = [name for name, uses in before.uses.items() if after.get(name, 0.0) < uses]
+    if stayed:
+        weights.release()
+        raise UserError(
+            f"the network computes with memory of {stayed[0]} that is neither a parameter nor a buffer (a tensor kept "
+            "as an attribute, say), which would stay as it is: use the parameter itself in the forward pass"
+        )
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def check_fold(fold: float) -> None:
@@ -97,21 +210,7 @@ def fold_scales(model: nn.Module, data: Data, deviation: float) -> None:
         UserError: no layer can be folded, or the outputs would be others.
     """
     if deviation:
-        device = next(model.parameters()).device
-        fold_to_deviation(model, next(iter(data.test))[0].to(device), deviation)
-
-
-def check_outputs(model: nn.Module, example: Tensor, classes: int) -> None:
-    """Raise :class:`UserError` unless ``model`` gives a score for each of ``classes`` for an ``example`` [1, ...]."""
-    was_training = model.training
-    with torch.no_grad():
-        outputs = model.eval()(example)
-    model.train(was_training)
-    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or outputs.shape[1] < classes:
-        raise UserError(
-            f"the network must give {classes} scores an input for labels 0..{classes - 1}, but gives {shape}"
-        )
+        fold_to_deviation(model, first_inputs(data.test, _device(model), layout(model)), deviation)
 
 
 def _check(parameters: dict[str, nn.Parameter]) -> None:
@@ -120,11 +219,16 @@ def _check(parameters: dict[str, nn.Parameter]) -> None:
             raise UserError(f"weights must be float32, but {name} is {parameter.dtype}: call model.float() first")
         if not torch.isfinite(parameter).all():
             raise UserError(f"weights must be finite, but {name} holds NaN or infinity: check how it was trained")
+        if parameter.numel() and (largest := float(parameter.detach().abs().max())) >= LARGEST:
+            raise UserError(
+                f"weights must be below {LARGEST:g} in magnitude, for their squares are summed as float32, but {name} "
+                f"holds {largest:g}: check how it was trained"
+            )
 
 
-def _shaped(flat: Tensor, parameter: Tensor) -> Tensor:
-    """View a stretch of a flat vector in the parameter's shape; images' filters in channels-last order."""
-    if parameter.dim() != 4:
+def _shaped(flat: Tensor, parameter: Tensor, is_plain: bool) -> Tensor:
+    """View a stretch of a flat vector in the parameter's shape; images' filters channels last, unless it is plain."""
+    if is_plain or parameter.dim() != 4:
         return flat.view(parameter.shape)
     out_channels, in_channels, height, width = parameter.shape
     return flat.view(out_channels, height, width, in_channels).permute(0, 3, 1, 2)

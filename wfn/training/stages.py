@@ -15,13 +15,14 @@ from wfn.data.dataset import Batches, Data
 from wfn.data.passes import check_divisible
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Observe, Quantised, Step
-from wfn.measures.accuracy import evaluate
+from wfn.measures.common.task_scores import task_scores
+from wfn.networks.own.state import copy_buffer, dense
 from wfn.networks.weights import check_variances
 from wfn.system import ranks
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
 from wfn.training.checkpoint import Checkpoint, Progress, Stateful, of, restore, under
-from wfn.training.epoch import Objective, cross_entropy, train_epoch
-from wfn.training.flat_weights import counted_weights
+from wfn.training.epoch import Objective, check_last_batch, from_labels, train_epoch
+from wfn.training.flat_weights import adopted, counted_weights
 from wfn.training.updates import Update
 
 METHOD, UPDATE, BUFFER = "method.", "update.", "buffer."  # whose tensors of a checkpoint these names begin
@@ -52,7 +53,7 @@ class StagedTraining(ABC, Generic[M]):
         untouched: name -> their values before the method, where training begins.
         progress: how far the training is.
         update: the one in use, which a checkpoint holds as well; a method sets None where the next is built anew.
-        objective: what training makes small; the cross-entropy unless a method sets another.
+        objective: what training makes small; the task's loss unless a method sets another.
     """
 
     def __init__(
@@ -67,10 +68,16 @@ class StagedTraining(ABC, Generic[M]):
         self.method, self.model, self.data, self.observe, self.checkpoint = method, model, data, observe, checkpoint
         self.progress = Progress()
         self.update: Update | None = None
-        self.objective: Objective = cross_entropy
+        self.objective: Objective = from_labels
         self._update_state: dict[str, Tensor] = {}  # what a checkpoint had kept of it, until it is built anew
         ranks.check_alike("data", data.fingerprint)
         check_divisible(data.train)
+        check_last_batch(model, data)
+        if (share := getattr(method, "distillation", 0)) and not data.task.has_classes:
+            raise UserError(
+                f"distillation={share:g} needs scores of classes, which task {data.task.name!r} has not: give "
+                "distillation=0"
+            )
         self.weights = counted_weights(model, data, fix_batch_norm)
         ranks.spread([self.weights.values, *model.buffers()])
         self.untouched = self.weights.named()
@@ -84,9 +91,11 @@ class StagedTraining(ABC, Generic[M]):
         are those of rank 0. A rank tells its own ``observe`` of everything.
         """
         checkpoint = ranks.from_first(lambda: checkpoint)
+        data = as_data(data)
+        model = adopted(model, data)
         devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
-        with torch.random.fork_rng(devices), synchronised_batch_norm(model):
-            training = cls(method, model, as_data(data), observe, Checkpoint(checkpoint) if checkpoint else None)
+        with torch.random.fork_rng(devices), torch.enable_grad(), synchronised_batch_norm(model):
+            training = cls(method, model, data, observe, Checkpoint(checkpoint) if checkpoint else None)
             try:
                 return training.run_iterations()
             finally:
@@ -160,12 +169,14 @@ class StagedTraining(ABC, Generic[M]):
                 method.precision,
                 lambda step, epoch=epoch: self.observe(Step(iteration, epoch, step, steps)),
                 self.objective,
+                self.data.task,
             )
             of_epoch |= scores()
             ranks.spread(self.model.buffers())  # batch-norm's are alike, those of a user's own layer perhaps not
             if self.data.validation:
-                held_back = evaluate(self.model, self.data.validation, self.weights.values.device, method.precision)
-                of_epoch |= {"held_back_top1": held_back.top1, "held_back_loss": held_back.loss}
+                task, device = self.data.task, self.weights.values.device
+                held_back = task_scores(self.model, task, self.data.validation, device, method.precision)
+                of_epoch |= {f"held_back_{name}": held_back[name] for name in (task.score.name, "loss")}
             self.progress.epoch = epoch
             self.observe(Epoch(iteration, epoch, of_epoch))
             self._save()
@@ -181,7 +192,7 @@ class StagedTraining(ABC, Generic[M]):
             tensors = {
                 **under(METHOD, self.state_dict()),
                 **under(UPDATE, self.update.state_dict() if self.update else {}),
-                **under(BUFFER, dict(self.model.named_buffers())),
+                **under(BUFFER, _Buffers(self.model).state_dict()),
             }
             self.checkpoint.save(tensors, {"identity": self._identity(), **asdict(self.progress)})
 
@@ -245,12 +256,12 @@ class _Buffers:
         self._buffers = dict(model.named_buffers())
 
     def state_dict(self) -> dict[str, Tensor]:
-        return self._buffers
+        return {name: dense(buffer) for name, buffer in self._buffers.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         check_variances(state)
         for name, buffer in self._buffers.items():
-            buffer.copy_(state[name])
+            copy_buffer(buffer, state[name])
 
 
 def seed_epoch(seed: int, iteration: int, epoch: int) -> None:

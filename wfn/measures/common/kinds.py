@@ -3,41 +3,17 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from wfn.measures.common.distinct import Distinct, frequencies
 from wfn.networks.forward_pass import ForwardPass
+from wfn.tasks.quantity import Quantity
 
-Better = Literal["higher", "lower", "neither"]
 Values = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A number that is measured, and how it is shown.
-
-    Attributes:
-        name: by which it is logged.
-        title: of a row or a column, with the unit where it has one.
-        form: a format, such as ``{:.2f}``.
-        better: which direction is.
-        summary: whether a run's summary shows it.
-    """
-
-    name: str
-    title: str
-    form: str = "{:.2f}"
-    better: Better = "lower"
-    summary: bool = True
-
-    def text(self, value: float | None) -> str:
-        """The value as it is shown; a dash where it was not measured."""
-        return "-" if value is None else self.form.format(value)
 
 
 class Measure(ABC):

@@ -13,7 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from wfn.data.passes import on_device, shard_pass
+from wfn.networks.own.layout import layout
 from wfn.system import ranks
+from wfn.tasks.batches import call, head, main_output, mapped
 
 INPUTS = 64  # that go through the network at once, at most
 BYTES = 2**30  # that are remembered of them, at most, unless one input alone takes more
@@ -36,7 +38,7 @@ def top1_of_each(
     was_training = model.training
     model.eval()
     correct = torch.zeros(2 + len(changes), dtype=torch.float64, device=device)
-    for inputs, labels in _parts(on_device(shard_pass(batches), device), model):
+    for inputs, labels in _parts(on_device(shard_pass(batches), device, layout(model)), model):
         memory, scores = _recorded(model, inputs)
         outputs = [scores, *(_with(values, weight, memory, model, inputs) for weight, values in changes)]
         for number, scores in enumerate(outputs, 1):
@@ -52,22 +54,25 @@ def _parts(batches: Iterable, model: nn.Module) -> Iterator[tuple[Tensor, Tensor
     """The batches in parts as large as memory allows."""
     size = 0
     for inputs, labels in batches:
-        size = size or max(1, min(INPUTS, BYTES // _recorded(model, inputs[:1])[0].bytes()))
-        yield from zip(inputs.split(size), labels.split(size), strict=True)
+        size = size or max(1, min(INPUTS, BYTES // _recorded(model, head(inputs, 1))[0].bytes()))
+        for start in range(0, len(labels), size):
+            part = slice(start, start + size)
+            yield mapped(lambda tensor, part=part: tensor[part], inputs), labels[part]
 
 
 def _recorded(model: nn.Module, inputs: Tensor) -> tuple["Memory", Tensor]:
-    memory, inputs = Memory(), inputs.clone()  # a network may work in place, and the next pass takes them again
+    # A network may work in place, and the next pass takes the same inputs again.
+    memory, inputs = Memory(), mapped(torch.clone, inputs)
     with memory.recording():
-        return memory, model(inputs)
+        return memory, main_output(call(model, inputs))
 
 
 def _with(values: Tensor, weight: Tensor, memory: "Memory", model: nn.Module, inputs: Tensor) -> Tensor:
-    before, inputs = weight.clone(), inputs.clone()
+    before, inputs = weight.clone(), mapped(torch.clone, inputs)
     weight.copy_(values)
     try:
         with memory.replaying(until=weight):
-            return model(inputs)
+            return main_output(call(model, inputs))
     finally:
         weight.copy_(before)
 

@@ -4,14 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, zip_longest
+from math import inf
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wfn.data.passes import on_device, shard_pass
+from wfn.errors import UserError
+from wfn.networks.own.layout import layout
 from wfn.system import ranks
 from wfn.system.precision import autocast
+from wfn.tasks.batches import call, main_output
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,20 @@ def predict(model: nn.Module, batches: Iterable, device: torch.device, precision
 
     Where several ranks train together (:mod:`wfn.system.ranks`), each takes its share of the batches, and every one
     gets the predictions of all, in the order of one pass.
+
+    Raises:
+        UserError: a score is NaN or infinity; of minus infinity a softmax makes 0.
     """
     was_training = model.training
     model.eval()
     own: list[tuple[Tensor, Tensor]] = []
-    for inputs, labels in on_device(shard_pass(batches), device):
+    for inputs, labels in on_device(shard_pass(batches), device, layout(model)):
         with autocast(device, precision):
-            scores = model(inputs).float()
+            scores = main_output(call(model, inputs)).float()
         own.append((scores.cpu(), labels.cpu()))
     model.train(was_training)
     in_turn = chain.from_iterable(zip_longest(*ranks.from_each(own)))  # rank r has batches r, r + ranks, ...
-    return Predictions(tuple(batch for batch in in_turn if batch is not None))
+    batches = tuple(batch for batch in in_turn if batch is not None)
+    if not all(bool((scores < inf).all()) for scores, _ in batches):  # the softmax of either is NaN
+        raise UserError("the network's outputs hold NaN or infinity: check its weights, the inputs and their scale")
+    return Predictions(batches)

@@ -1,0 +1,46 @@
+"""How well a network does its task, whatever that is."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import chain, zip_longest
+
+import torch
+from torch import nn
+
+from wfn.data.passes import moved, shard_pass
+from wfn.errors import UserError
+from wfn.measures.accuracy import evaluate
+from wfn.measures.common.kinds import Values
+from wfn.networks.own.layout import layout
+from wfn.system import ranks
+from wfn.system.precision import autocast
+from wfn.tasks.classification import Classification
+from wfn.tasks.task import Task
+
+
+@torch.no_grad()
+def task_scores(
+    model: nn.Module, task: Task, batches: Iterable, device: torch.device, precision: str = "float32"
+) -> Values:
+    """Every quantity of ``task``, of ``model`` in eval mode on ``batches``.
+
+    Where several ranks train together (:mod:`wfn.system.ranks`), each takes its share of the batches, and every one
+    gets the scores of all.
+
+    Raises:
+        UserError: the score is NaN, of a user's own function.
+    """
+    if isinstance(task, Classification):
+        return asdict(evaluate(model, batches, device, precision))
+    was_training = model.training
+    model.eval()
+    own = []
+    for batch in moved(shard_pass(batches), device, layout(model)):
+        with autocast(device, precision):
+            own.append(task.sums(model, batch).cpu())
+    model.train(was_training)
+    in_turn = chain.from_iterable(zip_longest(*ranks.from_each(own)))  # rank r has batches r, r + ranks, ...
+    scores = task.measures(torch.stack([part for part in in_turn if part is not None]).sum(0))
+    if scores[task.score.name] != scores[task.score.name]:  # NaN
+        raise UserError(f"{task.score.name} of task {task.name!r} is NaN: check the score and the data that it takes")
+    return scores

@@ -1,0 +1,1 @@
+"""Networks as people have them, made into ones whose parameters are what they compute with."""

@@ -1,0 +1,66 @@
+"""Pruning, weight norm and other parametrisations made permanent: what a layer computes with becomes its parameter."""
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+log = logging.getLogger(__name__)
+PRUNED = "pruned"  # the attribute of a parameter that says which elements are to stay zero
+
+
+def make_permanent(model: nn.Module) -> None:
+    """Let every parameter be what the layers compute with in eval mode, in place; the outputs stay what they are.
+
+    That are torch's own ways to put something between parameter and layer: pruning, weight norm, spectral norm (all as
+    hooks), and parametrisations. Of a pruned parameter the attribute :data:`PRUNED`, bool of its shape, says which
+    elements are to stay zero. What is made permanent is told by a line.
+    """
+    training = {module: module.training for module in model.modules()}
+    done: dict[str, int] = {}
+    model.eval()  # spectral norm would otherwise go a step further
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # the hooks are old, but there
+            for module in list(model.modules()):
+                for kind in _permanent(module):
+                    done[kind] = done.get(kind, 0) + 1
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    for kind, tensors in done.items():
+        log.info("network: %s of %s tensors is made permanent: its weights are what it computes with", kind, tensors)
+
+
+def _permanent(module: nn.Module) -> list[str]:
+    """Make one module permanent; what was."""
+    kinds = []
+    if parametrize.is_parametrized(module):
+        parametrisations: Any = module.parametrizations
+        for name, originals in list(parametrisations.items()):
+            is_trained = any(original.requires_grad for original in originals.parameters())
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            if name not in module._parameters:  # torch leaves what was made of several tensors as a plain one
+                values = getattr(module, name).detach().clone()
+                delattr(module, name)
+                module.register_parameter(name, nn.Parameter(values, is_trained))
+            kinds.append("parametrisation")
+    for hook in list(module._forward_pre_hooks.values()):
+        if isinstance(hook, prune.BasePruningMethod):
+            name = hook._tensor_name
+            mask: Tensor = getattr(module, f"{name}_mask")
+            prune.remove(module, name)
+            setattr(module.get_parameter(name), PRUNED, mask == 0)
+            kinds.append("pruning")
+        elif isinstance(hook, WeightNorm):
+            remove_weight_norm(module, hook.name)
+            kinds.append("weight norm")
+        elif isinstance(hook, SpectralNorm):
+            remove_spectral_norm(module, hook.name)
+            kinds.append("spectral norm")
+    return kinds

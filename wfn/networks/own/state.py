@@ -1,0 +1,60 @@
+"""What of a network's ``state_dict`` a file of tensors can hold."""
+
+import logging
+from collections.abc import Mapping
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from wfn.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of the ``state_dict``, copied to the CPU, contiguous; sparse ones as dense ones."""
+    found = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return {name: _plain(value.detach().cpu()) for name, value in found.items()}
+
+
+def check_state(model: nn.Module) -> None:
+    """Make sure, before any work is done, that what is left of ``model`` at the end can be written.
+
+    Entries that are no tensors (``get_extra_state``, say) are left out, and named by a line.
+
+    Raises:
+        UserError: a tensor is of a kind that a file cannot hold.
+    """
+    state: Mapping[str, object] = model.state_dict()
+    left_out = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if left_out:
+        log.info(
+            "network: %s of its state_dict are no tensors, so the files do not hold them; they load with strict=False",
+            ", ".join(left_out),
+        )
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            continue
+        try:
+            safetensors.torch.save({"x": torch.empty(0, dtype=value.dtype)})
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise UserError(
+                f"{name} of the network's state_dict cannot be written ({kind}, {type(error).__name__}): make it a "
+                "plain tensor"
+            ) from error
+
+
+def copy_buffer(buffer: Tensor, values: Tensor) -> None:
+    """Give ``buffer``, of whatever layout, dense ``values`` of its shape."""
+    buffer.copy_(values if buffer.layout == torch.strided else values.to(buffer.device).to_sparse(layout=buffer.layout))
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor, as it is where it is dense."""
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return dense(tensor).clone(memory_format=torch.contiguous_format)

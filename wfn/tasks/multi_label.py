@@ -1,0 +1,48 @@
+"""Any number of labels for each input."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wfn.tasks.quantity import Quantity
+from wfn.tasks.task import Measured, OutputTask
+
+
+class MultiLabel(OutputTask):
+    """Binary cross-entropy, nats a label, and the F1 score over all labels together, at probability one half.
+
+    Outputs are scores before the sigmoid, [batch, labels]; labels are 0 or 1, of any dtype, [batch, labels].
+    """
+
+    name = "multi_label"
+    quantities = (
+        Quantity("f1", "F1 over all labels (%)", better="higher"),
+        Quantity("all_right", "inputs with every label right (%)", better="higher"),
+        Quantity("loss", "binary cross-entropy (nats)", "{:.4f}"),
+    )
+
+    def labels(self, inputs: object, labels: Tensor) -> Tensor:
+        """As float32."""
+        return labels.float()
+
+    def width(self, inputs: object, labels: Tensor) -> int:
+        """The labels of one input."""
+        return labels[0].numel()
+
+    def loss_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The mean binary cross-entropy, nats."""
+        return functional.binary_cross_entropy_with_logits(outputs, labels)
+
+    def sums_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """True positives, false ones of both kinds, inputs all right, inputs, loss, labels: float64 [6]."""
+        told, true = outputs > 0, labels > 0.5
+        loss = functional.binary_cross_entropy_with_logits(outputs, labels, reduction="sum")
+        right = (told == true).flatten(1).all(1)
+        parts = [(told & true).sum(), (told != true).sum(), right.sum(), len(labels), loss, labels.numel()]
+        return torch.stack([torch.as_tensor(part, dtype=torch.float64, device=outputs.device) for part in parts])
+
+    def measures(self, sums: Tensor) -> Measured:
+        """F1 is 100 where no label is to be told and none is."""
+        positives, wrong, right, inputs, loss, labels = sums.tolist()
+        f1 = 2 * positives / (2 * positives + wrong) if positives or wrong else 1.0
+        return {"f1": 100 * f1, "all_right": 100 * right / inputs, "loss": loss / labels}
