@@ -13,7 +13,7 @@ import click
 
 from wfn import methods
 from wfn.commands import messages
-from wfn.errors import RunInterrupted, UserError
+from wfn.errors import RunInterrupted, UserError, printable
 from wfn.runs.settings import Settings, all_options, own_options
 from wfn.system.processes import leave_unheard, terminable
 
