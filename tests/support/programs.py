@@ -23,7 +23,7 @@ from tests.support.waiting import LIMIT
 # No library that starts a thread as it is imported, such as mlflow: the fork would lack the thread, not its locks.
 PRELOADED = ["torch._dynamo", "sklearn.datasets", "sklearn.model_selection", "matplotlib.pyplot", "optuna",
              "wfn.runs.lifecycle", "wfn.commands.summary", "wfn.methods.weight_fixing", "wfn.training.baseline",
-             "studies.workers.launch"]  # fmt: skip
+             "studies.workers.launch", "wfn.runs.run", "tests.support.warm_numba"]  # fmt: skip
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(PRELOADED)
