@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 
+from reports.evidence.soundness import check
 from wfn.errors import UserError
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.outcomes import OUTCOMES, Outcomes
@@ -50,7 +51,12 @@ class Run:
     outcomes: Outcomes | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Raise :class:`UserError` where the outcomes are not those that the metrics were counted from."""
+        """Raise :class:`UserError` where a report could not be made with it.
+
+        That is as :func:`reports.evidence.soundness.check` says, or where the outcomes are not those that the metrics
+        were counted from.
+        """
+        check(self.id, self.status, self.params, self.tags, self.metrics)
         if not self.outcomes:
             return
         for name, count in (("images_lost", self.outcomes.lost), ("images_gained", self.outcomes.gained)):
@@ -131,10 +137,10 @@ def read_codebook(path: Path) -> tuple[SharedValue, ...]:
     if not path.is_file():
         return ()
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
             return tuple(SharedValue(float(r["value"]), int(r["order"]), int(r["weights"])) for r in rows)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:
         raise UserError(f"{path} is not the codebook of a run ({error}): mend it, or leave the run out") from error
 
 
@@ -155,9 +161,16 @@ def _read(folder: Path) -> Run:
         tags=_texts(header.tags),
         metrics=record.last_values(),
         iterations=iterations(value for value in values if is_of_iterations(value[0])),
-        codebook=read_codebook(record.files / CODEBOOK),
-        outcomes=read_outcomes(record.files / OUTCOMES),
+        codebook=read_codebook(_inside(record, CODEBOOK)),
+        outcomes=read_outcomes(_inside(record, OUTCOMES)),
     )
+
+
+def _inside(record: Record, name: str) -> Path:
+    path = record.files / name
+    if leads_out(record.folder, path):
+        raise UserError(f"{path} leads out of the run's folder: put the file itself there, or leave the run out")
+    return path
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Reading runs from the MLflow tracking store."""
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,8 @@ from wfn.errors import UserError
 from wfn.measures.common.outcomes import OUTCOMES
 from wfn.runs.tracking.mlflow_database import reached
 from wfn.runs.tracking.mlflow_store import PREFIX, RECORD_TAG
+
+log = logging.getLogger("wfn.reports.store")
 
 
 def read_store(experiment: str, filter_text: str) -> list[Run]:
@@ -36,7 +39,7 @@ def read_store(experiment: str, filter_text: str) -> list[Run]:
         runs, page = [], None
         while page != "":
             found = client.search_runs([experiment_id], filter_text, page_token=page)
-            runs += [_run(client, run) for run in found if RECORD_TAG in run.data.tags]
+            runs += _readable(client, [run for run in found if RECORD_TAG in run.data.tags])
             page = found.token or ""
     if not runs:
         which = f" that the filter {filter_text!r} lets through" if filter_text else ""
@@ -44,6 +47,17 @@ def read_store(experiment: str, filter_text: str) -> list[Run]:
             f"experiment {experiment or experiment_id!r} of {client.tracking_uri} has no runs{which}: run "
             "'python -m wfn' first, or name a folder of runs by --runs"
         )
+    return runs
+
+
+def _readable(client, found: Iterable[Any]) -> list[Run]:
+    """The runs; those with which no report can be made are told of, and left out."""
+    runs = []
+    for run in found:
+        try:
+            runs.append(_run(client, run))
+        except UserError as error:
+            log.warning("left out: %s", error)
     return runs
 
 

@@ -6,19 +6,25 @@ bytes are settled by the runs: the same ones give the same file, but for what gz
 
 import gzip
 import hashlib
+import io
 import json
+import logging
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from reports.evidence.readings import Run
+from reports.evidence.soundness import UnreportableRunError
 from reports.records.run_lines import run_from, run_line
 from wfn.errors import UserError
 from wfn.system.files import write_atomically
 
+log = logging.getLogger("wfn.reports.records")
+
 FORMAT, VERSION = "wfn records of runs", 1
 ENDINGS = (".jsonl", ".jsonl.gz")
+MOST_BYTES = 1 << 28  # of an unpacked file: some hundred thousand runs
 GZIP = b"\x1f\x8b"  # how a file of it begins
 
 
@@ -54,7 +60,11 @@ def read_records(path: Path) -> list[Run]:
     found: dict[str, tuple[dict[str, Any], Path, Run]] = {}
     for file in files:
         for number, line in enumerate(_lines(file), 2):
-            run = _run(line, file, number)
+            try:
+                run = _run(line, file, number)
+            except UnreportableRunError as error:
+                log.warning("left out: %s", error)
+                continue
             if run.id in found:
                 first, where, _ = found[run.id]
                 if {first["status"], line["status"]} == {"FINISHED"} and _text(first) != _text(line):
@@ -79,8 +89,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): name a file of records, or a folder") from error
     try:
-        whole = gzip.decompress(whole) if whole.startswith(GZIP) else whole
-    except (OSError, EOFError, zlib.error) as error:
+        whole = _unpacked(whole) if whole.startswith(GZIP) else whole
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise wrong(f"it cannot be unpacked ({error})") from error
     first, _, content = whole.partition(b"\n")
     about = _parsed(first)
@@ -96,10 +106,18 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def _unpacked(packed: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        whole = file.read(MOST_BYTES + 1)
+    if len(whole) > MOST_BYTES:
+        raise ValueError(f"it is more than {MOST_BYTES:,} bytes")
+    return whole
+
+
 def _run(line: dict[str, Any], path: Path, number: int) -> Run:
     try:
         return run_from(line)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
         reason = f"line {number} is no record of a run ({type(error).__name__}: {error})"
@@ -121,7 +139,7 @@ def _difference(first: Mapping[str, Any], second: Mapping[str, Any], where: str 
 def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

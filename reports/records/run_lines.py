@@ -14,6 +14,7 @@ import numpy as np
 from reports.evidence.presentation import files_of
 from reports.evidence.readings import Run, SharedValue
 from wfn.measures.common.outcomes import Outcomes
+from wfn.runs.run_header import STATUSES
 from wfn.runs.settings import LOCAL_SETTINGS
 
 MOST_VALUES = 65_536  # of a codebook that is kept: a float network's has one for nearly every weight, and is not shown
@@ -47,6 +48,8 @@ def run_from(line: Mapping[str, Any]) -> Run:
         UserError: its outcomes are not those that its metrics were counted from.
     """
     outcomes = line["outcomes"]
+    if not (isinstance(line["id"], str) and line["id"].isprintable() and line["status"] in STATUSES):
+        raise ValueError(f"it has the id {line['id']!r:.40} and the status {line['status']!r:.40}")
     return Run(
         id=line["id"],
         status=line["status"],
@@ -54,10 +57,14 @@ def run_from(line: Mapping[str, Any]) -> Run:
         params={name: str(text) for name, text in line["params"].items()},
         tags={name: str(text) for name, text in line["tags"].items()},
         metrics={name: float(value) for name, value in line["metrics"].items()},
-        iterations=tuple({name: value for name, value in row.items()} for row in line["iterations"]),
+        iterations=tuple({name: _number(name, value) for name, value in row.items()} for row in line["iterations"]),
         codebook=tuple(SharedValue(float(value), int(order), int(n)) for value, order, n in line["codebook"]),
         outcomes=_unpacked(outcomes) if outcomes else None,
     )
+
+
+def _number(name: str, value: Any) -> float:
+    return int(value) if name == "iteration" else float(value)
 
 
 def _shown(codebook: Sequence[SharedValue]) -> Sequence[SharedValue]:

@@ -3,6 +3,7 @@
 Importing this module imports neither torch nor mlflow, so that ``--help`` and bad input are answered at once.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 TRACKINGS = ("mlflow", "folder")
+MOST_THREADS = 1024
 
 
 def _setting(default: Any, help_text: str) -> Any:
@@ -46,11 +48,15 @@ class Settings:
     batch_size: int = _setting(128, "images a step")
     validation_share: float = _setting(0.1, "share of the training images held back to watch the training")
     corrupted: int = _setting(
-        0, "how many of the test images are also measured under corruptions; 0 for none, a large number for all"
+        0,
+        "how many of the test images are also measured under corruptions; 0 for none, a large number for all",
     )
     baseline_epochs: int = _setting(0, "epochs of a baseline that is trained here; 0 takes the recipe's")
     device: str = _setting("auto", f"{', '.join(DEVICES)}")
     precision: str = _setting("float32", "of training: float32, or bfloat16 (autocast)")
+    threads: int = _setting(
+        0, "of the processor, on which a run's bits depend; 0 takes as many as the machine gives, a study's trial 1"
+    )
     workers: int = _setting(2, "processes that read images of imagenet")
     seed: int = _setting(0, "settles everything random")
     tracking: str = _setting("mlflow", "mlflow, or folder: write all that a run would log, for 'wfn sync' to bring in")
@@ -58,6 +64,7 @@ class Settings:
     parent_run: str = _setting("", "id of the MLflow run under which to nest this one")
     folder: str = _setting("runs", "where each run keeps its own folder: checkpoint, records, files")
     resume: str = _setting("", "go on with a run that was cut off: its id, or its folder")
+    trust: bool = _setting(False, "with resume: import the code that the record of a run from elsewhere names")
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a value that cannot work, as far as that shows without loading anything."""
@@ -76,6 +83,7 @@ class Settings:
             raise UserError(f"corrupted={self.corrupted} is for task={tasks.CLASSIFICATION} alone: leave it at 0")
         require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
         require("seed", self.seed, 0 <= self.seed < 2**63, "from 0 to 2^63 - 1")
+        require("threads", self.threads, 0 <= self.threads <= MOST_THREADS, f"from 0 to {MOST_THREADS}")
         require("validation_share", self.validation_share, 0 <= self.validation_share < 1, "in [0, 1)")
         for name in ("baseline_epochs", "workers", "corrupted"):
             require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
@@ -115,10 +123,21 @@ class Settings:
         """The settings that a record holds; of older ones the other methods' options are left out.
 
         Raises:
-            UserError: a value that cannot work.
+            UserError: a value that cannot work, or is of another type; a name that this version does not know.
         """
-        known = {setting.name for setting in cls.common()} | own_options(values.get("method", cls.method)).keys()
-        return cls.of({name: value for name, value in values.items() if name in known})
+        method = values.get("method", cls.method)
+        if not isinstance(method, str):
+            raise UserError(f"method in the run's settings must be a name, but is {method!r:.40}")
+        own = {option.name: option.kind for option in methods.options(method)}
+        kinds = {setting.name: setting.type for setting in cls.common()} | own
+        if unknown := sorted(values.keys() - kinds.keys() - {*all_options()}):
+            raise UserError(
+                f"the run has settings that this version does not know ({', '.join(unknown)}): it was begun by a newer "
+                "one, go on with that"
+            )
+        for name, kind in kinds.items():
+            _require_kind(name, values.get(name), str if kind is tuple else kind)
+        return cls.of({name: value for name, value in values.items() if name in kinds})
 
     @classmethod
     def common(cls) -> tuple:
@@ -147,6 +166,25 @@ class Settings:
         """The method with these hyperparameters; raises :class:`UserError` for one that cannot work."""
         return methods.make(self.method, self.flat())
 
+    def check_trust(self, folder: Path, saved: Mapping[str, Any]) -> None:
+        """Let a record from elsewhere name no code to be run here, unless that is asked for by ``trust``.
+
+        Args:
+            folder: of the run to resume; those under this one's ``folder`` are one's own.
+            saved: its settings.
+
+        Raises:
+            UserError: they name functions to be imported, other than those given now.
+        """
+        given = {*map(str, self.flat().values())}
+        codes = {value for name, value in saved.items() if name not in LOCAL_SETTINGS and _is_code(value)}
+        named = sorted(codes - given)
+        if named and not self.trust and folder.resolve().parent != Path(self.folder).expanduser().resolve():
+            raise UserError(
+                f"the run in {folder} would import and run {', '.join(named)}: look at that code, then give --trust "
+                "true, or name it yourself by the same options"
+            )
+
     def resumed(self, saved: Mapping[str, Any]) -> Self:
         """The ``saved`` settings of a run to resume.
 
@@ -164,12 +202,20 @@ class Settings:
             raise UserError(
                 f"run {self.resume} has other settings ({'; '.join(other)}): leave them out to go on with it"
             )
-        kept = {name for name in WHERE if now[name] != defaults[name]} | {"resume", "folder"}
+        kept = {name for name in WHERE if now[name] != defaults[name]} | {"resume", "folder", "trust"}
         return type(self).recorded({**saved, **{name: now[name] for name in kept}})
 
 
 # Settings that say where and how to run, not what: they may be given anew when a run is resumed.
-LOCAL_SETTINGS = {"folder", "data_folder", "tracking", "experiment", "parent_run", "resume"}  # each machine's own
+LOCAL_SETTINGS = {  # each machine's own
+    "folder",
+    "data_folder",
+    "tracking",
+    "experiment",
+    "parent_run",
+    "resume",
+    "trust",
+}
 WHERE = LOCAL_SETTINGS | {"workers", "weights"}
 
 
@@ -206,6 +252,20 @@ def _foreign(name: str, method: str) -> UserError:
         f"{name} is an option of method {' and '.join(owners)}, not of {method}: leave it out, or choose "
         f"method={owners[0]}"
     )
+
+
+def _is_code(value: Any) -> bool:
+    """Whether a setting may be a ``package.module:function``."""
+    has_form = isinstance(value, str) and re.fullmatch(r"[\w.]+:[\w.]+", value)
+    return bool(has_form) and entry_points.is_entry_point(value)
+
+
+def _require_kind(name: str, value: Any, kind: type) -> None:
+    """Raise :class:`UserError` unless a setting that was read, None where it was not there, is of that type."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or (is_number if kind in (int, float) else isinstance(value, kind)):
+        return
+    raise UserError(f"{name} in the run's settings must be of type {kind.__name__}, but is {value!r:.40}")
 
 
 def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:

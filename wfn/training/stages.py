@@ -225,7 +225,9 @@ class StagedTraining(ABC, Generic[M]):
     def _unfit(self, reason: object) -> UserError:
         return UserError(f"{self.checkpoint.path} is no checkpoint of this run ({reason}): start the run anew")
 
-    def _check_identity(self, then: Mapping[str, object]) -> None:
+    def _check_identity(self, then: object) -> None:
+        if not isinstance(then, dict):
+            raise self._unfit(f"it must say of which run it is, but says {then!r:.40}")
         then = {**self._defaults(), **then}  # an option that came later was not there: it had no effect, its default
         now = self._identity()
         other = [f"{key} was {then.get(key)!r}, is {value!r}" for key, value in now.items() if then.get(key) != value]
