@@ -141,7 +141,7 @@ def export(output: Path | None, **which: str) -> None:
     text = as_csv(_queue(**which).results())
     if output:
         try:
-            output.write_text(text)
+            output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UserError(f"cannot write {output} ({error.strerror})") from error
     else:

@@ -139,11 +139,14 @@ class Plan:
         return has_all and begins_alike and bool(self.listed) == bool(other.listed) and not self.differences(as_many)
 
     def differences(self, other: "Plan") -> list[str]:
-        """What another plan says otherwise, a phrase each."""
+        """What another plan says otherwise, a phrase each; a setting that an older one has not, is at its default."""
         mine, others = ({**asdict(plan), **plan.base} for plan in (self, other))
         for plan in (mine, others):
             del plan["base"]
         mine, others = json.loads(json.dumps(mine)), json.loads(json.dumps(others))
+        for setting in Settings.common():
+            for plan in (mine, others):
+                plan.setdefault(setting.name, setting.default)
         return [
             f"{name} is {mine.get(name)!r}, was {others.get(name)!r}"
             for name in {**mine, **others}
@@ -209,5 +212,9 @@ def _values(vary: str, study: Study) -> dict[str, list[Any]]:
 
 
 def trial_settings(plan: Plan, study: Study, point: Point, here: Mapping[str, Any]) -> Settings:
-    """The settings of one trial on this machine."""
-    return study.settings.of({**plan.base, **here, **point})
+    """The settings of one trial on this machine.
+
+    Where the plan says no number of threads, it is 1, however many workers there are: a trial's bits depend on it.
+    """
+    threads = plan.base.get("threads") or 1
+    return study.settings.of({**plan.base, "threads": threads, **here, **point})

@@ -133,7 +133,7 @@ class _Upload:
                 self._store.write(name, content)
             is_ours = self._claim.set_shared(name)
             if is_ours:
-                (self._folder / NAME).write_text(name)
+                write_atomically(self._folder / NAME, name.encode())
             _remove(self._store, before if is_ours else name)
         except StorageLost:
             return False  # the worker's signs of life tell of it

@@ -55,7 +55,7 @@ class Outcome:
 
 def attacks() -> dict[str, Attack]:
     """All attacks by name: those that the files beside this one define as ``ATTACK``."""
-    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
+    files = [file for file in sorted(Path(__file__).parent.glob("[!_]*.py")) if not file.stem.startswith("test_")]
     modules = (import_module(f"tests.attacks.{file.stem}") for file in files)
     return {attack.name: attack for module in modules if (attack := getattr(module, "ATTACK", None))}
 

@@ -7,12 +7,13 @@ import threading
 from dataclasses import replace
 
 import pytest
+import torch
 
 from tests.support.waiting import LIMIT
 from wfn.errors import RunInterrupted, UserError
 from wfn.runs import lifecycle
 from wfn.runs.lifecycle import RunHandle, Stopped
-from wfn.runs.record import Record, new_id
+from wfn.runs.record import OpenRecord, Record, alone, new_id
 from wfn.runs.settings import Settings
 from wfn.runs.tracking import copier
 from wfn.system import ranks
@@ -82,12 +83,41 @@ def test_a_resumed_run_has_the_settings_that_it_began_with(settings):
         assert handle.settings.seed == 7
 
 
+def test_a_run_goes_on_with_the_threads_that_it_began_with(settings, caplog):
+    here = torch.get_num_threads()
+    caplog.set_level(logging.INFO, "wfn")
+    with pytest.raises(KeyError), RunHandle.create(replace(settings, threads=here + 1)) as handle:
+        assert torch.get_num_threads() == here + 1
+        raise KeyError
+    assert torch.get_num_threads() == here
+    record = OpenRecord.open(handle.record.folder)
+    record.set(params={"threads": str(here + 2)}, settings=dict(record.header.settings) | {"threads": 0})
+    again = replace(settings, resume=record.id)
+    with RunHandle.resume(again):
+        assert torch.get_num_threads() == here + 2
+    assert f"began with {here + 2} threads, on which its bits depend: it goes on with as many, not" in caplog.text
+    with pytest.raises(UserError, match=rf"threads was 0, is {here}"), RunHandle.resume(replace(again, threads=here)):
+        pass
+
+
 def test_a_run_that_is_going_on_is_held(settings):
     with RunHandle.create(settings) as handle:
         refusal = pytest.raises(UserError, match="is going on in another process: wait for it, or stop it")
         with refusal, RunHandle.resume(replace(settings, resume=handle.record.id)):
             pass
         assert Record.read(handle.record.folder).header.status == "RUNNING"
+
+
+def test_what_a_kill_left_before_there_was_a_record_is_swept_by_the_next_run(settings, tmp_path):
+    unborn, empty, held_one, other = (tmp_path / name for name in (new_id(), new_id(), new_id(), "mine"))
+    for folder in (unborn, held_one):
+        (folder / "files").mkdir(parents=True)
+        (folder / "lock").touch()
+        (folder / ".record.json.0123.partial").touch()
+    empty.mkdir()
+    other.mkdir()
+    with alone(held_one), RunHandle.create(settings) as handle:
+        assert {path for path in tmp_path.iterdir() if path.is_dir()} == {handle.record.folder, held_one, other}
 
 
 class LostStore:

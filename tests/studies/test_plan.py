@@ -1,6 +1,7 @@
 """Questions, the plans made of them, and the command line's bad input: all without a trial."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -9,11 +10,11 @@ from studies import catalogue
 from studies.__main__ import main, studies
 from studies.design import Columns, Grid, Listed
 from studies.questions import delta
-from studies.trials.plan import Plan
+from studies.trials.plan import Plan, trial_settings
 from tests.support.places import ROOT
 from tests.support.studies import plan_of
 from wfn.commands.options import command_options
-from wfn.runs.settings import own_options
+from wfn.runs.settings import Settings, own_options
 
 
 def test_every_question_asks_something_and_has_a_study():
@@ -111,3 +112,17 @@ def test_mlproject_starts_a_study_with_every_option():
     words = entry["command"].split()
     assert words[:6] == ["python", "-u", "-m", "studies", "run", "{name}"]
     assert words[6:] == [word for name in parameters if name != "name" for word in (f"--{name}", f"{{{name}}}")]
+
+
+def test_a_trials_threads_do_not_depend_on_how_many_workers_there_are():
+    plan = plan_of(repeats=1)
+    assert trial_settings(plan, plan.study, plan.points()[0], {}).threads == 1
+    given = plan_of(settings=replace(Settings(), threads=3).flat(), repeats=1)
+    assert trial_settings(given, given.study, given.points()[0], {}).threads == 3
+
+
+def test_a_plan_of_a_version_that_lacked_a_setting_is_gone_on_with():
+    plan = plan_of(repeats=1)
+    base = {name: value for name, value in plan.base.items() if name != "threads"}
+    assert plan.extends(replace(plan, base=base))
+    assert not replace(plan, base={**base, "threads": 2}).extends(replace(plan, base=base))

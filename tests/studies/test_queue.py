@@ -6,9 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from studies.questions import pareto
 from studies.trials.queue import CUTS, Queue
+from studies.trials.storage import StorageLost, file_of, patiently, url_of
 from studies.workers.launch import launch
 from studies.workers.worker import work
 from tests.support.processes import ended_process
@@ -36,6 +39,64 @@ def test_a_trial_put_back_is_taken_again_with_its_run(url):
     assert len(queue.trials()) == 8
     (again,) = [claim for claim in iter(queue.take, None) if claim.run]
     assert (again.run, again.choose()) == ("abc", chosen)
+
+
+def _silent_for_an_hour(queue):
+    with queue.storage._backend.engine.begin() as connection:
+        connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
+
+
+def test_a_silent_worker_that_is_there_keeps_its_trial(url):
+    queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
+    frozen, gone = queue.take(), queue.take()
+    gone._trial.set_user_attr("worker", "elsewhere:1")
+    _silent_for_an_hour(queue)
+    queue.take_back()
+    assert frozen.sign_of_life()  # its process, this one, holds the run: nobody else could go on with it
+    assert not gone.sign_of_life()
+
+
+def test_a_trial_that_its_worker_closes_itself_is_not_taken_away_from_it(url):
+    queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
+    ending, taken = queue.take(), queue.take()
+    ending.fail("its own end")
+    queue.close(taken._trial_id)
+    assert ending.sign_of_life()  # a sign that comes late must not end the worker
+    assert not taken.sign_of_life()
+
+
+def test_putting_back_can_be_cut_off_by_an_outage_and_tried_again(url):
+    queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
+    claim = queue.take()
+    assert claim.put_back()
+    assert claim.put_back()  # the answer to the first was lost
+    assert len(queue.trials()) == 8
+    assert {trial.state for trial in queue.trials()} == {"WAITING"}
+
+
+def test_who_is_interrupted_does_not_wait_for_a_storage_that_is_away(monkeypatch):
+    tries = []
+
+    @patiently
+    def ask():
+        tries.append(1)
+        raise SQLAlchemyError("away")
+
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waited"))
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        with pytest.raises(StorageLost):
+            ask()
+    assert len(tries) == 1
+
+
+def test_a_storage_in_a_folder_with_an_odd_name(tmp_path):
+    folder = tmp_path / "a%20b?c#d"
+    url = url_of("", str(folder))
+    assert file_of(url) == folder / "studies.db"
+    Queue.open_for(url, "ablation", plan_of(repeats=1))
+    assert sorted(path.name for path in folder.iterdir()) == ["studies.db", "studies.db.lock"]
 
 
 def test_a_samplers_trial_keeps_its_choice_over_a_cut(url):

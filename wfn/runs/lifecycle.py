@@ -1,20 +1,26 @@
 """A run that this process carries out: begun or resumed, tracked where wanted, and however it ends, that is written."""
 
 import logging
+import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from wfn.errors import RunInterrupted, UserError
-from wfn.runs.record import HEADER, OpenRecord, Record, alone, new_id, now
-from wfn.runs.settings import Settings
+from wfn.runs.record import FILES, HEADER, LOCK, OpenRecord, Record, RunHeldError, alone, new_id, now
+from wfn.runs.run_header import RunHeader
+from wfn.runs.settings import MOST_THREADS, Settings
 from wfn.runs.tracking.copier import Copier
 from wfn.runs.tracking.mlflow_store import Store
 from wfn.system import ranks
 from wfn.system.processes import interruptible, terminable, uninterrupted
 
 log = logging.getLogger(__name__)
+ID = re.compile("[0-9a-f]{32}")  # a run's, from here or from MLflow; nobody's own folder is called so
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
@@ -66,6 +72,7 @@ class RunHandle:
         settings.make_method()
         parent = Path(settings.folder).expanduser()
         _make_folder(parent)
+        _sweep_unborn(parent)
         store = _store(settings)
         if store:
             store.finish_left_runs(parent)
@@ -73,8 +80,7 @@ class RunHandle:
             started = now()
             run_id = store.open_run(started, settings.parent_run) if store else new_id()
             try:
-                _make_folder(parent / run_id)
-                with alone(parent / run_id):
+                with _born_alone(parent / run_id):
                     record = OpenRecord.create(parent, settings.flat(), run_id, started)
                     with cls(settings, record, Copier(store, record) if store else None)._concluded() as handle:
                         yield handle
@@ -116,7 +122,9 @@ class RunHandle:
     @contextmanager
     def _follow(cls) -> Iterator["RunHandle"]:
         with terminable():
-            yield cls(*ranks.from_first())
+            handle = cls(*ranks.from_first())
+            with _threads(handle.settings, handle.record.header):
+                yield handle
 
     def log(self, metrics: Mapping[str, float | None], step: int) -> None:
         """See :meth:`wfn.runs.record.OpenRecord.log`."""
@@ -141,7 +149,7 @@ class RunHandle:
         status, tags = "FINISHED", {}
         try:
             log.info("run %s in %s", self.record.id, self.record.folder)
-            with interruptible():
+            with _threads(self.settings, self.record.header), interruptible():
                 ranks.from_first(lambda: (self.settings, DistantRecord(self.record.folder, self.record.header)))
                 yield self
         except KeyboardInterrupt as interrupt:
@@ -174,8 +182,55 @@ class DistantRecord(Record):
         return []
 
 
+@contextmanager
+def _threads(settings: Settings, header: RunHeader) -> Iterator[None]:
+    """Work with as many threads as the run is to have, a resumed one with those that it began with."""
+    here, then = torch.get_num_threads(), str(header.params.get("threads", ""))
+    began = int(then) if then.isdecimal() and int(then) <= MOST_THREADS else 0
+    number = settings.threads or began or here
+    if began and not settings.threads and began != here:
+        log.info(
+            "the run began with %s threads, on which its bits depend: it goes on with as many, not %s", began, here
+        )
+    if number != here:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(here)
+
+
 def _store(settings: Settings) -> Store | None:
     return Store(settings.experiment) if settings.tracking == "mlflow" else None
+
+
+@contextmanager
+def _born_alone(folder: Path) -> Iterator[None]:
+    """Make a run's folder and hold it, also where another process takes it for one to be swept at that moment."""
+    with ExitStack() as lock:
+        while True:
+            _make_folder(folder)
+            with suppress(FileNotFoundError):
+                lock.enter_context(alone(folder))
+                if (folder / LOCK).exists():
+                    break
+            lock.close()
+        yield
+
+
+def _sweep_unborn(parent: Path) -> None:
+    """Remove folders of runs whose process died before there was a record."""
+    for folder in parent.iterdir():
+        if not ID.fullmatch(folder.name) or not folder.is_dir() or (folder / HEADER).exists():
+            continue
+        with suppress(RunHeldError, OSError):
+            names = {path.name for path in folder.iterdir() if not path.name.startswith(f".{HEADER}.")}
+            if not names:
+                folder.rmdir()
+            elif LOCK in names and names <= {LOCK, FILES} and not [*folder.glob(f"{FILES}/*")]:
+                with alone(folder):
+                    if not (folder / HEADER).exists():
+                        shutil.rmtree(folder)
 
 
 def _make_folder(parent: Path) -> None:

@@ -109,7 +109,7 @@ def held(path: Path, busy: Callable[[], object] = lambda: None) -> Iterator[None
     Raises:
         OSError: the file cannot be made.
     """
-    with path.open("a") as file:
+    with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -86,8 +86,9 @@ def trained_baseline(
     """Give ``model`` trained weights: those kept from an earlier call, or else it is trained now and they are kept.
 
     The file's name depends on all that shapes the weights: network and initial weights (so build the model at a fixed
-    seed), data, batch size, seed, epochs, recipe, kind of device, torch's version. A file that does not load is
-    trained anew. torch's generators are left as they were, so that a run goes the same way in both cases.
+    seed), data, batch size, seed, epochs, recipe, device (the GPU's name, or the CPU's instructions and the number of
+    threads), torch's version. A file that does not load is trained anew. torch's generators are left as they were, so
+    that a run goes the same way in both cases.
 
     Of several processes that need the same file one trains it, and the others wait; the lock
     (:func:`wfn.system.files.held`) is a file beside it.
@@ -167,11 +168,18 @@ def _path(model: nn.Module, network: str, data: Data, *, seed: int, device: torc
         "epochs": epochs,
         "recipe": asdict(recipe_for(model)),
         "device": device.type,
+        "processor": _processor(device),
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "torch": torch.__version__,
     }
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
     label = "".join(c if c.isalnum() or c in "_-." else "-" for c in f"{network}_{data.name}")
     return cache_folder() / f"{label}_{digest}.safetensors"
+
+
+def _processor(device: torch.device) -> str:
+    """What its bits depend on: the GPU's model, or the instructions that the CPU has."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
 
 
 def _train(model: nn.Module, data: Data, device: torch.device, epochs: int) -> None:
