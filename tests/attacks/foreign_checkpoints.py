@@ -141,8 +141,8 @@ def case(random: Random, folder: Path, prepared: list[Begun]) -> None:
 ATTACK = Attack(
     "checkpoints",
     "a damaged checkpoint is refused in one line or gives the same bits; a made-up one with a checksum ends cleanly",
-    cases=1000,
-    short=40,
+    cases=400,
+    short=15,
     case=case,
     prepare=begun,
 )

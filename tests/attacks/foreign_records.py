@@ -138,8 +138,8 @@ def synchronise(folder: Path) -> None:
 ATTACK = Attack(
     "records",
     "a run's folder is damaged or made up; it is refused or left out in one line, the runs beside it are read",
-    cases=2000,
-    short=40,
+    cases=400,
+    short=15,
     case=case,
     prepare=prepared,
 )

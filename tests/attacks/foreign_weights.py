@@ -128,7 +128,7 @@ def case(random: Random, folder: Path, prepared: object) -> None:
 ATTACK = Attack(
     "weights",
     "a damaged or made-up file of weights is loaded; refused in one line, or taken as finite numbers of their kind",
-    cases=2000,
-    short=60,
+    cases=600,
+    short=40,
     case=case,
 )

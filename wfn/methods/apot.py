@@ -16,6 +16,7 @@ from wfn.errors import UserError
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.measures.accuracy import evaluate
 from wfn.networks.scale_folding import fold, foldable_pairs
+from wfn.networks.weights import check_variances
 from wfn.training.flat_weights import counted_weights
 
 BIT_WIDTHS = (2, 3, 4, 5)
@@ -236,8 +237,12 @@ def _read(path: Path) -> dict[str, Tensor]:
         entries = " or ".join(ENTRIES)
         raise UserError(f"save {str(path)!r} holds no plain tensors under {entries}: use a save as it was released")
     for name, value in tensors.items():
-        if not torch.isfinite(value).all():
+        if not torch.isfinite(value.float()).all():  # a number of float64 may be too large
             raise UserError(f"save {str(path)!r} holds NaN or infinity in {name}: use a sound save")
+    try:
+        check_variances(tensors)
+    except ValueError as error:
+        raise UserError(f"save {str(path)!r} cannot be that of a network: {error}; use a sound save") from error
     return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 

@@ -111,7 +111,7 @@ def export(record: Record, path: Path) -> int:
         weights = {name: state[name] for name in metadata["counted"]}
         deviations = {row["value"]: row["deviation"] for row in metadata["codebook"] if "deviation" in row}
         return compressed_file.save(path, weights, state, metadata["about"], deviations)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, json.JSONDecodeError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"run {record.id} has no sound {FIXED} ({error}): export it when it is finished") from error
     except KeyError as error:
         raise UserError(f"{FIXED} of run {record.id} lacks {error}: it is an older version's, run it anew") from error
