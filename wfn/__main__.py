@@ -75,6 +75,26 @@ def inspect(file: Path) -> None:
 
 
 @wfn.command()
+@click.argument("run")
+@click.option("--to", "form", required=True, help="onnx (table and look-ups) or safetensors (table and indices)")
+@click.option("--out", type=click.Path(path_type=Path), help="the file to write; by default here, named as the run is")
+@click.option("--model", default="", help="the network, where the file does not name it, or names code of one's own")
+@click.option("--dataset", default="", help="likewise the data set, whose test inputs the result is checked on")
+@click.option("--data_folder", default="", help="where the data lies")
+@click.option("--folder", default=Settings.folder, show_default=True, help="where each run keeps its own folder")
+def deploy(run: str, form: str, out: Path | None, folder: str, **named: str) -> None:
+    """Write the fixed network of RUN, its id, its folder or a .wfn file, for a runtime that knows nothing of wfn."""
+    from wfn.deployment import FORMS, check_form
+
+    check_form(form)
+    from wfn.commands.fixed_networks import compressed_file_of
+    from wfn.deployment.deploy import deploy as write
+
+    file, name = compressed_file_of(run, Path(folder).expanduser())
+    print(write(file, out or Path(f"{name}{FORMS[form]}"), form, **named))
+
+
+@wfn.command()
 @click.argument("file", type=click.Path(path_type=Path), default=Path("MLproject"))
 @click.option("--check", is_flag=True, help="write nothing; fail where the file is not up to date")
 def mlproject(file: Path, check: bool) -> None:

@@ -13,7 +13,7 @@ from wfn.system import entry_points
 if TYPE_CHECKING:
     from torch import nn
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 def _cifar_resnet(classes: int, input_shape: Shape, **form) -> nn.Module:

@@ -10,7 +10,7 @@ from wfn.errors import UserError, unknown_name
 PREFIX = "timm:"
 
 
-def timm_network(name: str, classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
+def timm_network(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     """Build a network of timm with fresh weights, for the inputs and classes of the data.
 
     A network for images of one size alone, as most transformers are, is made for that of ``input_shape``; weights that

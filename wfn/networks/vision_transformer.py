@@ -23,7 +23,7 @@ class VisionTransformer(nn.Module):
     """
 
     def __init__(
-        self, classes: int, input_shape: tuple[int, int, int], patch: int, width: int, depth: int, heads: int
+        self, classes: int, input_shape: tuple[int, ...], patch: int, width: int, depth: int, heads: int
     ) -> None:
         """Draw fresh weights.
 
@@ -66,11 +66,11 @@ class VisionTransformer(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) -> scores (batch, classes)."""
         patches = self.patch_embedding(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.class_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         return self.head(self.norm(self.encoder(tokens + self.position_embedding)[:, 0]))
 
 
-def small_vision_transformer(classes: int, input_shape: tuple[int, int, int]) -> VisionTransformer:
+def small_vision_transformer(classes: int, input_shape: tuple[int, ...]) -> VisionTransformer:
     """Build the one of 128 numbers a token, 6 layers, 4 heads: 1.2 million weights at 32 x 32, in 64 patches of 4 x 4.
 
     Images of less than 16 pixels a side have patches of 2 x 2.

@@ -1,0 +1,127 @@
+"""``wfn deploy`` at the command line, and safetensors with a table and indices."""
+
+import importlib.util
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from tests.support import small_networks
+from wfn import compressed_file
+from wfn.__main__ import main
+from wfn.deployment.shared_table import SharedTable
+
+NAMED = ["--model", "tests.support.small_networks:convolutional", "--dataset", f"{__name__}:pictures"]
+
+
+def pictures():
+    """A data set for a run here."""
+    return small_networks.data()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a run in it."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert main([*NAMED, "--method", "rounding", "--folder", str(folder), "--tracking", "folder"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(runs):
+    (folder,) = runs.iterdir()
+    return folder
+
+
+@pytest.fixture
+def deploy(tmp_path, monkeypatch, capsys):
+    """A function that calls ``wfn deploy`` in an empty folder; it gives exit status, standard output and error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        capsys.readouterr()
+        return main(["deploy", *map(str, arguments)]), *capsys.readouterr()
+
+    return call
+
+
+def test_the_table_and_the_indices_give_the_network_back(deploy, runs, run, tmp_path):
+    status, told, _ = deploy(run.name, "--to", "safetensors", "--folder", runs)
+    file = tmp_path / f"{run.name}.indices.safetensors"
+    assert (
+        status == 0 and f"{file.name}: 427 weights of" in told and f" values in {file.stat().st_size:,} bytes" in told
+    )
+    arrays, expected = load_file(file), compressed_file.load(run / "files" / "fixed.wfn")
+    with safe_open(file, "np") as opened:
+        fixed = json.loads(opened.metadata()["fixed"])
+        assert json.loads(opened.metadata()["about"])["method"] == "rounding"
+    state = {name: arrays["table"][arrays[f"{name}.indices"]] for name in fixed}
+    state |= {name: array for name, array in arrays.items() if name != "table" and not name.endswith(".indices")}
+    assert state.keys() == expected.keys()
+    assert all(np.array_equal(state[name], tensor.numpy()) for name, tensor in expected.items())
+
+
+def test_a_compressed_file_alone_is_enough(deploy, run, tmp_path):
+    out = tmp_path / "x.safetensors"
+    assert deploy(run / "files" / "fixed.wfn", "--to", "safetensors", "--out", out)[0] == 0
+    assert out.exists()
+
+
+def test_the_most_used_values_take_one_byte_and_a_shared_weight_is_under_each_name(tmp_path):
+    many = torch.cat([torch.arange(2000.0), torch.arange(200.0)]).reshape(4, 550)  # values in use twice come first
+    few = torch.arange(100.0)
+    compressed_file.save(tmp_path / "x.wfn", {"a": many, "b": few}, {"a": many, "b": few, "c": few}, {})
+    network = SharedTable.read(tmp_path / "x.wfn")
+    kinds = {name: network.indices(weight.numpy()).dtype for name, weight in network.counted.items()}
+    assert kinds == {"a": np.uint16, "b": np.uint8, "c": np.uint8}
+    for weight in network.counted.values():
+        assert np.array_equal(network.values[network.indices(weight.numpy())], weight.numpy())
+    assert network.weights == 2300 and len(network.values) == 2000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nobody", "--to", "safetensors"], "there is no run 'nobody'"),
+        (["nothing.wfn", "--to", "safetensors"], "cannot read nothing.wfn"),
+        (["nobody", "--to", "onyx"], "unknown form 'onyx'"),
+        (["nobody"], "Missing option '--to'"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(deploy, arguments, words):
+    status, told, error = deploy(*arguments)
+    assert status == 2 and words in error and error.count("\n") == 1 and not told
+
+
+def test_a_run_without_a_compressed_file_and_a_place_that_is_not_there(deploy, run, tmp_path):
+    assert "cannot write" in deploy(run, "--to", "safetensors", "--out", tmp_path / "no" / "place")[2]
+    (tmp_path / "record.json").write_text((run / "record.json").read_text())
+    assert "has no fixed.wfn" in deploy(tmp_path, "--to", "safetensors")[2]
+
+
+@pytest.fixture
+def onnx_installed():
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}: pip install 'wfn[deploy]'")
+
+
+@pytest.mark.usefixtures("onnx_installed")
+def test_code_that_a_file_names_runs_only_where_it_is_named_again(deploy, run, tmp_path):
+    status, _, error = deploy(run, "--to", "onnx")
+    assert status == 2 and "code that would be run: look at it, then give --model tests.support.small" in error
+    status, told, _ = deploy(run, "--to", "onnx", *NAMED)
+    assert status == 0 and re.search(
+        r"\.onnx: 427 weights of \d+ values in .* outputs differ from torch's by at most", told
+    )
+    assert (tmp_path / f"{run.name}.onnx").exists()
+
+
+@pytest.mark.usefixtures("onnx_installed")
+def test_another_network_than_the_files_is_refused(deploy, run):
+    status, _, error = deploy(run, "--to", "onnx", *NAMED[2:], "--model", "tests.support.small_networks:Transformer")
+    assert status == 2 and "do not fit network 'tests.support.small_networks:Transformer'" in error

@@ -1,0 +1,160 @@
+"""ONNX with one table of values: what ONNX Runtime computes is what torch computes."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support import small_networks
+from wfn import compressed_file, deployment, networks
+from wfn.errors import UserError
+from wfn.networks.forward_pass import trace
+
+onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'wfn[deploy]'")
+pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'wfn[deploy]'")
+runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'wfn[deploy]'")
+
+from wfn.deployment import onnx_graph  # noqa: E402 - not without the packages above
+from wfn.deployment.shared_table import SharedTable  # noqa: E402
+
+
+def rounded(model, steps=8):
+    """The network with every weight a multiple of 1 / steps, and running statistics that are no identity."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_((parameter * steps).round() / steps)
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.copy_(torch.linspace(-0.3, 0.4, len(buffer)))
+            if name.endswith("running_var"):
+                buffer.copy_(torch.linspace(0.6, 1.7, len(buffer)))
+    return model.eval()
+
+
+def table_of(model, path, inputs):
+    weights = {n: p.detach() for n, p in model.named_parameters() if n in trace(model, inputs[:1]).uses}
+    compressed_file.save(path, weights, model.state_dict(), {"method": "rounded"})
+    return SharedTable.read(path)
+
+
+CASES = {
+    "convolutional": (lambda: small_networks.build("convolutional"), (2, 6, 6)),
+    "residual": (lambda: networks.build("small_resnet", 3, (1, 8, 8)), (1, 8, 8)),
+    "transformer": (lambda: networks.build("small_vit", 3, (1, 8, 8)), (1, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_graph_computes_what_the_network_does_and_its_weights_are_indices(case, tmp_path):
+    build, shape = CASES[case]
+    torch.manual_seed(0)
+    model, inputs = rounded(build()), torch.randn(5, *shape)
+    network = table_of(model, tmp_path / "x.wfn", inputs)
+    exported = onnx_graph.export(model, network, inputs)
+    assert network.weights == sum(p.numel() for p in model.parameters())
+    assert exported.difference <= onnx_graph.TOLERANCE * exported.largest
+    graph = onnx.load_from_string(exported.content).graph
+    arrays = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    table = arrays[onnx_graph.TABLE]
+    assert np.array_equal(np.sort(table), network.values[np.argsort(network.values)])
+    for name, weight in network.counted.items():
+        assert arrays[f"{name}.indices"].dtype == np.uint8
+        assert np.array_equal(table[arrays[f"{name}.indices"]], weight.numpy())
+    if network.weights > 10_000:
+        assert len(exported.content) < exported.float_bytes - 2.5 * network.weights
+
+    session = runtime.InferenceSession(exported.content, providers=["CPUExecutionProvider"])
+    for count in (1, 2, 7):  # the size of a batch is open
+        batch = torch.randn(count, *shape)
+        (scores,) = session.run(None, {onnx_graph.INPUT: batch.numpy()})
+        with torch.no_grad():
+            assert np.allclose(scores, model(batch).numpy(), atol=1e-4)
+
+
+def test_onnx_runtime_gives_the_same_bits_from_the_table_as_from_floats(tmp_path):
+    build, shape = CASES["residual"]
+    torch.manual_seed(0)
+    model, inputs = rounded(build()), torch.randn(5, *shape)
+    network = table_of(model, tmp_path / "x.wfn", inputs)
+    plain = onnx_graph._float_graph(model, inputs, network).SerializeToString()
+    contents = (plain, onnx_graph.export(model, network, inputs).content)
+    sessions = [runtime.InferenceSession(content, providers=["CPUExecutionProvider"]) for content in contents]
+    one, other = (session.run(None, {onnx_graph.INPUT: inputs.numpy()})[0] for session in sessions)
+    assert np.array_equal(one, other)
+
+
+def test_what_torch_does_by_itself_is_what_the_documents_say(tmp_path):
+    build, shape = CASES["residual"]
+    torch.manual_seed(0)
+    model, inputs = rounded(build()), torch.randn(2, *shape)
+    with onnx_graph._silently():
+        program = torch.onnx.export(model, (inputs,), dynamo=True, verbose=False)
+    graph = program.model_proto.graph
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+    arrays = [onnx.numpy_helper.to_array(each) for each in graph.initializer]
+    values = np.unique(np.concatenate([array.ravel() for array in arrays if array.dtype == np.float32]))
+    assert len(values) > 10 * len(table_of(model, tmp_path / "x.wfn", inputs).values)
+
+
+def test_a_graph_that_computes_something_else_is_refused(tmp_path):
+    build, shape = CASES["residual"]
+    torch.manual_seed(0)
+    model, inputs = rounded(build()), torch.randn(3, *shape)
+    network = table_of(model, tmp_path / "x.wfn", inputs)
+    network.values[0] += 1
+    with pytest.raises(UserError, match=r"as they stand|differ from torch's"):
+        onnx_graph.export(model, network, inputs)
+
+
+class Undecided(torch.nn.Module):
+    """What it does depends on what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+
+    def forward(self, inputs):
+        return self.layer(inputs) if inputs.sum() > 0 else inputs
+
+
+def test_a_network_that_torch_cannot_export_is_told_in_one_line(tmp_path):
+    model, inputs = rounded(Undecided()), torch.ones(3, 2)
+    with pytest.raises(UserError, match="torch cannot export this network") as refused:
+        onnx_graph.export(model, table_of(model, tmp_path / "x.wfn", inputs), inputs)
+    assert "\n" not in str(refused.value)
+
+
+class OfOneSize(torch.nn.Module):
+    """Python's len() makes the batch's size a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+
+    def forward(self, inputs):
+        return self.layer(inputs) + torch.zeros(1, 2).expand(len(inputs), -1)
+
+
+def test_a_network_for_batches_of_one_size_is_told_in_one_line(tmp_path):
+    model, inputs = rounded(OfOneSize()), torch.ones(3, 2)
+    with pytest.raises(UserError, match=r"batches of 1 and of 3 .*write x\.shape\[0\]") as refused:
+        onnx_graph.export(model, table_of(model, tmp_path / "x.wfn", inputs), inputs)
+    assert "\n" not in str(refused.value)
+
+
+def test_nothing_is_printed_on_the_way(tmp_path, capfd):
+    build, shape = CASES["convolutional"]
+    model, inputs = rounded(build()), torch.randn(3, *shape)
+    onnx_graph.export(model, table_of(model, tmp_path / "x.wfn", inputs), inputs)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    with pytest.raises(UserError, match=r"needs onnxruntime, not installed here: pip install 'wfn\[deploy\]'"):
+        deployment.check_form("onnx")
+    deployment.check_form("safetensors")
+    with pytest.raises(UserError, match="unknown form 'onyx': did you mean onnx"):
+        deployment.check_form("onyx")

@@ -1,0 +1,84 @@
+"""A compressed file into the form that another runtime reads."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wfn import data, networks
+from wfn.deployment import check_form, indexed_safetensors
+from wfn.deployment.shared_table import SharedTable
+from wfn.errors import UserError
+from wfn.system.entry_points import is_entry_point
+from wfn.system.files import write_atomically
+
+CHECKED = 64  # test images
+
+
+def deploy(file: Path, out: Path, form: str, *, model: str = "", dataset: str = "", data_folder: str = "") -> str:
+    """Write the fixed network in ``file``, a compressed file, to ``out``; return a line that tells what became of it.
+
+    Args:
+        file: a ``.wfn`` file, as a run leaves it or ``wfn export`` writes it.
+        out: where to; what stands there is replaced.
+        form: one of :data:`wfn.deployment.FORMS`.
+        model: the network, as for a run; by default the one that the file names. Code of one's own is imported only
+            where it is given here: a file from elsewhere may name any.
+        dataset: likewise the data that the network is for; its first test inputs are what the new form is checked on.
+        data_folder: where the data lies, as for a run.
+
+    Raises:
+        UserError: an unknown form, or a package that it needs is missing; the file is not sound; network or data cannot
+            be had or do not fit; ``out`` cannot be written.
+    """
+    check_form(form)
+    network = SharedTable.read(file)
+    if form == "safetensors":
+        content = indexed_safetensors.content(network)
+        told = ""
+    else:
+        from wfn.deployment import onnx_graph
+
+        exported = onnx_graph.export(*_rebuilt(network, model, dataset, data_folder))
+        content = exported.content
+        told = (
+            f" ({exported.float_bytes:,} with float32 weights); outputs differ from torch's by at most "
+            f"{exported.difference:.2g}, where {exported.largest:.3g} is the largest"
+        )
+    try:
+        write_atomically(out, content)
+    except OSError as error:
+        raise UserError(f"cannot write {out} ({error.strerror or error}): name another place, or make room") from error
+    return f"{out}: {network.weights:,} weights of {len(network.values):,} values in {len(content):,} bytes{told}"
+
+
+def _rebuilt(network: SharedTable, model: str, dataset: str, data_folder: str) -> tuple[nn.Module, SharedTable, Tensor]:
+    """The network itself, with its weights, and inputs for it."""
+    name = _named("model", model, network)
+    loaded = data.load(
+        _named("dataset", dataset, network),
+        data_folder or None,
+        batch_size=CHECKED,
+        validation_share=0.0,
+        seed=0,
+        device="cpu",
+    )
+    torch.manual_seed(0)
+    built = networks.build(name, loaded.classes, loaded.input_shape).eval()
+    try:
+        built.load_state_dict(network.state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"the file's weights do not fit network {name!r} ({reason:.200}): give the right --model"
+        ) from error
+    return built, network, next(iter(loaded.test))[0]
+
+
+def _named(kind: str, given: str, network: SharedTable) -> str:
+    name = given or network.about.get(kind, "")
+    if not name:
+        raise UserError(f"the file does not say which {kind} it is for: give --{kind}")
+    if is_entry_point(name) and not given:
+        raise UserError(f"the file's {kind} is {name}, code that would be run: look at it, then give --{kind} {name}")
+    return name
