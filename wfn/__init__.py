@@ -22,6 +22,7 @@ _HOMES = {
     "Epoch": "wfn.interface",
     "Step": "wfn.interface",
     "UserError": "wfn.errors",
+    "as_data": "wfn.data",
     "measure": "wfn.measures",
     "trace": "wfn.networks.forward_pass",
 }

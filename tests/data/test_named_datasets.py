@@ -1,5 +1,7 @@
 """The data sets that are had by name: digits, CIFAR-10 and ImageNet's layout."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from PIL import Image
 
 from tests.support.datasets import equal, load, passes
 from tests.support.oracles_data import normalise
-from wfn.data.named.cifar10 import IMAGES_A_FILE, PIXELS
+from wfn.data.named.cifar10 import IMAGES_A_FILE, PIXELS, SHA256
 from wfn.errors import UserError
 
 
@@ -52,6 +54,7 @@ def tiny_cifar10(tmp_path, monkeypatch):
         records = numbers.integers(256, size=(20, 1 + PIXELS), dtype=np.uint8)
         records[:, 0] = np.arange(20) % 10
         records.tofile(folder / name)
+        monkeypatch.setitem(SHA256, name, hashlib.sha256(records).hexdigest())
     return tmp_path
 
 
@@ -78,6 +81,15 @@ def test_a_damaged_binary_file(tiny_cifar10, damage):
     if damage == "missing":
         file.unlink()
     with pytest.raises(UserError, match=r"data_batch_3\.bin has \d+ bytes, a CIFAR-10 file has 61460: delete"):
+        load("cifar10", tiny_cifar10)
+
+
+def test_a_binary_file_of_the_right_size_with_other_content_is_named(tiny_cifar10):
+    file = tiny_cifar10 / "cifar-10-batches-bin" / "data_batch_4.bin"
+    whole = file.read_bytes()
+    load("cifar10", tiny_cifar10)
+    file.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))  # half of it lost
+    with pytest.raises(UserError, match=r"data_batch_4\.bin is not CIFAR-10's \(its SHA-256 is another\): delete"):
         load("cifar10", tiny_cifar10)
 
 

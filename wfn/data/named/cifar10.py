@@ -10,12 +10,21 @@ from wfn.data.dataset import Data
 from wfn.data.in_memory import in_memory_data
 from wfn.data.validation import Pair, hold_back
 from wfn.errors import UserError
+from wfn.system.fingerprint import has_sha256
 
 MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)  # those that the APoT saves were trained with
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILES = ("test_batch.bin",)
 IMAGES_A_FILE = 10_000
 PIXELS = 3 * 32 * 32
+SHA256 = {  # of the official binary files
+    "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+}
 
 
 def cifar10(folder: Path, *, batch_size: int, validation_share: float, seed: int, device: torch.device | str) -> Data:
@@ -46,7 +55,7 @@ def cifar10(folder: Path, *, batch_size: int, validation_share: float, seed: int
 
 
 def _binary(folder: Path, names: tuple[str, ...]) -> Pair:
-    """Read files of 10,000 records, each a label byte and the red, green and blue planes."""
+    """Read files of 10,000 records, each a label byte and the red, green and blue planes; their sums are known."""
     records = []
     for path in (folder / name for name in names):
         expected = IMAGES_A_FILE * (1 + PIXELS)
@@ -56,6 +65,8 @@ def _binary(folder: Path, names: tuple[str, ...]) -> Pair:
         records.append(np.fromfile(path, np.uint8).reshape(IMAGES_A_FILE, 1 + PIXELS))
         if (highest := records[-1][:, 0].max()) > 9:
             raise UserError(f"{path} holds the label {highest}, CIFAR-10 has 0 to 9: delete {folder} and get it anew")
+        if not has_sha256(path, records[-1], SHA256[path.name]):
+            raise UserError(f"{path} is not CIFAR-10's (its SHA-256 is another): delete {folder} and get it anew")
     table = torch.from_numpy(np.concatenate(records))
     return table[:, 1:].reshape(-1, 3, 32, 32), table[:, 0].to(torch.int64)
 
