@@ -1,17 +1,14 @@
-"""k-means on a line, and weight sharing with fine-tuned values."""
+"""Weight sharing with fine-tuned values."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from tests.support import small_networks
-from wfn.codebooks.k_means import STARTS, k_means
+from wfn.codebooks.k_means import STARTS
 from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Step
@@ -20,69 +17,6 @@ from wfn.training.flat_weights import counted_weights
 from wfn.training.updates.shared_values import SharedValues
 
 QUICK = KMeansSharing(clusters=6, iterations=2, epochs=2, learning_rate=1e-3)
-
-numbers = arrays(np.float32, st.integers(1, 60), elements=st.floats(-8, 8, width=32))
-
-
-def squared_error(values, centres, assignment):
-    return float(((values.astype(np.float64) - centres[assignment]) ** 2).sum())
-
-
-@given(numbers, st.integers(1, 8), st.sampled_from(sorted(STARTS)))
-def test_no_value_is_nearer_to_another_centre_and_every_centre_is_the_mean_of_its_values(values, clusters, start):
-    centres, assignment = k_means(values, clusters, start)
-    assert centres.size <= clusters
-    assert set(assignment) == set(range(centres.size))  # all are in use
-    distances = np.abs(values[:, None].astype(np.float64) - centres)
-    assert np.all(distances[np.arange(values.size), assignment] <= distances.min(1) + 1e-5)
-    means = [values[assignment == k].astype(np.float64).mean() for k in range(centres.size)]
-    assert np.allclose(centres, means, rtol=1e-5, atol=1e-5)
-
-
-@given(numbers, st.integers(1, 70), st.sampled_from(sorted(STARTS)))
-def test_a_start_has_as_many_centres_as_asked_for_ascending_between_the_extremes(values, clusters, start):
-    ordered = np.sort(values).astype(np.float64)
-    centres = STARTS[start](ordered, clusters)
-    assert centres.size == clusters and (np.diff(centres) >= 0).all()
-    assert ordered[0] - 1e-9 <= centres[0] and centres[-1] <= ordered[-1] + 1e-9
-
-
-def test_from_a_start_by_density_the_error_is_near_the_least_where_few_values_lie_far_out():
-    """The least is that of the best of many k-means++ starts of scikit-learn."""
-    from sklearn.cluster import KMeans
-
-    random = np.random.default_rng(0)
-    values = np.concatenate([random.normal(0, 0.05, 4000), random.normal(1, 1, 40)]).astype(np.float32)
-    errors = {start: squared_error(values, *k_means(values, 24, start)) for start in STARTS}
-    least = KMeans(24, n_init=10, random_state=0).fit(values[:, None].astype(np.float64)).inertia_
-    assert errors["density"] < 1.1 * least < errors["even"]
-
-
-@given(numbers)
-def test_no_more_values_than_clusters_are_kept_as_they_are(values):
-    centres, assignment = k_means(values, np.unique(values).size)
-    assert np.array_equal(centres[assignment], values)
-
-
-def test_clusters_are_those_of_scikit_learn_from_the_same_start():
-    from sklearn.cluster import KMeans
-
-    values = np.random.default_rng(0).uniform(-1, 2, 3000).astype(np.float32)
-    centres, assignment = k_means(values, 12)
-    start = np.linspace(values.min(), values.max(), 12)[:, None]
-    theirs = KMeans(12, init=start, n_init=1, max_iter=10_000, tol=0).fit(values[:, None].astype(np.float64))
-    assert np.allclose(np.sort(theirs.cluster_centers_[:, 0]), centres, atol=1e-6)
-    assert theirs.inertia_ == pytest.approx(squared_error(values, centres, assignment), rel=1e-6)
-
-
-def test_centres_that_start_without_values_are_put_to_use():
-    values = np.random.default_rng(0).normal(size=2000).astype(np.float32)
-    values[0] = 1000  # all but two of the evenly spaced centres are far from any value
-    centres, assignment = k_means(values, 32)
-    assert centres.size == 32
-    bins = np.digitize(values, np.quantile(values, np.linspace(0, 1, 17)[1:-1]))
-    sixteenths = sum(((values[bins == b] - values[bins == b].mean()) ** 2).sum() for b in range(15))
-    assert squared_error(values, centres, assignment) < sixteenths
 
 
 def compress(kind, method=QUICK, observe=lambda event: None, **options):
@@ -94,14 +28,38 @@ def test_the_gradient_of_a_shared_value_is_the_sum_of_its_weights():
     model = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
     weights = counted_weights(model, as_data(small_networks.data()))
     assignment = (np.arange(219) % 4).astype(np.int32)
-    shared = SharedValues(weights, np.arange(4, dtype=np.float32), assignment, 0.01, clip_norm=1e9)
+    held = np.array([True, False, False, False])
+    shared = SharedValues(weights, np.arange(4, dtype=np.float32), assignment, 0.01, 1e9, held)
     assert weights.values.tolist() == (np.arange(219) % 4).tolist()
     weights.values.grad.copy_(torch.linspace(-1, 2, 219))
     shared.after(torch.tensor(1.0))
-    sums = [sum(torch.linspace(-1, 2, 219)[k::4].tolist()) for k in range(4)]
+    sums = [0.0, *(sum(torch.linspace(-1, 2, 219)[k::4].tolist()) for k in (1, 2, 3))]
     assert shared.values.grad.tolist() == pytest.approx(sums, rel=1e-4)
-    assert shared.values.tolist() == pytest.approx([k - 0.01 for k in range(4)], abs=1e-5)  # Adam's first step
+    moved = [0.0, *(k - 0.01 for k in (1, 2, 3))]  # by Adam's first step
+    assert shared.values.tolist() == pytest.approx(moved, abs=1e-5) and shared.values[0] == 0
     assert set(weights.values.tolist()) == set(shared.values.tolist())
+
+
+@pytest.mark.parametrize("per_layer", [False, True])
+@pytest.mark.parametrize("start", STARTS)
+def test_what_is_zero_stays_zero(start, per_layer):
+    model = small_networks.build("convolutional")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.masked_fill_(parameter.abs() <= parameter.abs().quantile(0.7), 0)
+    zero = {name: parameter.detach() == 0 for name, parameter in model.named_parameters()}
+    assert sum(places.sum() for places in zero.values()) > 100
+    method = replace(QUICK, start=start, per_layer=per_layer, learning_rate=0.05)
+    quantised = method.compress(model, small_networks.data())
+    assert all((quantised.weights[name][places] == 0).all() for name, places in zero.items())
+    assert all(record["weights_order_0"] >= 100 for record in quantised.records)
+
+
+def test_the_label_names_what_the_start_makes():
+    labels = [replace(QUICK, **change).label for change in ({}, {"start": "density"}, {"per_layer": True})]
+    assert labels == [
+        "k-means, 6 values, near-uniform", "k-means, 6 values, by density", "k-means, 6 a layer, near-uniform",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", small_networks.KINDS)
@@ -175,7 +133,9 @@ def test_a_run_cut_off_after_any_epoch_ends_with_the_same_weights(tmp_path, cut_
 
 
 def test_the_method_takes_a_start_by_its_name():
-    shared = [compress("convolutional", replace(QUICK, start=start, epochs=0))[1].weights for start in STARTS]
+    shared = [
+        compress("convolutional", replace(QUICK, start=start, clusters=40, epochs=0))[1].weights for start in STARTS
+    ]
     assert any(not torch.equal(shared[0][name], shared[1][name]) for name in shared[0])
     with pytest.raises(UserError, match="unknown start 'evne': did you mean even"):
         replace(QUICK, start="evne")

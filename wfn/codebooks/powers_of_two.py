@@ -56,3 +56,11 @@ def round_to_powers_of_two(values: np.ndarray, order: int, delta: float, thresho
         exponent = np.round(np.log2(np.abs(residual), out=np.full_like(residual, -np.inf), where=wanted))
         total += np.where(exponent >= smallest_exponent, np.copysign(np.exp2(exponent), residual), 0.0)
     return total
+
+
+def round_signed(values: np.ndarray, order: int, delta: float, threshold: float) -> np.ndarray:
+    """:func:`round_to_powers_of_two` of numbers of either sign, float32 [k]; zero stays zero."""
+    rounded, nonzero = np.zeros_like(values), values != 0
+    magnitudes = np.abs(values[nonzero]).astype(np.float64)
+    rounded[nonzero] = np.copysign(round_to_powers_of_two(magnitudes, order, delta, threshold), values[nonzero])
+    return rounded

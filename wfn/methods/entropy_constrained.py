@@ -15,10 +15,9 @@ from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.training.batch_norm import reestimate_statistics
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.flat_weights import check_fold
-from wfn.training.stages import seed_epoch
+from wfn.training.teacher import check_teacher, teacher_hash, teacher_of
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,10 @@ class EntropyConstrained(Method):
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
         memory: share of the running histogram that stays from step to step.
-        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         iterations: stages of training, each of which is measured.
         epochs: of each stage.
         learning_rate: of the first step.
@@ -74,6 +75,8 @@ class EntropyConstrained(Method):
     memory: float = 0.9
     distillation: float = 1.0
     distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
     iterations: int = 10
     epochs: int = 3
     learning_rate: float = 0.002
@@ -93,6 +96,7 @@ class EntropyConstrained(Method):
         check_fold(self.fold)
         require("memory", self.memory, 0 <= self.memory < 1, "from 0 to below 1")
         require("averaged_share", self.averaged_share, 0 <= self.averaged_share <= 1, "from 0 to 1")
+        check_teacher(self.distillation, self.teacher, self.teacher_model)
         check_training_settings(self)
 
     @property
@@ -104,6 +108,10 @@ class EntropyConstrained(Method):
     def treatment(self) -> Treatment:
         """All are multiples of one step."""
         return Treatment("shared grid", "shared grid")
+
+    def hashes(self) -> dict[str, str]:
+        """``teacher_sha256``, where a file of its weights is given."""
+        return teacher_hash(self.teacher)
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
@@ -133,7 +141,12 @@ class EntropyConstrainedTraining(StraightThroughTraining[EntropyConstrained]):
     def __init__(
         self, method: EntropyConstrained, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
-        super().__init__(method, model, data, observe, checkpoint, method.fold, method.averaged_share)
+        teacher = teacher_of(model, data, method.teacher, method.teacher_model)
+        super().__init__(method, model, data, observe, checkpoint, method.fold, method.averaged_share, teacher)
+
+    def identity(self) -> dict[str, object]:
+        """The weights that the run began with, folded where they are, and the teacher's file."""
+        return super().identity() | self.method.hashes()
 
     def quantiser(self) -> RateConstrainedGrid:
         """The shared grid."""
@@ -146,13 +159,11 @@ class EntropyConstrainedTraining(StraightThroughTraining[EntropyConstrained]):
         if self.progress.iteration == self.method.iterations:
             self.straight_through.finish()
             if self.method.reestimate:
-                seed_epoch(self.method.seed, self.progress.iteration + 1, 0)  # no epoch of training has this number
-                reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+                self.reestimate()
         values = self.weights.values.data.cpu().numpy()
         centres, assignment = np.unique(values, return_inverse=True)
-        orders = Codebook(assignment.astype(np.int32), centres.tolist()).weights_per_order()
-        of_orders = {f"weights_order_{order}": weights for order, weights in orders.items()}
-        return {**scores, "centres": len(centres), **of_orders}
+        codebook = Codebook(assignment.astype(np.int32), centres.tolist())
+        return {**scores, "centres": len(centres), **codebook.scores_of_orders()}
 
     def _rated(self) -> Tensor:
         """bool [n], True where the rate counts: in weights of two dimensions or more before the last layer."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from wfn.codebooks.clustering.algorithm import Clustering, cluster
 from wfn.codebooks.clustering.released import cluster_as_released
 from wfn.codebooks.codebook import Codebook
+from wfn.codebooks.powers_of_two import round_signed
 from wfn.data.dataset import Data
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
@@ -21,9 +22,13 @@ from wfn.regulariser.penalty import Penalty
 from wfn.system.fingerprint import fingerprint
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
+from wfn.training.epoch import check_distillation, objective_of
+from wfn.training.flat_weights import check_fold, fold_scales
 from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining
+from wfn.training.teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.updates.free_weights import FreeUpdate
+from wfn.training.updates.shared_values import SharedValues
 
 # p_t of the authors' released runs; the paper gives none.
 RELEASED_SHARES = (0.3, 0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.9975, 0.999, 1.0)
@@ -45,6 +50,8 @@ class WeightFixing(Method):
         - ``variant="released"`` does what that code does where the paper says otherwise: it clusters before any
           training, by :mod:`wfn.codebooks.clustering.released`, and all weights anew in every iteration, so that a
           fixed weight may come free again. ``train_first`` and ``recluster`` are two of these by themselves.
+        - ``fold``, ``distillation``, ``value_epochs`` and ``reestimate`` are not in the paper; by default all are off.
+          Trained values are sums of few powers of two only where ``value_order`` rounds them to such.
 
     Attributes:
         delta: tolerated mean relative distance of the last iteration; ``delta^t`` falls to it from ``T delta``.
@@ -59,6 +66,15 @@ class WeightFixing(Method):
         train_first: whether the first iteration, too, trains before it clusters.
         recluster: whether every iteration clusters all weights anew, those fixed before among them.
         variant: printed, which is the paper's algorithm, or released, which sets all departures of the authors' code.
+        fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
+            folded into the batch-norm's statistics; 0 leaves scales as they are.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        value_epochs: of training the shared values themselves, once every weight is fixed; 0 leaves them.
+        value_order: round the trained values to sums of at most so many powers of two; 0 leaves them as they are.
+        reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
@@ -67,6 +83,7 @@ class WeightFixing(Method):
     rank: ClassVar[int] = 90
     named: ClassVar[tuple[str, ...]] = ("delta", "variant")
     switched_off: ClassVar[dict[str, str]] = {"fix_batch_norm": "batch-norm not fixed"}
+    switched_on: ClassVar[dict[str, str]] = {"recluster": "clustered anew", "reestimate": "statistics re-estimated"}
 
     delta: float = 0.0075
     alpha: float = 0.4
@@ -80,6 +97,14 @@ class WeightFixing(Method):
     train_first: bool = True
     recluster: bool = False
     variant: str = "printed"
+    fold: float = 0.0
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
+    value_epochs: int = 0
+    value_order: int = 0
+    reestimate: bool = False
     precision: str = "float32"
     seed: int = 0
 
@@ -88,8 +113,8 @@ class WeightFixing(Method):
         check_shares(self.shares)
         require("delta", self.delta, 0 < self.delta < 1, "between 0 and 1, both excluded")
         require("delta", self.delta, self.delta >= 1e-6, "at least 1e-6, below which float32 weights do not share")
-        first = tolerance(self.delta, 1, self.iterations)
-        limit = f"below {1 / self.iterations:g} with {self.iterations} iterations, the first of which takes T * delta"
+        first, fixings = tolerance(self.delta, 1, len(self.shares)), len(self.shares)
+        limit = f"below {1 / fixings:g} with {fixings} iterations, the first of which takes T * delta"
         require("delta", self.delta, first < 1, limit)
         require("alpha", self.alpha, 0 <= self.alpha < inf, "0 (no regulariser) or more")
         require("threshold", self.threshold, 1e-8 <= self.threshold <= 1e8, "from 1e-8 to 1e8")
@@ -98,13 +123,19 @@ class WeightFixing(Method):
         require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
         require("variant", self.variant, self.variant in VARIANTS, " or ".join(VARIANTS))
+        check_fold(self.fold)
+        check_distillation(self.distillation, self.distillation_temperature)
+        check_teacher(self.distillation, self.teacher, self.teacher_model)
+        require("value_epochs", self.value_epochs, self.value_epochs >= 0, "0 (values stay) or more")
+        rounded = self.value_order == 0 or (self.value_order > 0 and self.value_epochs > 0)
+        require("value_order", self.value_order, rounded, "0 (as trained), or more where value_epochs are above 0")
         require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
         require("seed", self.seed, self.seed >= 0, "0 or more")
 
     @property
     def iterations(self) -> int:
-        """T, how many iterations there are."""
-        return len(self.shares)
+        """T, and one more where shared values are trained after that."""
+        return len(self.shares) + bool(self.value_epochs)
 
     @property
     def label(self) -> str:
@@ -120,6 +151,10 @@ class WeightFixing(Method):
     def treatment(self) -> Treatment:
         """One codebook for all, batch-norm's weights among them unless they are left alone."""
         return Treatment("shared values", "shared values" if self.fix_batch_norm else "float")
+
+    def hashes(self) -> dict[str, str]:
+        """``teacher_sha256``, where a file of its weights is given."""
+        return teacher_hash(self.teacher)
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
@@ -151,34 +186,54 @@ class FixingTraining(StagedTraining[WeightFixing]):
         observe: Observe,
         checkpoint: Checkpoint | None,
     ) -> None:
+        teacher = teacher_of(model, data, method.teacher, method.teacher_model)
+        objective = objective_of(teacher, method.distillation, method.distillation_temperature)
+        fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
+        self.objective = objective
         self.codebook = Codebook.empty(self.weights.fixable)
+        self._trained: Tensor | None = None  # the shared values, while they are trained
         named = sorted(self.untouched.items())
         self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
 
     def iterate(self) -> dict[str, float]:
-        """Train, then cluster."""
+        """Train, then cluster; after the last clustering train the values and take statistics anew, where asked to."""
         trains_first = self.method.train_first and not self.method.released
-        if self.weights.trainable.any() and (self.progress.iteration > 1 or trains_first):
-            self._training_stage()
-        return self._clustering_stage()
+        if self.progress.iteration > len(self.method.shares):
+            scores = self._value_stage()
+        else:
+            if self.weights.trainable.any() and (self.progress.iteration > 1 or trains_first):
+                self._training_stage()
+            scores = self._clustering_stage()
+        if self.method.reestimate and self.progress.iteration == self.method.iterations:
+            self.reestimate()
+        return scores
 
     def identity(self) -> dict[str, object]:
-        """The weights that the run began with."""
-        return {"network's weights": self._began_with}
+        """The weights that the run began with, folded where they are, and the teacher's file."""
+        return {"network's weights": self._began_with, **self.method.hashes()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights, the centres chosen so far, and which weight is fixed to which."""
-        return {
-            "values": self.weights.values,
+        """The weights, the centres chosen so far, which weight is fixed to which, and shared values in training."""
+        state = {
+            "values": self.weights.values.detach(),
             "assignment": torch.from_numpy(self.codebook.assignment),
             "centres": torch.tensor(self.codebook.centres),
         }
+        if self._trained is None:
+            return state
+        fixed = torch.from_numpy(self.codebook.values()).to(state["values"].device)
+        return state | {"values": torch.cat((fixed, state["values"][fixed.numel() :])), "trained": self._trained}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take what :meth:`state_dict` gave."""
         self.weights.values.data.copy_(state["values"])
-        self.codebook = Codebook(state["assignment"].numpy(), state["centres"].tolist())
+        values = state["values"][: self.weights.fixable].numpy()
+        self.codebook = Codebook.restored(state["assignment"].numpy(), state["centres"].tolist(), values)
+        self._trained = state.get("trained")
+        own = self.weights.values.numel() - self.weights.fixable
+        if self._trained is not None and len(self._trained) != len(self.codebook.centres) + own:
+            raise ValueError(f"there are {len(self._trained)} shared values in training")
 
     def _training_stage(self) -> None:
         """Let the free weights make up for the fixed ones, and come closer to the centres."""
@@ -204,7 +259,8 @@ class FixingTraining(StagedTraining[WeightFixing]):
             raise UserError(f"{moved} fixed weights moved: the network must not change its own parameters")
         if method.recluster or method.released:
             codebook = self.codebook = Codebook.empty(self.weights.fixable)
-        delta, share = tolerance(method.delta, iteration, method.iterations), method.shares[iteration - 1] * before.size
+        delta = tolerance(method.delta, iteration, len(method.shares))
+        share = method.shares[iteration - 1] * before.size
         if method.released:
             clustering = cluster_as_released(before[codebook.free], int(share), delta, method.threshold)
         else:
@@ -214,6 +270,23 @@ class FixingTraining(StagedTraining[WeightFixing]):
         codebook.fix([fix.centre for fix in clustering.fixes], clustering.assignment)
         values.copy_(torch.from_numpy(np.where(codebook.free, before, codebook.values())))
         return {"delta_t": delta, **_summary(clustering, codebook), "clustering_seconds": perf_counter() - begin}
+
+    def _value_stage(self) -> dict[str, float]:
+        """Train the shared values, each by the sum of its weights' gradients, and batch-norm that is left alone."""
+        method = self.method
+        update = SharedValues.of_codebook(self.weights, self.codebook, method.learning_rate, method.clip_norm)
+        if self._trained is not None:
+            update.values.data.copy_(self._trained)
+            update.hand_out()
+        self._trained = update.values.data
+        self.train(update, epochs=method.value_epochs)
+        self.update, self._trained = None, None
+        trained = update.values.detach().cpu().numpy()[: len(self.codebook.centres)]
+        if method.value_order:
+            trained = round_signed(trained, method.value_order, method.delta, method.threshold)
+        self.codebook = self.codebook.moved(trained)
+        self.weights.values.data[: self.weights.fixable].copy_(torch.from_numpy(self.codebook.values()))
+        return {"share_fixed": 1.0, "centres": len(self.codebook.centres), **self.codebook.scores_of_orders()}
 
     def _penalty(self) -> Penalty | None:
         """Eq. 4 for the centres chosen so far: none before the first clustering, nor where it is turned off."""
@@ -238,7 +311,7 @@ def _summary(clustering: Clustering, codebook: Codebook) -> dict[str, float]:
         "fixes": len(clustering.fixes),
         "centres": len(codebook.centres),
         "mean_relative_move": sum(fix.distance for fix in clustering.fixes) / max(newly_fixed, 1),
-        **{f"weights_order_{order}": weights for order, weights in codebook.weights_per_order().items()},
+        **codebook.scores_of_orders(),
     }
 
 

@@ -20,6 +20,7 @@ from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import FlatWeights, check_fold, fold_scales
 from wfn.training.stages import StagedTraining
+from wfn.training.teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.updates.shared_values import SharedValues
 
 
@@ -30,7 +31,8 @@ class KMeansSharing(Method):
     The fine-tuning takes ``iterations`` times ``epochs`` epochs and is measured after every ``epochs`` of them: with
     the iterations and epochs of weight fixing it has the same budget.
 
-    Differs: nothing is pruned beforehand; batch-norm and biases share values, too; Adam, as in weight fixing.
+    Differs: nothing is pruned beforehand, but where weights are zero, zero stays one of the values; batch-norm and
+    biases share values, too; Adam, as in weight fixing.
 
     Attributes:
         clusters: how many values to share, in each layer or in all.
@@ -42,8 +44,10 @@ class KMeansSharing(Method):
         clip_norm: largest norm of a step's gradient, that of the shared values.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
-        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         start: of k-means: ``even``, spaced between the extremes, as published, which ends near an even grid; or
             ``density``, as dense as the cube root of the weights' density, near the least squared error.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
@@ -52,7 +56,7 @@ class KMeansSharing(Method):
 
     name: ClassVar[str] = "kmeans"
     rank: ClassVar[int] = 20
-    named: ClassVar[tuple[str, ...]] = ("clusters", "per_layer")
+    named: ClassVar[tuple[str, ...]] = ("clusters", "per_layer", "start")
 
     clusters: int = 256
     per_layer: bool = False
@@ -64,6 +68,8 @@ class KMeansSharing(Method):
     seed: int = 0
     distillation: float = 0.0
     distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
     start: str = "even"
     fold: float = 0.0
 
@@ -77,19 +83,25 @@ class KMeansSharing(Method):
         require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
         require("seed", self.seed, self.seed >= 0, "0 or more")
         check_distillation(self.distillation, self.distillation_temperature)
+        check_teacher(self.distillation, self.teacher, self.teacher_model)
         if self.start not in STARTS:
             raise unknown_name("start", self.start, STARTS)
         check_fold(self.fold)
 
     @property
     def label(self) -> str:
-        """The method with how many values it shares."""
-        return f"k-means, {self.clusters} {'a layer' if self.per_layer else 'values'}"
+        """The method with how many values it shares, and what they are like by the start of k-means."""
+        spaced = "near-uniform" if self.start == "even" else "by density"
+        return f"k-means, {self.clusters} {'a layer' if self.per_layer else 'values'}, {spaced}"
 
     @property
     def treatment(self) -> Treatment:
         """Values are shared everywhere."""
         return Treatment("shared values", "shared values")
+
+    def hashes(self) -> dict[str, str]:
+        """``teacher_sha256``, where a file of its weights is given."""
+        return teacher_hash(self.teacher)
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
@@ -118,13 +130,14 @@ class SharingTraining(StagedTraining[KMeansSharing]):
     def __init__(
         self, method: KMeansSharing, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
-        objective = objective_of(model, method.distillation, method.distillation_temperature)
+        teacher = teacher_of(model, data, method.teacher, method.teacher_model)
+        objective = objective_of(teacher, method.distillation, method.distillation_temperature)
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective
         centres, assignment = _cluster(self.weights, method.clusters, method.per_layer, method.start)
         self.update = self.shared = SharedValues(
-            self.weights, centres, assignment, method.learning_rate, method.clip_norm
+            self.weights, centres, assignment, method.learning_rate, method.clip_norm, held=centres == 0
         )
         self._assignment = assignment
 
@@ -136,8 +149,9 @@ class SharingTraining(StagedTraining[KMeansSharing]):
         return {"share_fixed": 1.0, "centres": len(codebook.centres), **orders}
 
     def identity(self) -> dict[str, object]:
-        """How many weights and values there are."""
-        return {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
+        """How many weights and values there are, and the teacher's file."""
+        sizes = {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
+        return sizes | self.method.hashes()
 
     def state_dict(self) -> dict[str, Tensor]:
         """The shared values as they are now, and which weight has which."""

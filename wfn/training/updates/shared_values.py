@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wfn.codebooks.codebook import Codebook
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates import give_moments, moments_of
 
@@ -25,18 +26,38 @@ class SharedValues:
         assignment: int32 [n], for each weight the index of its value.
         learning_rate: of Adam.
         clip_norm: largest norm of the gradient.
+        held: bool [k], values that stay where they start: zero, where a sparse network is to stay sparse.
     """
 
     def __init__(
-        self, weights: FlatWeights, centres: np.ndarray, assignment: np.ndarray, learning_rate: float, clip_norm: float
+        self,
+        weights: FlatWeights,
+        centres: np.ndarray,
+        assignment: np.ndarray,
+        learning_rate: float,
+        clip_norm: float,
+        held: np.ndarray,
     ) -> None:
         device = weights.values.device
         self._weights, self._clip_norm = weights, clip_norm
         self._assignment = torch.from_numpy(assignment).to(device, torch.int64)
         self.values = nn.Parameter(torch.from_numpy(centres).to(device))
         self.values.grad = torch.zeros_like(self.values)
+        self._held = torch.from_numpy(held).to(device)
         self._optimiser = torch.optim.Adam([self.values], lr=learning_rate, fused=True)
         self.hand_out()
+
+    @classmethod
+    def of_codebook(
+        cls, weights: FlatWeights, codebook: Codebook, learning_rate: float, clip_norm: float
+    ) -> "SharedValues":
+        """Those of a ``codebook`` to which all fixable weights are fixed, zero held; the others each have their own."""
+        own = weights.values.data[weights.fixable :].cpu().numpy()
+        centres = np.append(np.array(codebook.centres, np.float32), own)
+        alone = np.arange(len(codebook.centres), centres.size, dtype=np.int32)
+        assignment = np.append(codebook.assignment, alone)
+        held = np.append(centres[: len(codebook.centres)] == 0, np.zeros(own.size, bool))
+        return cls(weights, centres, assignment, learning_rate, clip_norm, held)
 
     def before(self, step: int) -> None:
         """Nothing: every weight has its shared value."""
@@ -45,6 +66,7 @@ class SharedValues:
         """Take one step; the gradients of ``loss`` are in ``weights.values.grad``."""
         gradient = self.values.grad
         gradient.zero_().index_add_(0, self._assignment, self._weights.values.grad)
+        gradient.masked_fill_(self._held, 0)
         gradient.mul_((self._clip_norm / (gradient.norm() + 1e-6)).clamp(max=1))
         self._optimiser.step()
         self.hand_out()
@@ -58,7 +80,15 @@ class SharedValues:
         give_moments(self._optimiser, self.values, state)
 
     def load_values(self, values: Tensor, assignment: Tensor) -> None:
-        """Take ``values``, float32 [k], as the shared ones and ``assignment``, int32 [n]; every weight gets its own."""
+        """Take ``values``, float32 [k], as the shared ones and ``assignment``, int32 [n]; every weight gets its own.
+
+        Raises:
+            ValueError: a weight is assigned to a value that is not there.
+        """
+        if assignment.numel() and not 0 <= int(assignment.min()) <= int(assignment.max()) < len(values):
+            raise ValueError(
+                f"weights are assigned to values {assignment.min()} to {assignment.max()} of {len(values)}"
+            )
         self.values.data.copy_(values)
         self._assignment.copy_(assignment)
         self.hand_out()

@@ -1,0 +1,110 @@
+"""The network that another one learns from: the same as it was given, or one of the user's choice."""
+
+from copy import deepcopy
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from wfn import networks
+from wfn.data.dataset import Data
+from wfn.data.passes import first_inputs
+from wfn.errors import UserError, unknown_name
+from wfn.networks.own.layout import layout
+from wfn.networks.weights import load_weights
+from wfn.system import ranks
+from wfn.system.entry_points import is_entry_point
+from wfn.tasks.batches import head
+from wfn.tasks.task import OutputTask, Task
+
+
+def check_teacher(distillation: float, teacher: str, teacher_model: str) -> None:
+    """Raise :class:`UserError` unless the options of those names, of methods that train, can work.
+
+    Args:
+        distillation: share of the teacher's outputs in what is learned.
+        teacher: a file of its weights; empty for none.
+        teacher_model: its network's name; empty for that of the network that learns.
+    """
+    if not teacher and not teacher_model:
+        return
+    name, value = ("teacher", teacher) if teacher else ("teacher_model", teacher_model)
+    if not distillation:
+        raise UserError(f"{name}={value} has no effect with distillation=0: give a share above 0, or leave it out")
+    if teacher_model and teacher_model not in networks.names() and not is_entry_point(teacher_model):
+        raise unknown_name("teacher_model", teacher_model, networks.names(), "or package.module:function")
+    if teacher and not Path(teacher).expanduser().is_file():
+        raise UserError(f"teacher must be a file of trained weights, but there is no file {teacher!r}")
+    if not teacher and not is_entry_point(teacher_model):
+        raise UserError(f"teacher_model={teacher_model} is untrained: name a file of its weights by teacher")
+
+
+def teacher_of(model: nn.Module, data: Data, teacher: str, teacher_model: str) -> nn.Module:
+    """The network that ``model`` is to learn from: itself where neither a file nor a network is named.
+
+    It is built and read by every rank, and has the weights of rank 0's.
+
+    Args:
+        model: the network that learns, on its device.
+        data: what both are for.
+        teacher: a file of weights, as :func:`wfn.networks.weights.load_weights` reads it.
+        teacher_model: a network's name, as :func:`wfn.networks.build` takes it; empty for another copy of ``model``.
+
+    Raises:
+        UserError: network or weights cannot be used, or its outputs are not as many as those of ``model``.
+    """
+    if not teacher and not teacher_model:
+        return model
+    device = next(model.parameters()).device
+    try:
+        built = networks.build(teacher_model, data.classes, data.input_shape) if teacher_model else deepcopy(model)
+        if teacher:
+            ranks.from_first(lambda: load_weights(built, teacher, teacher_model or "of the run"))
+        built = built.to(device, memory_format=layout(model))
+        ranks.spread(built.state_dict().values())
+    except ranks.RankLostError:
+        raise
+    except UserError as error:
+        raise UserError(f"the teacher cannot be used: {error}") from error
+    inputs = head(first_inputs(data.test, device, layout(model)), 1)
+    theirs, ours = (_scores(network, data.task, inputs) for network in (built, model))
+    if theirs != ours:
+        raise UserError(
+            f"the teacher {teacher or teacher_model!r} gives scores of shape {theirs} for an input, but the network of "
+            f"{ours}: give one that was trained for the same classes"
+        )
+    return built
+
+
+def teacher_hash(teacher: str) -> dict[str, str]:
+    """``teacher_sha256``, of the file's bytes; nothing where there is no file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if not teacher:
+        return {}
+    try:
+        with Path(teacher).expanduser().open("rb") as file:
+            return {"teacher_sha256": file_digest(file, "sha256").hexdigest()}
+    except OSError as error:
+        raise UserError(f"teacher {teacher!r} could not be read ({error.strerror}): give one that can") from error
+
+
+def _scores(network: nn.Module, task: Task, inputs: Any) -> tuple[int, ...]:
+    """The shape of what a network that learns from a teacher compares; of a task without classes nothing."""
+    if not isinstance(task, OutputTask):
+        return ()
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            return tuple(task.class_scores(task.outputs(network.eval(), inputs)).shape[1:])
+    except UserError:
+        raise
+    except Exception as error:  # whatever the network's own code raises
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"the teacher cannot take the network's inputs ({type(error).__name__}: {reason})") from error
+    finally:
+        network.train(was_training)
