@@ -18,9 +18,8 @@ NEVER_NEGATIVE = (
 )  # fmt: skip
 IMAGES = ("images_lost", "images_gained", "test_images")
 TREATED = ("first_last", "batch_norm", "activations")
-MOST_LETTERS = 2000  # of a text that stands in a table
-# What the figure of a study takes from each of its trials.
-OF_STUDIES = {"noise": ("noise", "beta", "noise_seed"), "ablation": ("alpha", "delta", "fix_batch_norm")}
+MOST_LETTERS = 20_000  # of a text that stands in a table
+OF_ABLATION = ("alpha", "delta", "fix_batch_norm")  # what the study's figure takes from each of its trials
 
 Texts = Mapping[str, str]
 
@@ -48,9 +47,7 @@ def _problems(status: str, params: Texts, tags: Texts, metrics: Mapping[str, flo
     if any(name in tags for name in TREATED) and not all(name in tags for name in TREATED):
         yield f"its tags must have all of {', '.join(TREATED)}, or none"
     if status == "FINISHED":
-        needed = OF_STUDIES.get(tags.get("question", tags.get("study", "")), ())
-        needed += ("delta",) if tags.get("method") == "wfn" else ()
-        yield from (f"{name} is not among its params" for name in needed if name not in params)
+        yield from (f"{name} is not among its params" for name in _needed(params, tags, metrics) if name not in params)
     for name, value in metrics.items():
         measure = name.removeprefix("baseline_")
         if measure in PERCENT and not 0 <= value <= 100:
@@ -62,6 +59,15 @@ def _problems(status: str, params: Texts, tags: Texts, metrics: Mapping[str, flo
     lost, gained, images = (metrics.get(name, 0.0) for name in IMAGES)
     if "test_images" in metrics and not 0 < images >= lost + gained:
         yield f"of {images:.0f} test images {lost:.0f} cannot be lost and {gained:.0f} gained"
+
+
+def _needed(params: Texts, tags: Texts, metrics: Mapping[str, float]) -> Iterator[str]:
+    """The params that a row or a figure takes from such a run."""
+    if "mean_top1_change" in metrics and {"noise", "beta"} <= params.keys():  # older trials are not drawn
+        yield "noise_seed"
+    if "method" in tags and "top1" in metrics:
+        yield from OF_ABLATION if tags.get("question", tags.get("study")) == "ablation" else ()
+        yield from ("delta",) if tags["method"] == "wfn" else ()
 
 
 def _kinds(method: str) -> dict[str, type]:
