@@ -11,6 +11,8 @@ from reports.evidence.readings import Run, distinct
 from reports.evidence.selection import Evidence
 from reports.parts import paper_tables
 from reports.parts.appendix import environments_table, provenance_table
+from reports.parts.calibration import calibration_table, probabilistic_claims_table
+from reports.parts.calibration_figures import calibration_figures
 from reports.parts.front_page import front_page
 from reports.parts.paper_figures import figures
 from reports.parts.trade_offs import size_figure, size_table
@@ -27,12 +29,12 @@ STORE_TAGS = ("mlflow.", "wfn.")
 def compose(runs: Sequence[Run]) -> Document:
     """The report over ``runs``; one that comes twice, from a folder and from the store, counts once."""
     evidence = Evidence(distinct(runs))
-    drawn = figures(evidence)
+    drawn, of_confidence = figures(evidence), calibration_figures(evidence)
     return Document(
         "Weight Fixing Networks: what our runs reproduce",
         "The tables, figures and claims of Subia-Waud & Dasmahapatra (ECCV 2022), measured, beside the print",
         [
-            *front_page(evidence, _missing(drawn)),
+            *front_page(evidence, _missing([*drawn, *of_confidence])),
             Heading("Tables", begins_page=True),
             paper_tables.table1(evidence),
             paper_tables.table2(evidence),
@@ -42,6 +44,10 @@ def compose(runs: Sequence[Run]) -> Document:
             Heading("Claims and figures"),
             paper_tables.claims_table(evidence),
             *drawn,
+            Heading("Uncertainty: PWFN, and Cluster-on-the-Fly PWFN as a reconstruction"),
+            calibration_table(evidence),
+            probabilistic_claims_table(evidence),
+            *of_confidence,
             Heading("Findings: what the print gets wrong or leaves out"),
             *(Paragraph(f.text, f"{number}. {f.title}") for number, f in enumerate(findings(evidence), 1)),
             Heading("Appendix: where every number comes from"),

@@ -7,12 +7,14 @@ from math import isfinite
 from pathlib import Path
 
 from reports.evidence.soundness import check
+from reports.records.uncertainty_files import COLUMNS, Rows, read_table
 from wfn.errors import UserError
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.outcomes import OUTCOMES, Outcomes
 from wfn.runs.record import Record, leads_out, read_each
 
 CODEBOOK = "codebook.csv"
+FOLLOWED = ("share_fixed", "centres", "delta_t", "unique_params", "entropy_bits")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Run:
         iterations: for each iteration what :func:`is_of_iterations` names, and its number as ``iteration``.
         codebook: the values in use, most used first; empty where the run left none.
         outcomes: which test images are right before and after; None where the run left none.
+        tables: what is known of confidence, corrupted images and noise (:mod:`reports.records.uncertainty_files`).
     """
 
     id: str
@@ -49,6 +52,7 @@ class Run:
     iterations: tuple[Mapping[str, float], ...] = ()
     codebook: tuple[SharedValue, ...] = ()
     outcomes: Outcomes | None = field(default=None, compare=False, repr=False)
+    tables: Mapping[str, Rows] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` where a report could not be made with it.
@@ -79,7 +83,7 @@ class Run:
 
 def is_of_iterations(key: str) -> bool:
     """Whether a metric is one of those that figures follow from iteration to iteration."""
-    return key in ("share_fixed", "centres", "delta_t") or key.startswith("weights_order_")
+    return key in FOLLOWED or key.startswith("weights_order_")
 
 
 def iterations(values: Iterable[tuple[str, int, float]]) -> tuple[dict[str, float], ...]:
@@ -163,6 +167,7 @@ def _read(folder: Path) -> Run:
         iterations=iterations(value for value in values if is_of_iterations(value[0])),
         codebook=read_codebook(_inside(record, CODEBOOK)),
         outcomes=read_outcomes(_inside(record, OUTCOMES)),
+        tables={name: read_table(path) for name in COLUMNS if (path := _inside(record, f"{name}.csv")).is_file()},
     )
 
 

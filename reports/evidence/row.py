@@ -128,6 +128,11 @@ class Row:
         return NOT_MEASURED if change is None else f"{signed(change)} (not paired)"
 
     @property
+    def compresses(self) -> bool:
+        """Whether the method compresses anything: references of uncertainty and controls without clustering do not."""
+        return bool(self.prefix) or {self.treatment.first_last, self.treatment.batch_norm} != {"float"}
+
+    @property
     def networks(self) -> set[str]:
         """The hashes of the float networks that the runs began with."""
         return {run.params.get("weights_sha256", "") for run in self.runs}

@@ -15,6 +15,7 @@ from reports.evidence.readings import (
     read_codebook,
     read_outcomes,
 )
+from reports.records.uncertainty_files import COLUMNS, read_table
 from wfn.errors import UserError
 from wfn.measures.common.outcomes import OUTCOMES
 from wfn.runs.tracking.mlflow_database import reached
@@ -90,6 +91,7 @@ def _run(client, run) -> Run:
         metrics=dict(run.data.metrics),
         iterations=iterations(history),
         codebook=_file(client, run.info.run_id, CODEBOOK, read_codebook) or (),
+        tables={name: rows for name in COLUMNS if (rows := _file(client, run.info.run_id, f"{name}.csv", read_table))},
         outcomes=_file(client, run.info.run_id, OUTCOMES, read_outcomes),
     )
 

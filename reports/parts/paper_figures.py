@@ -12,7 +12,8 @@ from reports.evidence.rows import float_network
 from reports.evidence.selection import Evidence
 from reports.verdicts.wfn_rules.noise_tolerance import noise_runs
 from reports.verdicts.wfn_rules.orders_and_centres import mean_by_iteration
-from wfn.figures import accuracy_and_size, iterations, layer_noise, setting_effects, unique_values_and_entropy
+from wfn.figures import accuracy_and_size, iterations, setting_effects, unique_values_and_entropy
+from wfn.figures.confidence import layer_noise
 
 TITLES = {
     "figure-1": "Figure 1. Unique values (log scale) and entropy of WFN against APoT.",

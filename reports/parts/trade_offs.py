@@ -110,7 +110,7 @@ def _ahead(rows: Sequence[Row], metric: str) -> set[str]:
 
 
 def _shown(evidence: Evidence, subject: Subject, metric: str) -> list[Row]:
-    found = [row for row in evidence.rows if row.subject == subject and not row.prefix]
+    found = [row for row in evidence.rows if row.subject == subject and not row.prefix and row.compresses]
     return [row for row in found if row.mean(metric) is not None and row.change("top1") is not None]
 
 

@@ -32,6 +32,12 @@ def text() -> dict[str, float]:
     return {line["name"]: float(line["value"]) for line in _read("text")}
 
 
+@cache
+def pwfn() -> dict[str, float]:
+    """Figures in the abstract of Probabilistic Weight Fixing (Subia-Waud & Dasmahapatra, NeurIPS 2023), by name."""
+    return {line["name"]: float(line["value"]) for line in _read("pwfn")}
+
+
 def find(table: list[Line], model: str, method: str, delta: str = "") -> Line:
     """The row of a table; ``method`` may be its beginning."""
     return next(r for r in table if r["model"] == model and r["method"].startswith(method) and r["delta"] == delta)

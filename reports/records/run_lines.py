@@ -13,6 +13,7 @@ import numpy as np
 
 from reports.evidence.presentation import files_of
 from reports.evidence.readings import Run, SharedValue
+from reports.records.uncertainty_files import COLUMNS, checked
 from wfn.measures.common.outcomes import Outcomes
 from wfn.runs.run_header import STATUSES
 from wfn.runs.settings import LOCAL_SETTINGS
@@ -36,6 +37,7 @@ def run_line(run: Run) -> dict[str, Any]:
         "metrics": dict(run.metrics),
         "iterations": [dict(row) for row in run.iterations],
         "codebook": [[value.value, value.order, value.weights] for value in _shown(run.codebook)],
+        "tables": {name: [dict(row) for row in rows] for name, rows in run.tables.items()},
         "outcomes": _packed(run.outcomes) if run.outcomes else None,
     }
 
@@ -59,6 +61,7 @@ def run_from(line: Mapping[str, Any]) -> Run:
         metrics={name: float(value) for name, value in line["metrics"].items()},
         iterations=tuple({name: _number(name, value) for name, value in row.items()} for row in line["iterations"]),
         codebook=tuple(SharedValue(float(value), int(order), int(n)) for value, order, n in line["codebook"]),
+        tables={name: checked(rows, name) for name, rows in line.get("tables", {}).items() if name in COLUMNS},
         outcomes=_unpacked(outcomes) if outcomes else None,
     )
 

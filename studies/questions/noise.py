@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from studies.design import MAXIMISE, Grid, Results, Study
 from wfn.errors import UserError, unknown_name
-from wfn.figures.layer_noise import KINDS, LAYER
+from wfn.figures.confidence.layer_noise import KINDS, LAYER
 from wfn.runs.settings import Settings
 
 if TYPE_CHECKING:  # it would import torch
@@ -95,7 +95,7 @@ def noise(weight: "Tensor", epsilon: "Tensor", beta: float, kind: str) -> "Tenso
 def draw(results: Results, path: Path) -> None:
     """The change of top-1 against the layer, relative beside absolute, a panel for each beta; 95 % intervals shaded."""
     from studies.outcome.drawing import write
-    from wfn.figures import layer_noise
+    from wfn.figures.confidence import layer_noise
 
     trials = [
         layer_noise.Noised(trial.settings["noise"], trial.settings["beta"], layer_noise.changes_by_layer(trial.metrics))

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from wfn.figures import (
     accuracy_and_size,
     iterations,
-    layer_noise,
     search,
     setting_effects,
     unique_values_and_entropy,
     weight_histograms,
 )
 from wfn.figures.accuracy_and_size import Compressed, Line, Panel
+from wfn.figures.confidence import layer_noise
 from wfn.figures.intervals import mean_and_half_interval
 
 

@@ -84,10 +84,9 @@ class ClusterOnTheFly(Method):
 
     name: ClassVar[str] = "cof_pwfn"
     rank: ClassVar[int] = 94
-    named: ClassVar[tuple[str, ...]] = ("assign",)
+    named: ClassVar[tuple[str, ...]] = ("assign", "noise", "value_deviations")
     switched_off: ClassVar[dict[str, str]] = {
         "fix_batch_norm": "batch-norm not fixed",
-        "noise": "without noise",
         "prior": "equal deviations at the start",
         "reestimate": "running statistics as trained",
     }

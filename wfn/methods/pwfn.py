@@ -97,10 +97,9 @@ class ProbabilisticWeightFixing(Method):
 
     name: ClassVar[str] = "pwfn"
     rank: ClassVar[int] = 92
+    named: ClassVar[tuple[str, ...]] = ("noise", "merge")
     switched_off: ClassVar[dict[str, str]] = {
         "fix_batch_norm": "batch-norm not fixed",
-        "noise": "without noise",
-        "merge": "not clustered",
         "prior": "equal deviations at the start",
     }
 

@@ -1,0 +1,117 @@
+"""Whether compressed networks whose weights carry noise are calibrated, and whether that comes from the noise."""
+
+from collections.abc import Mapping
+
+from reports.evidence.row import Row, Subject, runs_of
+from reports.evidence.selection import Evidence
+from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
+from reports.verdicts.over_seeds import Estimate
+from reports.verdicts.pwfn_rules.noisy_rows import CLEAN, COF, CORRUPTED, MEASURES, PWFN, gap, gap_text, row_of
+
+FLOAT, SCALED = "baseline", "calibrated_baseline"
+Gaps = Mapping[tuple[str, str], Estimate]  # clean or corrupted, and the measure -> ours less the reference's
+
+
+def well_calibrated(evidence: Evidence, subject: Subject) -> Judgement | None:
+    """ECE and NLL of the mean of drawn networks, below the float network's and not above its temperature-scaled.
+
+    None where no run of the reconstruction measured them.
+    """
+    row = row_of(evidence, subject, COF)
+    to_float, to_scaled = (_gaps(row, "sampled_", reference) if row else {} for reference in (FLOAT, SCALED))
+    if not row or not to_float:
+        return None
+    parts = [_told(row, kind, to_float, to_scaled) for kind in (CLEAN, CORRUPTED) if (kind, "ece") in to_float]
+    unmeasured = "" if (CORRUPTED, "ece") in to_float else "; corrupted images were not measured (--corrupted)"
+    return Judgement(
+        f"{'; '.join(parts)}{unmeasured} ({row.label}, {subject})",
+        calibration_verdict(to_float, to_scaled),
+        (len(row.runs),),
+        row.runs,
+    )
+
+
+def calibration_verdict(to_float: Gaps, to_scaled: Gaps) -> str:
+    """The verdict, settled before any run.
+
+    Reproduced where every interval to the float network lies below zero, of both measures, clean and corrupted, and
+    none to its temperature-scaled self lies above. Partly where all the clean ones lie below zero. Not where a clean
+    one lies above zero. Else undecided.
+    """
+    clean = [estimate for (kind, _), estimate in to_float.items() if kind == CLEAN]
+    if any(estimate.low > 0 for estimate in clean):
+        return NOT
+    if not all(estimate.high < 0 for estimate in clean):
+        return UNDECIDED
+    whole = 2 * len(MEASURES)
+    below = sum(estimate.high < 0 for estimate in to_float.values())
+    not_above = sum(estimate.low <= 0 for estimate in to_scaled.values())
+    return REPRODUCED if below == not_above == whole else PARTLY
+
+
+def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
+    """The gain over the float network, taken apart by controls; None where the method or a control was not run."""
+    both = row_of(evidence, subject, COF)
+    noise = row_of(evidence, subject, PWFN, merge="False")
+    clustering = row_of(evidence, subject, COF, noise="False")
+    if not (both and noise and clustering):
+        return None
+    gains = [_clean(both, "sampled_"), _clean(noise, "sampled_"), _clean(clustering, "")]
+    if not all(gains):
+        return None
+    names = ("both", "noise alone", "clustering alone")
+    told = [f"{name} {_measures_told(found)}" for name, found in zip(names, gains, strict=True)]
+    others = [
+        f"deviations {kind} {_measures_told(found)}"
+        for kind in ("permuted", "common")
+        if (row := row_of(evidence, subject, COF, value_deviations=kind)) and (found := _clean(row, "sampled_"))
+    ]
+    rows = [both, noise, clustering]
+    verdict, reason = attribution(*gains)
+    text = f"less the float network's: {'; '.join(told + others)}{reason} ({subject})"
+    return Judgement(text, verdict, (min(len(row.runs) for row in rows),), runs_of(rows))
+
+
+def attribution(
+    both: Mapping[str, Estimate], noise: Mapping[str, Estimate], clustering: Mapping[str, Estimate]
+) -> tuple[str, str]:
+    """The verdict, settled before any run, and what it rests on where that is not plain.
+
+    Where noise and clustering together do not lower both measures there is nothing to attribute: undecided. Reproduced
+    where noise alone lowers both and clustering alone lowers none; partly where noise alone lowers both and so does
+    clustering some; not where clustering alone lowers both and noise alone none. To lower is an interval below zero.
+    """
+    lowered = [[estimate.high < 0 for estimate in found.values()] for found in (both, noise, clustering)]
+    if not all(lowered[0]):
+        return UNDECIDED, "; both together do not lower both measures for certain, so there is no gain to attribute"
+    if all(lowered[1]):
+        return (PARTLY if any(lowered[2]) else REPRODUCED), ""
+    return (NOT if all(lowered[2]) and not any(lowered[1]) else UNDECIDED), ""
+
+
+def _gaps(row: Row, network: str, reference: str) -> dict[tuple[str, str], Estimate]:
+    found = {}
+    for kind in (CLEAN, CORRUPTED):
+        for measure in MEASURES:
+            if estimate := gap(row, f"{network}{kind}{measure}_from_{reference}"):
+                found[kind, measure] = estimate
+    return found
+
+
+def _clean(row: Row, network: str) -> dict[str, Estimate]:
+    """Measure -> gap to the float network on clean images; nothing where one was not measured."""
+    found = {measure: gap(row, f"{network}{measure}_from_{FLOAT}") for measure in MEASURES}
+    return {} if None in found.values() else found
+
+
+def _measures_told(gaps: Mapping[str, Estimate]) -> str:
+    return ", ".join(f"{MEASURES[measure]} {gap_text(estimate)}" for measure, estimate in gaps.items())
+
+
+def _told(row: Row, kind: str, to_float: Gaps, to_scaled: Gaps) -> str:
+    parts: list[str] = []
+    for measure, name in MEASURES.items():
+        key = kind, measure
+        text = f"{name} {row.text(f'sampled_{kind}{measure}', '{:.4f}')}, less float {gap_text(to_float[key])}"
+        parts.append(text + (f", less scaled float {gap_text(to_scaled[key])}" if key in to_scaled else ""))
+    return f"{'corrupted' if kind else 'clean'}: {'; '.join(parts)}"

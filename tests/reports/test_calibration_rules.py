@@ -1,0 +1,201 @@
+"""The rules for the claims of PWFN and its reconstruction, on runs that never were."""
+
+import pytest
+
+from reports.evidence.readings import read_folder
+from reports.evidence.selection import Evidence
+from reports.verdicts.over_seeds import Estimate
+from reports.verdicts.pwfn_rules.beside_others import streamlining
+from reports.verdicts.pwfn_rules.calibrated import attribution
+from reports.verdicts.pwfn_rules.noisy_rows import gap, row_of
+from reports.verdicts.pwfn_rules.probabilistic_claims import probabilistic_claims, probabilistic_verdicts
+from tests.support import made_up_runs
+from tests.support.made_up_noisy_runs import lowering, noisy
+from wfn.measures.common.paired import change_of_counts
+
+BEATS, DEIT, STREAMLINES, CALIBRATED, NOISE = range(5)
+
+
+def judged(folder, claim):
+    return probabilistic_verdicts(Evidence(read_folder(folder)))[claim][1]
+
+
+def seeds(folder, first, **options):
+    for seed in range(3):
+        noisy(folder, first + seed, seed=seed, **options)
+
+
+def test_with_nothing_to_compare_nothing_is_tested():
+    found = probabilistic_verdicts(Evidence([]))
+    assert len(found) == 5 and {judgement.verdict for _, judgement in found} == {"not tested"}
+    assert all(judgement.ours.startswith("not tested: ") for _, judgement in found)
+    deit = found[DEIT][1].ours
+    assert "timm:deit_tiny_patch16_224" in deit and "ImageNet" in deit
+
+
+@pytest.mark.parametrize(
+    ("pwfn", "wfn", "verdict"), [(92.75, 92.0, "reproduced"), (91.5, 92.5, "not"), (92.3, 92.25, "undecided")]
+)
+def test_more_accurate_at_as_many_values_is_judged_by_paired_images_and_seeds(tmp_path, pwfn, wfn, verdict):
+    for seed in range(3):
+        noisy(tmp_path, seed, "pwfn", seed=seed, top1=pwfn)
+        made_up_runs.weight_fixing(tmp_path, 10 + seed, seed=seed, top1=wfn, delta=0.0075)
+        made_up_runs.weight_fixing(tmp_path, 20 + seed, seed=seed, top1=80.0, delta=0.015, unique_params=21)
+    found = judged(tmp_path, BEATS)
+    assert found.verdict == verdict and found.n == (3,)
+    assert "WFN δ = 0.0075" in found.ours and "40.0 values" in found.ours.replace("40 ±0.0 values", "40.0 values")
+
+
+def test_rows_of_other_sizes_or_other_networks_are_not_compared(tmp_path):
+    noisy(tmp_path, 1, "pwfn")
+    made_up_runs.weight_fixing(tmp_path, 2, unique_params=100)
+    assert judged(tmp_path, BEATS).verdict == "not tested"
+    made_up_runs.weight_fixing(tmp_path, 3).set(params={"weights_sha256": "dd" * 32})
+    assert judged(tmp_path, BEATS).verdict == "not tested"
+
+
+def test_controls_are_no_rows_of_the_method(tmp_path):
+    noisy(tmp_path, 1, "pwfn", noise=False)
+    noisy(tmp_path, 2, "pwfn", merge=False)
+    noisy(tmp_path, 3, "cof_pwfn", value_deviations="common")
+    noisy(tmp_path, 4, "cof_pwfn", assign="straight_through")
+    evidence = Evidence(read_folder(tmp_path))
+    (subject,) = evidence.subjects
+    assert row_of(evidence, subject, "pwfn") is None and row_of(evidence, subject, "cof_pwfn") is None
+    assert row_of(evidence, subject, "pwfn", merge="False").label == "PWFN, not clustered"
+    assert "common deviations" in row_of(evidence, subject, "cof_pwfn", value_deviations="common").label
+    assert all(row.label.count("without noise") < 2 for row in evidence.rows)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"),
+    [
+        (lowering(), "reproduced"),
+        (lowering(kinds=("",)), "partly"),
+        (lowering() | {"sampled_ece_from_calibrated_baseline": 0.02}, "partly"),
+        (lowering() | {"sampled_corrupted_ece_from_baseline": -0.001}, "partly"),
+        (lowering() | {"sampled_ece_from_baseline": 0.01}, "not"),
+        (lowering() | {"sampled_ece_from_baseline": -0.001}, "undecided"),
+        ({}, "undecided"),
+    ],
+    ids=["all", "clean alone", "above the scaled", "corrupted open", "above", "open", "equal"],
+)
+def test_well_calibrated_is_below_the_float_network_and_not_above_its_scaled_self(tmp_path, gaps, verdict):
+    seeds(tmp_path, 1, gaps=gaps)
+    found = judged(tmp_path, CALIBRATED)
+    assert found.verdict == verdict and found.n == (3,)
+    assert "reconstruction" in found.ours and "corrupted: ECE" in found.ours
+
+
+def test_without_corrupted_images_it_is_partly_at_best_and_says_so(tmp_path):
+    absent = {
+        f"sampled_corrupted_{measure}_from_{reference}{end}": None
+        for measure in ("ece", "loss")
+        for reference in ("baseline", "calibrated_baseline")
+        for end in ("", "_deviation")
+    }
+    seeds(tmp_path, 1, gaps=lowering(), **absent)
+    found = judged(tmp_path, CALIBRATED)
+    assert found.verdict == "partly" and "--corrupted" in found.ours
+
+
+def test_an_interval_knows_images_and_seeds(tmp_path):
+    name = "sampled_ece_from_baseline"
+    for seed, value in enumerate((-0.01, -0.02, -0.03)):
+        noisy(tmp_path, seed, seed=seed, gaps={name: value})
+    evidence = Evidence(read_folder(tmp_path))
+    found = gap(row_of(evidence, evidence.subjects[0], "cof_pwfn"), name)
+    half = ((1.959964 * 0.001) ** 2 + (4.302653 * 0.01) ** 2 / 3) ** 0.5
+    assert (found.value, found.low, found.high) == pytest.approx((-0.02, -0.02 - half, -0.02 + half), rel=1e-5)
+    one = Evidence(read_folder(tmp_path)[:1])
+    single = gap(row_of(one, one.subjects[0], "cof_pwfn"), name)
+    assert single.high - single.value == pytest.approx(1.959964 * 0.001, rel=1e-5)
+
+
+DOWN, OPEN = Estimate(-1.0, 3, -2.0, -0.5), Estimate(-1.0, 3, -2.0, 0.5)
+LOWERS, LEAVES, LOWERS_ONE = ({"ece": a, "loss": b} for a, b in ((DOWN, DOWN), (OPEN, OPEN), (DOWN, OPEN)))
+
+
+@pytest.mark.parametrize(
+    ("both", "noise", "clustering", "verdict"),
+    [
+        (LOWERS, LOWERS, LEAVES, "reproduced"),
+        (LOWERS, LOWERS, LOWERS_ONE, "partly"),
+        (LOWERS, LOWERS, LOWERS, "partly"),
+        (LOWERS, LEAVES, LOWERS, "not"),
+        (LOWERS, LOWERS_ONE, LOWERS, "undecided"),
+        (LOWERS, LEAVES, LEAVES, "undecided"),
+        (LOWERS_ONE, LOWERS, LEAVES, "undecided"),
+        (LEAVES, LOWERS, LEAVES, "undecided"),
+    ],
+)
+def test_a_gain_is_attributed_by_the_controls(both, noise, clustering, verdict):
+    assert attribution(both, noise, clustering)[0] == verdict
+
+
+def test_the_controls_are_read_from_their_own_runs(tmp_path):
+    seeds(tmp_path, 1, gaps=lowering())
+    assert judged(tmp_path, NOISE).verdict == "not tested"
+    seeds(tmp_path, 11, method="pwfn", merge=False, gaps=lowering())
+    seeds(tmp_path, 21, noise=False)
+    found = judged(tmp_path, NOISE)
+    assert found.verdict == "reproduced" and found.n == (3,)
+    seeds(tmp_path, 31, value_deviations="permuted", gaps=lowering())
+    assert "deviations permuted ECE −0.0100" in judged(tmp_path, NOISE).ours
+
+
+SAME = change_of_counts(20, 20, 100_000)
+LOST = change_of_counts(2000, 20, 100_000)
+WIDE = change_of_counts(60, 60, 1000)
+
+
+@pytest.mark.parametrize(
+    ("change", "values", "steps", "seconds", "verdict"),
+    [
+        (SAME, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), "reproduced"),
+        (SAME, (0.9, 1.0), (1.0, 1.0), (0.9, 1.2), "undecided"),
+        (SAME, (0.9, 1.0), (0.5, 0.5), (1.5, 2.0), "partly"),
+        (SAME, (0.9, 1.0), (1.5, 1.5), (0.5, 0.8), "partly"),
+        (SAME, (0.9, 1.0), (1.0, 1.0), (1.5, 2.0), "not"),
+        (SAME, (0.9, 1.0), (1.0, 1.0), None, "undecided"),
+        (SAME, (1.2, 1.4), (1.0, 1.0), (0.5, 0.8), "not"),
+        (SAME, (1.0, 1.2), (1.0, 1.0), (0.5, 0.8), "undecided"),
+        (LOST, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), "not"),
+        (WIDE, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), "undecided"),
+    ],
+)
+def test_to_streamline_is_to_reach_the_same_in_less(change, values, steps, seconds, verdict):
+    estimates = [ends and Estimate(sum(ends) / 2, 3, *ends) for ends in (values, steps, seconds)]
+    assert streamlining(change, *estimates) == verdict
+
+
+def test_seconds_of_different_machines_are_not_compared(tmp_path):
+    seeds(tmp_path, 1, total_training_seconds=10.0)
+    seeds(tmp_path, 11, method="pwfn")
+    found = judged(tmp_path, STREAMLINES)
+    assert found.verdict == "reproduced" and "0.18 [0.18, 0.18] times the seconds" in found.ours
+    noisy(tmp_path, 21, "pwfn", seed=3).set(params={"device_name": "another"})
+    found = judged(tmp_path, STREAMLINES)
+    assert found.verdict == "undecided" and "different machines" in found.ours
+
+
+@pytest.mark.parametrize(
+    ("values", "top1", "other", "verdict"),
+    [
+        (296, 74.0, 72.0, "reproduced"),
+        (297, 74.0, 72.0, "partly"),
+        (297, 71.0, 72.0, "not"),
+        (200, 74.0, None, "undecided"),
+    ],
+)
+def test_deit_tiny_is_judged_where_it_was_run(tmp_path, values, top1, other, verdict):
+    subject = {"model": "timm:deit_tiny_patch16_224", "dataset": "imagenet"}
+    noisy(tmp_path, 1, "pwfn", unique_params_conv_linear=values, sampled_top1=top1, **subject)
+    if other:
+        made_up_runs.weight_fixing(tmp_path, 2, method="uniform", top1=other, **subject)
+    assert judged(tmp_path, DEIT).verdict == verdict
+
+
+def test_every_claim_that_reconstructs_says_so():
+    for claim in probabilistic_claims()[STREAMLINES:]:
+        assert "reconstruction" in claim.text

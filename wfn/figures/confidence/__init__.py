@@ -1,0 +1,1 @@
+"""Figures of noise in weights, and of what a network's confidence is worth."""
