@@ -10,6 +10,7 @@ import click
 
 from studies import catalogue
 from studies.design import Columns, Grid, Interval, Listed, Point, Sampled, Study
+from wfn import tasks
 from wfn.errors import UserError, unknown_name
 from wfn.runs.settings import LOCAL_SETTINGS, Settings
 
@@ -62,6 +63,12 @@ class Plan:
         if sampled and (full_grid or repeats):
             raise UserError(f"study {question!r} samples: full_grid and repeats are for grids; say trials instead")
         base = {name: value for name, value in study.settings.of(settings).flat().items() if name not in LOCAL_SETTINGS}
+        of_classes = [name for name in study.objectives if "top1" in name]
+        if base["task"] != tasks.CLASSIFICATION and of_classes:
+            raise UserError(
+                f"study {question!r} measures {of_classes[0]}, which task={base['task']} does not give: write one "
+                "of your own with its score (docs/extending.md)"
+            )
         plan = cls(
             question,
             base,

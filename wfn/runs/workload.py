@@ -14,6 +14,7 @@ from wfn.data.corrupted import CorruptedSet, corrupted_sets
 from wfn.data.passes import check_divisible, first_inputs
 from wfn.errors import UserError
 from wfn.networks.forward_pass import ForwardPass
+from wfn.networks.own.folded_batch_norm import fold_batch_norm
 from wfn.networks.own.plain import give_shapes
 from wfn.networks.own.shared_memory import ties
 from wfn.networks.own.state import check_state
@@ -25,6 +26,8 @@ from wfn.system.fingerprint import fingerprint
 from wfn.tasks.classification import Classification
 from wfn.training.baseline import trained_baseline
 from wfn.training.flat_weights import adopted, check_task, traced
+
+MOST_NAMES = 20  # of unused parameters that are told
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Workload:
             "counted_weights_batch_norm": size(self.forward_pass.batch_norm),
             "counted_weights_frozen": size(name for name, p in counted.items() if not p.requires_grad),
             "uncounted_parameters": size(parameters.keys() - counted.keys()),
-            "uncounted_names": " ".join(name for name in parameters if name not in counted),
+            "uncounted_names": " ".join([name for name in parameters if name not in counted][:MOST_NAMES]),
             "uncounted_buffers": sum(buffer.numel() for buffer in self.model.buffers()),
             "first_layer": " ".join(sorted(self.forward_pass.first_layer)),
             "last_layer": " ".join(sorted(self.forward_pass.last_layer)),
@@ -108,6 +111,8 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
     ranks.from_first(lambda: _give_weights(model, settings, loaded, device, trained))
     ranks.spread(value for value in model.state_dict().values() if isinstance(value, Tensor))
     model = adopted(model, loaded)
+    if settings.fold_batch_norm:
+        fold_batch_norm(model, first_inputs(loaded.test, device))
     check_task(model, loaded)
     check_state(model)
     return Workload(device, loaded, model, traced(model, loaded), corrupted, corruptions)
