@@ -9,6 +9,8 @@ from wfn import data, networks
 from wfn.deployment import check_form, indexed_safetensors
 from wfn.deployment.shared_table import SharedTable
 from wfn.errors import UserError
+from wfn.networks.own.folded_batch_norm import fold_batch_norm
+from wfn.networks.own.plain import plain
 from wfn.system.entry_points import is_entry_point
 from wfn.system.files import write_atomically
 
@@ -64,7 +66,10 @@ def _rebuilt(network: SharedTable, model: str, dataset: str, data_folder: str) -
         device="cpu",
     )
     torch.manual_seed(0)
-    built = networks.build(name, loaded.classes, loaded.input_shape).eval()
+    inputs = next(iter(loaded.test))[0]
+    built = plain(networks.build(name, loaded.classes, loaded.input_shape), inputs).eval()
+    if network.about.get("batch_norm") == "folded":
+        fold_batch_norm(built, inputs)
     try:
         built.load_state_dict(network.state)
     except RuntimeError as error:
@@ -72,7 +77,7 @@ def _rebuilt(network: SharedTable, model: str, dataset: str, data_folder: str) -
         raise UserError(
             f"the file's weights do not fit network {name!r} ({reason:.200}): give the right --model"
         ) from error
-    return built, network, next(iter(loaded.test))[0]
+    return built, network, inputs
 
 
 def _named(kind: str, given: str, network: SharedTable) -> str:

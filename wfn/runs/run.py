@@ -118,6 +118,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     }
     fixed |= outputs.counts if outputs else {}
     about |= {"seed": str(settings.seed), "run": record.id}
+    about |= {"batch_norm": "folded"} if settings.fold_batch_norm else {}  # without it the network cannot be rebuilt
     rows = list(observer.rows.values())
     try:
         if ranks.this() == 0:

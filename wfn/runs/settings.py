@@ -51,6 +51,9 @@ class Settings:
         0,
         "how many of the test images are also measured under corruptions; 0 for none, a large number for all",
     )
+    fold_batch_norm: bool = _setting(
+        False, "fold batch-norm into the layers before it first, so that no runtime's folding undoes shared values"
+    )
     baseline_epochs: int = _setting(0, "epochs of a baseline that is trained here; 0 takes the recipe's")
     device: str = _setting("auto", f"{', '.join(DEVICES)}")
     precision: str = _setting("float32", "of training: float32, or bfloat16 (autocast)")
