@@ -24,7 +24,8 @@ def foreign(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "theirs.py").write_text("open('was_run', 'w')\n")
     settings = Settings(model="theirs:network", tracking="folder").flat()
-    return OpenRecord.create(tmp_path / "downloads", settings).folder
+    yield OpenRecord.create(tmp_path / "downloads", settings).folder
+    sys.modules.pop("theirs", None)
 
 
 def resume(folder, *options):
