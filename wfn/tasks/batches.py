@@ -43,9 +43,10 @@ def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
 
 def tensors(tree: Any) -> list[Tensor]:
     """All tensors in tuples, lists and dicts, in order."""
-    found: list[Tensor] = []
-    mapped(lambda tensor: found.append(tensor) or tensor, tree)
-    return found
+    if isinstance(tree, Tensor):
+        return [tree]
+    inner = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, tuple | list) else ()
+    return [tensor for value in inner for tensor in tensors(value)]
 
 
 def size(batch: Any) -> int:

@@ -117,7 +117,7 @@ def adopted(model: nn.Module, data: Data) -> nn.Module:
     """
     device = _device(model)
     model = plain(model, first_inputs(data.test, device, torch.contiguous_format))
-    choose_layout(model, first_inputs(data.test, device, torch.preserve_format))
+    choose_layout(model, first_batch(data.test, device, torch.preserve_format), data.task.infer)
     return model
 
 

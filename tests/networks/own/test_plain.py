@@ -141,6 +141,22 @@ class Queries(nn.Module):
         return torch.bmm(found, torch.stack(list(self.parts))[1:].expand(len(found), -1, -1)).mean(1)
 
 
+class Rearranging(nn.Module):
+    """Multiplies the input with its weight from the left, padded and reordered: still the same values."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.last = nn.Parameter(torch.randn(5, 2)), nn.Linear(36, 3)
+
+    def forward(self, inputs):
+        weight = nn.functional.pad(self.weight.flip(0).roll(1, 1), (0, 0, 0, 1))
+        return self.last(torch.matmul(weight, inputs.flatten(2)).mean(1))
+
+
+def test_a_weight_in_another_order_is_no_transformed_one():
+    assert "weight" in compress(Rearranging()).weights
+
+
 def test_what_layers_compute_of_parameters_is_no_transformed_weight():
     assert {"queries", "table", "parts.1"} <= compress(Queries()).weights.keys()
 

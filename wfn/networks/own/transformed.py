@@ -12,8 +12,23 @@ from wfn.networks.own.shared_memory import addresses
 from wfn.tasks.batches import tensors
 
 aten = torch.ops.aten
-# They give the values that they take, in another order or some of them.
-REARRANGED = COPIES | {aten.cat, aten.stack, aten.index, aten.index_select, aten.gather, aten.embedding, aten.flip}
+# They give the values that they take, in another order, some of them, or with zeros around.
+REARRANGED = COPIES | {
+    aten._unsafe_view,
+    aten._reshape_alias,
+    aten.alias,
+    aten.cat,
+    aten.constant_pad_nd,
+    aten.embedding,
+    aten.flip,
+    aten.gather,
+    aten.index,
+    aten.index_select,
+    aten.masked_select,
+    aten.repeat_interleave,
+    aten.roll,
+    aten.stack,
+}
 
 
 def transformed_weights(model: nn.Module, inputs: Any, run: Callable[[], object]) -> dict[str, str]:
@@ -45,6 +60,7 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.found: dict[str, str] = {}
         self._stretches = [(*addresses(tensor), name) for name, tensor in parameters.items()]
+        self._of_parameters = {_memory(tensor) for tensor in parameters.values()}
         self._of_inputs = {_memory(tensor) for tensor in tensors(inputs)}
         self._made: dict[int, tuple[dict[str, str], Tensor]] = {}  # memory -> what it was made of, and itself
 
@@ -64,7 +80,7 @@ class _Watch(TorchDispatchMode):
                 continue
             self._of_inputs.discard(memory)
             self._made.pop(memory, None)
-            if origin:
+            if origin and memory not in self._of_parameters:
                 self._made[memory] = origin, tensor
         return result
 

@@ -129,8 +129,9 @@ def _loaded(path: Path, load: Callable[[Path], dict[str, Tensor]]) -> dict[str, 
 def _of_torch(path: Path) -> Any:
     """What ``torch.save`` has written: containers of tensors, numbers and texts."""
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        # Opened here: torch takes the name of a file for its kind.
+        with torch.serialization.safe_globals(_numpy_scalars()), path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign file can fail anywhere in the unpickler
         raise UserError(
             f"weights file {str(path)!r} could not be read: it must hold tensors alone, as written by "
