@@ -27,7 +27,7 @@ def test_a_foreign_file_is_refused(path, content):
 
 
 def test_a_newer_file_says_so_whatever_follows(path, sound):
-    refused(path, sound[:6] + struct.pack("<H", 2) + sound[8:], "format version 2.*reads 1.*update")
+    refused(path, sound[:6] + struct.pack("<H", 3) + sound[8:], "format version 3.*up to 2.*update")
 
 
 def test_more_behind_the_end_is_refused(path, sound):

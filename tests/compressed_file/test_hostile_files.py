@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from tests.support.compressed_files import memory_below, refused
 from wfn import compressed_file
 from wfn.compressed_file import container, reading
+from wfn.compressed_file.coding import MODELS, NEIGHBOURS, STATIC, adaptive, static
+from wfn.compressed_file.coding.extent import Extent
 from wfn.compressed_file.container import Sections, deflate, unwrap, wrap
-from wfn.compressed_file.entropy_code import encode
 from wfn.errors import UserError
 
 
-def header(shapes, shared=(), about=None):
-    return deflate(json.dumps([shapes, shared, about or {}]).encode())
+def header(shapes, shared=(), about=None, coding=STATIC):
+    return deflate(json.dumps([shapes, shared, about or {}, coding]).encode())
 
 
 def codebook(*columns):
@@ -30,6 +31,10 @@ def codebook(*columns):
 
 def counts(*numbers):
     return np.array(numbers, "<u8").view("u1").reshape(-1, 8).T, "u1"
+
+
+def lowest_first(*numbers):
+    return np.array(numbers, "<u4").view("u1").reshape(-1, 4).T, "u1"
 
 
 def one_tensor(**entry):
@@ -68,6 +73,10 @@ HOSTILE = {
     "product overflows to what is right": {"header": header([["a", [1 << 32, 1 << 32, 1 << 40]], ["b", [5]]])},
     "huge size by nothing": {"header": header([["a", [0, 1 << 40, 1 << 40]], ["b", [5]]])},
     "a dimension too many": {"header": header([["a", [5] + [1] * 64]])},
+    "coded by nobody's model": {"header": header([["a", [5]]], coding="magic")},
+    "coded by a number": {"header": header([["a", [5]]], coding=7)},
+    "coded by a list": {"header": header([["a", [5]]], coding=["left"])},
+    "more in the header": {"header": deflate(b'[[["a", [5]]], [], {}, "static", 1, 2, 3]')},
     "many dimensions": {"header": header([["a", [5] + [1] * 100_000]])},
     "sizes of many digits": {"header": header([["a", [10**4000] * 50]])},
     "too many weights": {"header": header([["a", [6]]])},
@@ -77,7 +86,16 @@ HOSTILE = {
     "codebook of nothing": {"codebook": deflate(b"")},
     "codebook goes on": {"codebook": codebook(([1], "<u4"), ([0], "u1"), counts(5), ([0], "u1"))},
     "huge codebook": {"codebook": codebook(([2**32 - 1], "<u4"))},
-    "value of many terms": {"codebook": codebook(([1], "<u4"), ([254], "u1"), ([0] * 254, "<i2"), counts(5))},
+    "value of many terms": {"codebook": codebook(([1], "<u4"), ([253], "u1"), ([0] * 253, "<i2"), counts(5))},
+    "distances that go too far": {
+        "codebook": codebook(([2], "<u4"), ([254, 254], "u1"), lowest_first(2**32 - 9, 9), counts(3, 2)),
+    },
+    "a distance of nothing": {
+        "codebook": codebook(([2], "<u4"), ([254, 254], "u1"), lowest_first(2**31, 0), counts(3, 2)),
+    },
+    "a distance to what is no number": {
+        "codebook": codebook(([2], "<u4"), ([254, 254], "u1"), lowest_first(2**31, 2**31 - 1), counts(3, 2)),
+    },
     "huge power": {"codebook": codebook(([1], "<u4"), ([1], "u1"), ([32767], "<i2"), counts(5))},
     "power too large": {"codebook": codebook(([1], "<u4"), ([1], "u1"), ([256], "<i2"), counts(5))},
     "sum too long": {"codebook": codebook(([1], "<u4"), ([2], "u1"), ([0, -60], "<i2"), counts(5))},
@@ -109,19 +127,25 @@ HOSTILE_TO_LOAD = {
         "header": header([["a", [5]]], [["m", "a"]]),
         "others": deflate(safetensors.torch.save({"m": torch.ones(1)})),
     },
-    "coded weights end early": {"coded": b""},
-    "coded weights go on": {"coded": b"\x01\x02\x03\x04" * 5},
-    "coded weights of zeros": {"coded": bytes(8)},
-    "half a word": {"coded": b"\x01\x02"},
+}
+WRONG_CODES = {
+    "end early": b"",
+    "go on": b"\x01\x02\x03\x04" * 5,
+    "are zeros": bytes(8),
+    "are half a word": b"\x01\x02",
+    "are ones": b"\xff" * 8,
+    "are many ones": b"\xff" * 400,
 }
 
 
-def honest():
+def honest(model=STATIC):
     """Five weights, 0.5 or -0.5."""
+    symbols, extents = np.array([0, 1, 0, 1, 0], np.int32), [Extent.of([5])]
+    is_static = model == STATIC
     return Sections(
-        header([["a", [5]]]),
+        header([["a", [5]]], coding=model),
         HALVES,
-        encode(np.array([0, 1, 0, 1, 0], np.int32), [3, 2]),
+        static.encode(symbols, [3, 2]) if is_static else adaptive.encode(symbols, [3, 2], extents, NEIGHBOURS[model]),
         deflate(safetensors.torch.save({"mean": torch.ones(2)})),
     )
 
@@ -131,8 +155,9 @@ def forged(sections):
     return wrap(sections, unfolded=0)
 
 
-def test_the_forger_can_forge(path):
-    path.write_bytes(forged(honest()))
+@pytest.mark.parametrize("model", MODELS)
+def test_the_forger_can_forge(path, model):
+    path.write_bytes(forged(honest(model)))
     assert compressed_file.load(path)["a"].tolist() == [0.5, -0.5, 0.5, -0.5, 0.5]
 
 
@@ -141,6 +166,14 @@ def test_a_hostile_file_is_refused_by_both_readers(path, name):
     content = forged(replace(honest(), **HOSTILE[name]))
     with memory_below(50e6):
         refused(path, content)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", WRONG_CODES)
+def test_coded_weights_that_are_none_are_not_loaded(path, model, name):
+    path.write_bytes(forged(replace(honest(model), coded=WRONG_CODES[name])))
+    with pytest.raises(UserError, match="coded weights"):
+        compressed_file.load(path)
 
 
 @pytest.mark.parametrize("name", HOSTILE_TO_LOAD)
@@ -154,7 +187,7 @@ def test_a_hostile_file_is_not_loaded(path, name):
 def test_a_bomb_among_the_other_tensors_stops_where_the_room_ends(path, monkeypatch):
     monkeypatch.setattr(reading, "room", lambda content: 1 << 20)
     path.write_bytes(forged(replace(honest(), others=BOMB)))
-    with memory_below(10e6), pytest.raises(UserError, match="more than the 1048576 bytes"):
+    with memory_below(10e6), pytest.raises(UserError, match="more than the 524278 bytes"):
         compressed_file.load(path)
 
 

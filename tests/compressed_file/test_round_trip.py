@@ -8,15 +8,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save as save_tensors
 
-from tests.support.compressed_files import WFN_LIKE, assert_same_bits, fixed, floats, memory_below, round_trip, tiny
+from tests.support.compressed_files import WFN_LIKE, fixed, floats, memory_below, round_trip, tiny
 from tests.support.small_networks import KINDS, build
 from wfn import compressed_file, networks
 from wfn.compressed_file import container
 from wfn.compressed_file.codebook_section import pack_codebook, unpack_codebook
-from wfn.compressed_file.container import Sections, deflate, unwrap, wrap
-from wfn.compressed_file.entropy_code import encode
+from wfn.compressed_file.container import unwrap, wrap
 from wfn.compressed_file.header import Header, pack_header, unpack_header
 from wfn.errors import UserError
 
@@ -35,7 +33,7 @@ def test_a_resnet_20_takes_little_more_than_its_entropy(path):
     entropy = -(shares * np.log2(shares)).sum()
     assert contents.entropy_bits == pytest.approx(entropy)
     assert contents.weights == len(values) == 272_474
-    assert entropy * len(values) <= 8 * contents.sections["coded weights"] <= 1.005 * entropy * len(values)
+    assert 8 * contents.sections["coded weights"] == pytest.approx(entropy * len(values), rel=0.005)
     assert contents.bytes - contents.sections["coded weights"] < 8 * 1024
 
 
@@ -59,21 +57,6 @@ def test_a_network_without_signed_zeros_is_written_without_a_word(path, caplog):
     with caplog.at_level("INFO"):
         compressed_file.save(path, *tiny(), {})
     assert caplog.text == ""
-
-
-def test_files_that_kept_the_sign_of_zero_are_read_as_they_are(path):
-    """As they were written earlier: -0.0 is a value of its own."""
-    values, symbols = np.array([0.0, 1.0, -0.0], np.float32), np.array([2, 0, 1, 2], np.int32)
-    counts = np.bincount(symbols)
-    sections = Sections(
-        header=pack_header(Header({"w": (4,)}, {}, {})),
-        codebook=pack_codebook(values, counts),
-        coded=encode(symbols, counts.tolist()),
-        others=deflate(save_tensors({})),
-    )
-    path.write_bytes(wrap(sections, unfolded=16))
-    assert_same_bits(compressed_file.load(path), {"w": torch.tensor([-0.0, 0.0, 1.0, -0.0])})
-    assert len(compressed_file.inspect(path).values) == 3
 
 
 def test_shared_and_strided_tensors(path):
@@ -124,7 +107,8 @@ def test_what_cannot_be_written_is_refused(path, weights, state, match):
     assert "\n" not in str(caught.value) and not path.exists()
 
 
-def test_a_huge_network_of_hardly_any_entropy_comes_back(path):
+def test_a_huge_network_of_hardly_any_entropy_comes_back(path, monkeypatch):
+    monkeypatch.setattr(container, "_ROOM_FOR_ALL", 64 << 20)
     weights = {"w": torch.zeros(20_000_000)}
     contents = round_trip(path, weights, weights)
     assert contents.sections["coded weights"] == 0
@@ -204,5 +188,5 @@ def test_short_sums_take_less_than_floats():
 
 
 def test_a_header_comes_back():
-    header = Header({"a": (2, 3), "ä": ()}, {"b": "a"}, {"model": "x"})
+    header = Header({"a": (2, 3), "ä": ()}, {"b": "a"}, {"model": "x"}, "left")
     assert unpack_header(pack_header(header)) == header and header.weights == 7 and header.tensor_bytes == 4 * 13

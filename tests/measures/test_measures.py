@@ -194,6 +194,21 @@ def test_all_measures_by_hand():
     assert not {"rep_mixed", "rep_mixed_as_printed"} & metrics.keys()
 
 
+@given(some_weights)
+def test_the_entropy_of_tensors_is_the_mean_of_their_own(parameters):
+    tensors = {name: torch.from_numpy(values) for name, values in as_arrays(parameters).items()}
+    uses = dict.fromkeys(tensors, 1.0)
+    found = measure(tensors, ForwardPass(uses=uses, order=tuple(uses)), every_iteration=True)
+    alone = [
+        measure({name: tensor}, ForwardPass(uses={name: 1.0}, order=(name,)))["entropy_bits"] * tensor.numel()
+        for name, tensor in tensors.items()
+        if tensor.numel()
+    ]
+    mean = sum(alone) / sum(tensor.numel() for tensor in tensors.values())
+    assert found["entropy_bits_per_tensor"] == pytest.approx(mean, abs=1e-9)
+    assert found["entropy_bits_per_tensor"] <= found["entropy_bits"] + 1e-9
+
+
 def test_rep_mixed_is_relative_to_the_float_network():
     different = {name: torch.arange(weight.numel()) + 100.0 * i for i, (name, weight) in enumerate(WEIGHTS.items())}
     baseline = measure(different, PASS)

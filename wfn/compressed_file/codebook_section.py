@@ -1,8 +1,12 @@
 """The codebook section: distinct values as sums of powers of two, and how often each occurs.
 
-Columns of numbers, little-endian, one after another: how many values (u32); the terms of each (u8, or RAW for a value
-that is not a short sum); of all terms 2 exponent + (1 where subtracted) (i16); the raw values (f32); the counts (u64,
-all lowest bytes first); and, of a network that can be sampled from, the deviations (f32).
+Columns of numbers, little-endian, one after another: how many values (u32); the terms of each (u8, or RAW or ASCENDING
+for a value that is not a short sum); of all terms 2 exponent + (1 where subtracted) (i16); the raw values (f32); of the
+ascending ones the distances from each to the next, counted in float32 numbers from the least that there is (u32, all
+lowest bytes first); the counts (u64, likewise); and, of a network that can be sampled from, the deviations (f32).
+
+The distances take less room than the values, because they do not say in which order the values come. Files of version 1
+have raw values alone.
 """
 
 from itertools import pairwise
@@ -13,10 +17,13 @@ import numpy as np
 from wfn.codebooks.powers_of_two import powers_of_two, signed_powers
 from wfn.compressed_file.container import deflate, inflate
 from wfn.errors import UserError
+from wfn.system.float32 import float_of_key, key_of_float
 
 MOST_VALUES = 1 << 16
 _MOST_TERMS = 4  # more of them would take more room than the float32 itself
 _RAW = 255
+_ASCENDING = 254
+_LEAST_KEY = -(1 << 31)
 _MOST_BYTES = 4 + MOST_VALUES * (1 + 2 * _MOST_TERMS + 8 + 4)
 
 
@@ -33,12 +40,15 @@ def pack_codebook(values: np.ndarray, counts: np.ndarray, deviations: np.ndarray
         )
     sums = [_terms(float(value)) for value in values]
     raw = values[[terms is None for terms in sums]]
+    keys = key_of_float(raw).astype(np.int64)
+    ascending = bool((np.diff(keys) > 0).all()) and not np.signbit(raw[raw == 0]).any()
+    kind = _ASCENDING if ascending else _RAW
     columns = (
         np.array([len(values)], "<u4"),
-        np.array([_RAW if terms is None else len(terms) for terms in sums], "u1"),
+        np.array([kind if terms is None else len(terms) for terms in sums], "u1"),
         np.array([term for terms in sums for term in terms or ()], "<i2"),
-        raw.astype("<f4"),
-        counts.astype("<u8").view("u1").reshape(-1, 8).T,
+        _lowest_bytes_first(np.diff(keys, prepend=_LEAST_KEY), "<u4") if ascending else raw.astype("<f4"),
+        _lowest_bytes_first(counts, "<u8"),
         *(() if deviations is None else (deviations.astype("<f4"),)),
     )
     return deflate(b"".join(column.tobytes() for column in columns))
@@ -56,10 +66,10 @@ def unpack_codebook(section: bytes) -> tuple[np.ndarray, list[int], np.ndarray |
     columns = _Columns(inflate("codebook", section, _MOST_BYTES))
     (size,) = columns.take("<u4", 1).tolist()
     kinds = columns.take("u1", size)
-    is_raw = kinds == _RAW
-    if (kinds[~is_raw] > _MOST_TERMS).any():
-        raise ValueError(f"its codebook has a value of {kinds[~is_raw].max()} terms, and {_MOST_TERMS} is the most")
-    lengths = np.where(is_raw, 0, kinds).astype(np.int64)
+    is_raw, is_ascending = kinds == _RAW, kinds == _ASCENDING
+    lengths = np.where(is_raw | is_ascending, 0, kinds).astype(np.int64)
+    if (lengths > _MOST_TERMS).any():
+        raise ValueError(f"its codebook has a value of {lengths.max()} terms, and {_MOST_TERMS} is the most")
     terms = columns.take("<i2", int(lengths.sum())).tolist()
     ends = np.cumsum(lengths).tolist()
     sums = np.array([_sum(terms[start:end]) for start, end in pairwise([0, *ends])], np.float64)
@@ -68,7 +78,11 @@ def unpack_codebook(section: bytes) -> tuple[np.ndarray, list[int], np.ndarray |
     if (values != sums).any():
         raise ValueError("its codebook has a sum of powers of two that no float32 is")
     values[is_raw] = columns.take("<f4", int(is_raw.sum()))
-    counts = columns.take("u1", 8 * size).reshape(8, -1).T.copy().view("<u8").ravel().tolist()
+    keys = np.cumsum(columns.take_lowest_bytes_first("<u4", int(is_ascending.sum())).astype(np.int64)) + _LEAST_KEY
+    if (keys > np.iinfo(np.int32).max).any():
+        raise ValueError("its codebook has a value beyond every float32")
+    values[is_ascending] = float_of_key(keys)
+    counts = columns.take_lowest_bytes_first("<u8", size).tolist()
     deviations = columns.take("<f4", size) if columns.left else None
     columns.end()
     if deviations is not None and not (np.isfinite(deviations) & (deviations >= 0)).all():
@@ -76,6 +90,11 @@ def unpack_codebook(section: bytes) -> tuple[np.ndarray, list[int], np.ndarray |
     if not np.isfinite(values).all() or len(np.unique(values.view(np.uint32))) < size or 0 in counts:
         raise ValueError("its codebook is not one of distinct finite values in use")
     return values, counts, deviations
+
+
+def _lowest_bytes_first(numbers: np.ndarray, dtype: str) -> np.ndarray:
+    """Whole numbers as bytes: the lowest of each, then the second of each, and so on."""
+    return numbers.astype(dtype).view("u1").reshape(-1, np.dtype(dtype).itemsize).T
 
 
 def _terms(value: float) -> list[int] | None:
@@ -107,6 +126,10 @@ class _Columns:
             raise ValueError("its codebook ends early")
         start, self._start = self._start, end
         return np.frombuffer(self._content[start:end], dtype)
+
+    def take_lowest_bytes_first(self, dtype: str, size: int) -> np.ndarray:
+        width = np.dtype(dtype).itemsize
+        return self.take("u1", width * size).reshape(width, -1).T.copy().view(dtype).ravel()
 
     @property
     def left(self) -> bool:

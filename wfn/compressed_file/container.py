@@ -4,8 +4,11 @@ Layout, little-endian: 6 bytes of magic, version (u16), the length of each secti
 padding, and 16 bytes of BLAKE2b over all that stands before them.
 
 A reader takes memory in proportion to the file that it is given, so that a small one cannot exhaust the memory by the
-sizes that it claims (:func:`room`). Tensors that fold to less than that are padded to it: 20 million zeros, which an
-entropy code writes in no byte at all, take 13 kB.
+sizes that it claims (:func:`room`). Tensors that fold to less than that are padded to it: 40 million zeros, which an
+entropy code writes in no byte at all, take 58 kB.
+
+Version 2 differs from 1 in the header, which names the model of the coded weights, and in how the codebook writes
+values that are no short sums. Both are read.
 """
 
 import hashlib
@@ -21,13 +24,14 @@ from safetensors import SafetensorError
 
 from wfn.errors import UserError
 
-VERSION = 1
+VERSION = 2
+_READ = (1, 2)
 _MAGIC = b"\x89WFN\r\n"
 _PREFIX = struct.Struct("<6sH")
 _LENGTHS = struct.Struct("<4Q")
 _CHECKSUM_BYTES = 16
 FRAME_BYTES = _PREFIX.size + _LENGTHS.size + _CHECKSUM_BYTES  # of a file, beside its sections and its padding
-_ROOM_FOR_ALL = 1 << 26
+_ROOM_FOR_ALL = 96 << 20
 _ROOM_PER_BYTE = 1 << 10
 
 
@@ -47,7 +51,12 @@ class Sections:
 
 
 def wrap(sections: Sections, unfolded: int) -> bytes:
-    """The file that holds ``sections``, with as much padding as gives it :func:`room` for ``unfolded`` bytes."""
+    """The file that holds ``sections``, with as much padding as gives it :func:`room` for ``unfolded`` bytes.
+
+    Args:
+        sections: what it is to hold.
+        unfolded: bytes that reading it takes (:meth:`wfn.compressed_file.header.Header.unfolded`).
+    """
     parts = astuple(sections)
     lacking = unfolded - room(sections.file_bytes)
     padding = bytes(max(0, ceil(lacking / _ROOM_PER_BYTE)))
@@ -76,8 +85,13 @@ def unwrap(content: bytes) -> Sections:
     return Sections(*parts)
 
 
+def version_of(content: bytes) -> int:
+    """The version of the format that a file of this content has."""
+    return _PREFIX.unpack_from(content)[1]
+
+
 def room(size: int) -> int:
-    """How many bytes of tensors a file of ``size`` bytes may unfold to: 64 MiB, and 1 KiB for each byte.
+    """How many bytes reading a file of ``size`` bytes may take, beside the file: 96 MiB, and 1 KiB for each byte.
 
     The latter is 1/32 bit for each float32, and about what deflate can reach.
     """
@@ -120,14 +134,15 @@ def reading(path: Path) -> Iterator[bytes]:
         raise UserError(f"cannot read {path} ({error.strerror or error}): give a compressed network") from error
     except (ValueError, SafetensorError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+    except MemoryError as error:
+        raise UserError(f"cannot read {path}: there is not enough memory for what is in it, free some") from error
 
 
 def _check_prefix(start: bytes) -> None:
     if len(start) < _PREFIX.size or not start.startswith(_MAGIC):
         raise ValueError("it is not a compressed network of ours: give a file written by 'wfn export'")
-    _, version = _PREFIX.unpack(start)
-    if version != VERSION:
-        raise ValueError(f"it has format version {version}, and this program reads {VERSION}: update wfn")
+    if (version := version_of(start)) not in _READ:
+        raise ValueError(f"it has format version {version}, and this program reads up to {VERSION}: update wfn")
 
 
 def _checksum(content: bytes | memoryview) -> bytes:

@@ -10,11 +10,11 @@ from wfn.codebooks.powers_of_two import powers_of_two
 from wfn.compressed_file.codebook_section import unpack_codebook
 from wfn.compressed_file.container import (
     FRAME_BYTES,
-    VERSION,
     Sections,
     reading,
     room,
     unwrap,
+    version_of,
 )
 from wfn.compressed_file.header import Header, unpack_header
 from wfn.measures.common.distinct import frequencies
@@ -33,6 +33,7 @@ class Contents:
         values: float32 [V], the distinct values, most used first; earlier files have -0.0 apart from 0.0.
         counts: how often each occurs.
         sections: name -> bytes on disk; they add up to the file's size.
+        coding: the model that the weights are coded by, one of :data:`wfn.compressed_file.coding.MODELS`.
         deviations: float32 [V], of the noise around each value; None where the network is not one to sample from.
     """
 
@@ -43,6 +44,7 @@ class Contents:
     values: np.ndarray
     counts: tuple[int, ...]
     sections: Mapping[str, int]
+    coding: str
     deviations: np.ndarray | None = None
 
     @property
@@ -57,7 +59,7 @@ class Contents:
 
     @property
     def entropy_bits(self) -> float:
-        """Entropy of the values, bits a weight: the bound of the coded weights."""
+        """Entropy of the values in the whole network, bits a weight: the bound of the static model."""
         return entropy_bits(frequencies(np.array(self.counts, np.float64)))
 
     @property
@@ -75,9 +77,10 @@ def inspect(path: str | Path) -> Contents:
     with reading(Path(path)) as content:
         sections = unwrap(content)
         header, values, counts, deviations = outline(sections, room(len(content)))
+        version = version_of(content)
     most_used_first = sorted(range(len(counts)), key=lambda index: -counts[index])
     return Contents(
-        version=VERSION,
+        version=version,
         about=header.about,
         shapes=header.shapes,
         shared=header.shared,
@@ -90,6 +93,7 @@ def inspect(path: str | Path) -> Contents:
             "other tensors": len(sections.others),
             "padding": len(content) - sections.file_bytes,
         },
+        coding=header.coding,
         deviations=None if deviations is None else deviations[most_used_first],
     )
 
@@ -116,6 +120,7 @@ def describe(contents: Contents, most: int = 15) -> str:
     lines.append(f"format version {contents.version}, {contents.bytes:,} bytes")
     lines.append(f"{weights:,} weights in {len(contents.shapes)} tensors")
     lines.append(f"{len(contents.values):,} distinct values, entropy {contents.entropy_bits:.4f} bits a weight")
+    lines.append(f"coded by the model '{contents.coding}'")
     lines.append(f"\n{'section':16}{'bytes':>12}{'bits a weight':>16}")
     for name, size in {**contents.sections, "all": contents.bytes}.items():
         lines.append(f"{name:16}{size:>12,}{8 * size / weights:>16.4f}")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
+from wfn.compressed_file.coding import MODELS, STATIC
+from wfn.compressed_file.coding.extent import Extent
 from wfn.compressed_file.container import deflate, inflate
 from wfn.errors import UserError
 
@@ -21,11 +23,13 @@ class Header:
         shapes: name of a counted weight -> its shape, in the order in which they are coded.
         shared: further name -> the counted weight that is the same tensor.
         about: anything, for people.
+        coding: the model that the weights are coded by, one of :data:`wfn.compressed_file.coding.MODELS`.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     shared: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
+    coding: str = STATIC
 
     @property
     def weights(self) -> int:
@@ -37,6 +41,15 @@ class Header:
         """Bytes of all tensors that are made of them, as float32."""
         return 4 * (self.weights + sum(prod(self.shapes[name]) for name in self.shared.values()))
 
+    @property
+    def extents(self) -> list[Extent]:
+        """Of the counted weights, in the order in which they are coded."""
+        return [Extent.of(shape) for shape in self.shapes.values()]
+
+    def unfolded(self, others: int) -> int:
+        """Bytes that reading takes, where the other tensors are ``others`` bytes, which for a while are there twice."""
+        return self.tensor_bytes + 2 * others
+
 
 def pack_header(header: Header) -> bytes:
     """Write a header.
@@ -44,7 +57,7 @@ def pack_header(header: Header) -> bytes:
     Raises:
         UserError: it would not be read again: it is too long, or holds halves of surrogate pairs.
     """
-    content = [list(header.shapes.items()), list(header.shared.items()), dict(header.about)]
+    content = [list(header.shapes.items()), list(header.shared.items()), dict(header.about), header.coding]
     try:
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
@@ -55,16 +68,17 @@ def pack_header(header: Header) -> bytes:
 
 
 def unpack_header(section: bytes) -> Header:
-    """Read what :func:`pack_header` wrote.
+    """Read what :func:`pack_header` wrote; earlier versions named no model.
 
     Raises:
         ValueError: it is not what :func:`pack_header` writes.
     """
     text = inflate("header", section, _MOST_BYTES)
     try:
-        shapes, shared, about = json.loads(text)
+        content = json.loads(text)
+        shapes, shared, about, coding = (*content, STATIC) if len(content) == 3 else content
         named_shapes = [(name, tuple(shape)) for name, shape in shapes]
-        header = Header(dict(named_shapes), {name: owner for name, owner in shared}, dict(about.items()))
+        header = Header(dict(named_shapes), {name: owner for name, owner in shared}, dict(about.items()), coding)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("its header is not made as it should be") from error
     _check(header, names=len(shapes) + len(shared))
@@ -72,6 +86,8 @@ def unpack_header(section: bytes) -> Header:
 
 
 def _check(header: Header, names: int) -> None:
+    if header.coding not in MODELS:
+        raise ValueError(f"its weights are coded by {str(header.coding)[:80]!r}, which this program does not know")
     texts = [*header.shapes, *header.shared, *header.shared.values(), *header.about.values()]
     if not all(map(_is_text, texts)):
         raise ValueError("its header has something else where a text should be")

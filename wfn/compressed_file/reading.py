@@ -1,16 +1,19 @@
 """A compressed file back into tensors."""
 
-from math import prod
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from wfn.compressed_file.coding import decoder
+from wfn.compressed_file.coding.extent import Extent
 from wfn.compressed_file.container import inflate, reading, room, unwrap
 from wfn.compressed_file.contents import outline
-from wfn.compressed_file.entropy_code import decode
 from wfn.errors import UserError
+
+_CHUNK = 1 << 20
 
 
 def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -33,21 +36,31 @@ def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Te
         sections = unwrap(content)
         most_bytes = room(len(content))
         header, values, counts, deviations = outline(sections, most_bytes)
-        tensors = _tensors(inflate("section of other tensors", sections.others, most_bytes))
+        most_others = (most_bytes - header.unfolded(0)) // 2
+        tensors = _tensors(inflate("section of other tensors", sections.others, most_others))
         if noise and deviations is None:
             raise UserError(f"{path} has no deviations to sample with: give a network whose values have some")
-        symbols, start = decode(sections.coded, counts), 0
+        coded = decoder(header.coding, sections.coded, counts)
         for name, shape in header.shapes.items():
-            end = start + prod(shape)
-            weight = torch.from_numpy(values[symbols[start:end]].reshape(shape))
+            symbols = coded.take(Extent.of(shape))
             if noise and deviations is not None:
-                spread = torch.from_numpy(deviations[symbols[start:end]].reshape(shape))
-                weight = weight + spread * torch.randn(shape, generator=noise)
-            _add(tensors, name, weight)
-            start = end
+                spread = torch.from_numpy(deviations[symbols].reshape(shape))
+                mean = torch.from_numpy(values[symbols].reshape(shape))
+                _add(tensors, name, mean + spread * torch.randn(shape, generator=noise))
+            else:
+                _add(tensors, name, torch.from_numpy(_replaced(symbols, values).reshape(shape)))
+        coded.end()
         for name, owner in header.shared.items():
             _add(tensors, name, tensors[owner].clone())
     return tensors
+
+
+def _replaced(symbols: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The values of ``symbols``, int32 [n], float32 [n] in the very memory of these: there may be no more of it."""
+    weights = symbols.view(np.float32)
+    for start in range(0, len(symbols), _CHUNK):
+        weights[start : start + _CHUNK] = values[symbols[start : start + _CHUNK]]
+    return weights
 
 
 def _add(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> None:

@@ -11,8 +11,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from wfn.compressed_file.codebook_section import pack_codebook
+from wfn.compressed_file.coding import encode
+from wfn.compressed_file.coding.extent import Extent
 from wfn.compressed_file.container import Sections, deflate, wrap
-from wfn.compressed_file.entropy_code import encode
 from wfn.compressed_file.header import Header, pack_header
 from wfn.errors import UserError
 from wfn.system.files import write_atomically
@@ -68,22 +69,20 @@ def pack(
     arrays = {name: _counted(name, tensor, state) for name, tensor in weights.items()}
     shared = _shared(weights, state)
     others = {name: tensor for name, tensor in state.items() if name not in weights and name not in shared}
-    header = Header({name: array.shape for name, array in arrays.items()}, shared, about)
-    if not header.weights:
+    shapes = {name: array.shape for name, array in arrays.items()}
+    flat = np.concatenate([np.zeros(0, np.float32), *(array.reshape(-1) for array in arrays.values())])
+    if not flat.size:
         raise UserError("there are no weights to write: expected at least one parameter that the forward pass uses")
-    flat = np.concatenate([array.reshape(-1) for array in arrays.values()])
     if signed := np.count_nonzero(np.signbit(flat) & (flat == 0)):
         log.info(f"the compressed file drops the sign of {signed:,} zeros: -0.0 and 0.0 are one value")
-    bits = (flat + np.float32(0.0)).view(np.uint32)  # adding turns -0.0 into 0.0
-    values, symbols, counts = np.unique(bits, return_inverse=True, return_counts=True)
-    packed = _packed(others)
-    sections = Sections(
-        header=pack_header(header),
-        codebook=pack_codebook(values.view(np.float32), counts, _deviations(values.view(np.float32), deviations)),
-        coded=encode(symbols.astype(np.int32), counts.tolist()),
-        others=deflate(packed),
-    )
-    return wrap(sections, unfolded=max(header.tensor_bytes, len(packed)))
+    flat = flat + np.float32(0.0)  # which turns -0.0 into 0.0
+    values, symbols, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    codebook, packed = pack_codebook(values, counts, _deviations(values, deviations)), _packed(others)
+    extents = [Extent.of(shape) for shape in shapes.values()]
+    model, coded = encode(symbols.astype(np.int32), counts.tolist(), extents)
+    header = Header(shapes, shared, about, model)
+    sections = Sections(pack_header(header), codebook, coded, deflate(packed))
+    return wrap(sections, header.unfolded(len(packed)))
 
 
 def _deviations(values: np.ndarray, deviations: Mapping[float, float] | None) -> np.ndarray | None:
