@@ -113,7 +113,7 @@ def stop(**which: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="the picture; by default a file of the study's run")
 def plot(output: Path | None, **which: str) -> None:
     """Draw the figure of study NAME as it stands, also while it is running, and log it to the study's run."""
-    from studies.outcome.table_and_figure import draw
+    from studies.outcome.table_and_figure import draw, file_name
     from wfn.runs.record import Record
 
     queue = _queue(**which)
@@ -121,7 +121,7 @@ def plot(output: Path | None, **which: str) -> None:
     own = Path(here.get("folder", "")).expanduser() / queue.get("run", "none")
     if not (own / "record.json").is_file():  # the study's run lies on another machine
         own = None
-    path = output or (Record.read(own).files if own else Path()) / f"{queue.label}.png"
+    path = output or (Record.read(own).files if own else Path()) / file_name(queue.label, "png")
     draw(queue, path)
     if own and not output and here["tracking"] == "mlflow":
         from wfn.runs.tracking.mlflow_store import Store

@@ -1,8 +1,10 @@
 """What a study leaves in its run: the figure, and all trials as a table."""
 
+import re
 from pathlib import Path
 
 from studies.design import Results
+from studies.trials.plan import LABEL, LONGEST_LABEL
 from studies.trials.queue import Queue
 from wfn.errors import UserError
 from wfn.runs.record import Record
@@ -12,9 +14,15 @@ from wfn.system.files import csv_table, write_atomically
 def write_report(queue: Queue, record: Record) -> None:
     """Write figure and table of the results so far into the files of the study's run."""
     results = queue.results()
-    write_atomically(record.files / f"{queue.label}.csv", as_csv(results).encode())
+    write_atomically(record.files / file_name(queue.label, "csv"), as_csv(results).encode())
     if results.complete:
-        draw(queue, record.files / f"{queue.label}.png")
+        draw(queue, record.files / file_name(queue.label, "png"))
+
+
+def file_name(label: str, ending: str) -> str:
+    """The name of a study's file: its label, made safe where the study is somebody else's."""
+    safe = label if LABEL.fullmatch(label) else re.sub(r"[^\w+=-]", "_", label)[:LONGEST_LABEL]
+    return f"{safe}.{ending}"
 
 
 def draw(queue: Queue, path: Path) -> None:

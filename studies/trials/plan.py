@@ -1,6 +1,7 @@
 """What a study is to do, settled before it starts: it lies in the storage, and workers need nothing else."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,9 @@ from studies.design import Columns, Grid, Interval, Listed, Point, Sampled, Stud
 from wfn import tasks
 from wfn.errors import UserError, unknown_name
 from wfn.runs.settings import LOCAL_SETTINGS, Settings
+
+LONGEST_LABEL = 120
+LABEL = re.compile(rf"[\w+=-][\w.+=-]{{0,{LONGEST_LABEL - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,15 @@ def _values(vary: str, study: Study) -> dict[str, list[Any]]:
         convert = click.types.convert_type(types[name])
         found[name] = list(dict.fromkeys(convert.convert(value, None, None) for value in values.split(",") if value))
     return found
+
+
+def check_label(label: str) -> str:
+    """The name of a study, which is also that of its files; raises :class:`UserError` for one that cannot be."""
+    if not LABEL.fullmatch(label):
+        raise UserError(
+            f"label must be 1 to {LONGEST_LABEL} letters, digits and . _ - + =, no point first, but got {label!r:.60}"
+        )
+    return label
 
 
 def trial_settings(plan: Plan, study: Study, point: Point, here: Mapping[str, Any]) -> Settings:

@@ -18,7 +18,7 @@ from typing import Any
 
 from studies.design import Results, Trial
 from studies.trials.claim import TrialClaim
-from studies.trials.plan import Plan
+from studies.trials.plan import Plan, check_label
 from studies.trials.storage import (
     alone,
     file_of,
@@ -79,10 +79,12 @@ class Queue:
         A plan of more repeats or trials than the study had takes the place of its own.
 
         Raises:
-            UserError: the storage cannot be reached, or holds a study of this name with another plan.
+            UserError: a label that cannot name files; the storage cannot be reached, or holds a study of this name with
+                another plan.
         """
         import optuna
 
+        check_label(label)
         storage = open_storage(url)
         directions = list(plan.study.objectives.values())
         with alone(url):

@@ -73,6 +73,8 @@ def carry_out(attack: Attack, cases: int, seed: int, first: int = 0) -> Outcome:
                     outcome.lost[number] = f"{type(problem).__name__}: {problem}"
                     print(f"{attack.name}, case {number} of seed {seed}: {outcome.lost[number]}", file=sys.stderr)
             outcome.tried += 1
+            if outcome.tried % 10 == 0:
+                print(f"{attack.name}: {outcome.tried} tried, {len(outcome.lost)} lost", file=sys.stderr, flush=True)
     outcome.seconds = time.monotonic() - began
     return outcome
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from studies.outcome.table_and_figure import file_name
 from studies.questions import pareto
 from studies.trials.queue import CUTS, Queue
 from studies.trials.storage import StorageLost, file_of, patiently, url_of
@@ -97,6 +98,16 @@ def test_a_storage_in_a_folder_with_an_odd_name(tmp_path):
     assert file_of(url) == folder / "studies.db"
     Queue.open_for(url, "ablation", plan_of(repeats=1))
     assert sorted(path.name for path in folder.iterdir()) == ["studies.db", "studies.db.lock"]
+
+
+@pytest.mark.parametrize("label", ["../elsewhere", "a/b", "", "x" * 300, ".hidden", "two words"])
+def test_a_label_that_cannot_name_files_is_refused(url, label):
+    with pytest.raises(UserError, match="label must be 1 to 120 letters"):
+        Queue.open_for(url, label, plan_of(repeats=1))
+    name = file_name(label, "csv")  # of a study that another program made
+    assert "/" not in name
+    assert not name.startswith("..")
+    assert len(name) <= 124
 
 
 def test_a_samplers_trial_keeps_its_choice_over_a_cut(url):

@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.places import ROOT
-from wfn.system.files import csv_table, held, write_atomically
+from wfn.errors import UserError
+from wfn.system.files import csv_table, held, in_home, partial_of, write_atomically
 
 HOLDER = """
 import sys
 from pathlib import Path
-from wfn.system.files import held
+from wfn.errors import UserError
+from wfn.system.files import in_home, partial_of, held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -92,6 +94,25 @@ def test_an_error_in_the_body_frees_the_lock(tmp_path):
         raise KeyError
     with held(tmp_path / "lock", refuse):
         pass
+
+
+def test_what_a_killed_process_left_half_written_is_swept_and_what_is_being_written_is_not(tmp_path):
+    left = tmp_path / ".file.0123.partial"
+    left.write_bytes(b"half")
+    with partial_of(tmp_path / "file") as partial:
+        assert not left.exists()
+        write_atomically(tmp_path / "file", b"another's")
+        assert partial.exists()
+        partial.write_bytes(b"ours")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"ours"
+
+
+def test_a_folder_in_a_home_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    with pytest.raises(UserError, match="set HOME, or name a folder by WFN_DATA"):
+        in_home("~/.cache/wfn/data", "WFN_DATA")
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):

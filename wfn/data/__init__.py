@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from wfn import tasks
 from wfn.data.dataset import Batches, Data
 from wfn.errors import UserError, unknown_name
 from wfn.system import entry_points
+from wfn.system.files import in_home
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +38,7 @@ def title(name: str) -> str:
 
 def default_folder() -> Path:
     """Return where data is looked for by default: ``$WFN_DATA``, or ``~/.cache/wfn/data``."""
-    return Path(os.environ.get("WFN_DATA") or "~/.cache/wfn/data").expanduser()
+    return in_home(os.environ.get("WFN_DATA") or "~/.cache/wfn/data", "WFN_DATA")
 
 
 def load(
@@ -69,7 +71,9 @@ def load(
     Raises:
         UserError: an unknown name, bad settings, data that is missing, damaged or of a wrong form.
     """
-    folder = Path(folder).expanduser() if folder else default_folder()
+    needs_folder = name in _TITLES and name != "digits"  # digits come with scikit-learn; one's own may need none
+    with nullcontext() if needs_folder else suppress(UserError):
+        folder = Path(folder).expanduser() if folder else default_folder()
     _check_batch_size(batch_size)
     settings: dict[str, Any] = {"batch_size": batch_size, "validation_share": validation_share, "seed": seed}
     if entry_points.is_entry_point(name):

@@ -13,10 +13,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from wfn.errors import printable
+from wfn.errors import UserError, printable
 
 FIGURE = re.compile(r"[+-]?\d[\d.,]*%?( (\(not paired\)|\(n = \d+\)|[\[(±]?[+−-]?\d[\d.,]*[\]),]?))*")
 PARTIAL = ".partial"  # how the names of files end that are not yet written
+
+
+def in_home(text: str, variable: str) -> Path:
+    """The path ``text`` in the user's home folder, such as ``"~/.cache/wfn"``.
+
+    Args:
+        text: begins with a tilde.
+        variable: of the environment, which can name another place.
+
+    Raises:
+        UserError: this user has no home folder.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{text} cannot be found ({error}): set HOME, or name a folder by {variable}") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

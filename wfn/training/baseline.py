@@ -21,7 +21,7 @@ from tqdm import tqdm
 from wfn.data import Data
 from wfn.errors import UserError
 from wfn.networks.weights import load_weights
-from wfn.system.files import held, write_atomically
+from wfn.system.files import held, in_home, write_atomically
 from wfn.system.fingerprint import fingerprint
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def recipe_for(model: nn.Module) -> Recipe | TransformerRecipe:
 
 def cache_folder() -> Path:
     """Return where trained baselines are kept: ``baselines`` in ``$WFN_CACHE``, or in ``~/.cache/wfn``."""
-    return Path(os.environ.get("WFN_CACHE") or "~/.cache/wfn").expanduser() / "baselines"
+    return in_home(os.environ.get("WFN_CACHE") or "~/.cache/wfn", "WFN_CACHE") / "baselines"
 
 
 def trained_baseline(
@@ -173,7 +173,7 @@ def _path(model: nn.Module, network: str, data: Data, *, seed: int, device: torc
         "torch": torch.__version__,
     }
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
-    label = "".join(c if c.isalnum() or c in "_-." else "-" for c in f"{network}_{data.name}")
+    label = "".join(c if c.isalnum() or c in "_-." else "-" for c in f"{network}_{data.name}")[:100]
     return cache_folder() / f"{label}_{digest}.safetensors"
 
 

@@ -7,6 +7,7 @@ of no use to it ever after. So it is made under a lock, under another name, and 
 import logging
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -66,7 +67,8 @@ def _told_in_one_line() -> Iterator[None]:
     # Trying again is for who copies, in its own time; MLflow's would take minutes of the run's.
     for name, value in LIMITS.items():
         os.environ.setdefault(name, value)
-    import mlflow
+    with _some_home():
+        import mlflow
     import requests
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -78,6 +80,21 @@ def _told_in_one_line() -> Iterator[None]:
             f"the tracking store {_shown(mlflow.get_tracking_uri())} cannot be used ({_reason(error)}): check "
             "MLFLOW_TRACKING_URI, or track to a folder with tracking=folder"
         ) from error
+
+
+@contextmanager
+def _some_home() -> Iterator[None]:
+    """MLflow asks for the user's home folder as it is imported, though nothing of a run's lies there."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
+        try:
+            yield
+        finally:
+            del os.environ["HOME"]
+    else:
+        yield
 
 
 def artifacts_beside(uri: str) -> str | None:
