@@ -143,12 +143,14 @@ def _corruption(evidence: Evidence) -> Figure:
     found: dict[Subject, list[tuple[Row, under_corruption.Endured]]] = {}
     for subject in evidence.subjects:
         for row, network in _shown(evidence, subject):
+            if network == AFTER and row.method in (PWFN, COF):  # the average alone, for want of room
+                continue
             of_runs = [lines for run in row.runs if (lines := _of_network(run, "corruptions", network))]
             if of_runs:
                 endured = under_corruption.Endured(_label(row, network), _by_severity(of_runs))
                 found.setdefault(subject, []).append((row, endured))
     if not found:
-        return _missing("figure-9", "measured corrupted images (--corrupted)")
+        return Figure("figure-9", TITLES["figure-9"], missing="Not drawn: no images under corruption (--corrupted).")
     subject, shown = max(found.items(), key=lambda item: len(item[1]))
     networks = [network for _, network in shown]
     kinds = sorted({run.tags.get("corruptions", "") for row, _ in shown for run in row.runs} - {""})

@@ -29,7 +29,7 @@ def test_a_class_that_is_ruled_out_is_none():
     assert (scores[:, 0] == -float("inf")).all() and scores[:, 1:].isfinite().all()
 
 
-@pytest.mark.parametrize("value", [3.4e38, -2.0**60])
+@pytest.mark.parametrize("value", [3.4e38, -(2.0**60)])
 def test_weights_whose_squares_overflow_are_refused(value):
     with pytest.raises(UserError, match=r"must be below .* in magnitude, .* but 1\.bias holds"):
         PowerOfTwoRounding().compress(network(value), small_networks.data())

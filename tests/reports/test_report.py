@@ -221,6 +221,7 @@ def test_figures_without_runs_are_said_to_be_missing(tmp_path):
     document = compose(read_folder(tmp_path))
     missing = {b.name: b.missing for b in document.blocks if isinstance(b, Figure) and not b.draw}
     assert list(missing) == [f"figure-{number}" for number in range(2, 10)]  # the first page has its own
+    assert "--corrupted" in missing.pop("figure-9")
     assert all("Not drawn: no finished" in text for text in missing.values())
     assert "Missing, for want of runs: Figure 2, Figure 3, Figure 4, Figure 5, Figure 6," in markdown.render(document)
     assert "Not among the runs: WFN" in next(b.caption for b in document.figures if b.name == "figure-1")

@@ -1,23 +1,81 @@
 """A run of a method whose weights carry noise: what is logged of samples and of confidence, and what its files keep."""
 
+import csv
+
 import pytest
+import safetensors.torch
 
 from wfn import compressed_file
+from wfn.errors import UserError
 from wfn.runs.artifacts import export
 from wfn.runs.run import run_tracked
 from wfn.runs.settings import Settings
+
+SETTINGS = {
+    "method": "cof_pwfn", "iterations": 1, "epochs": 2, "clusterings": 2, "samples": 3, "tracking": "folder",
+    "model": "tests.support.tiny:network", "batch_size": 16,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The record and the result of a short run."""
     folder = tmp_path_factory.mktemp("runs")
-    settings = {
-        "method": "cof_pwfn", "iterations": 1, "epochs": 2, "clusterings": 2, "samples": 3, "tracking": "folder",
-        "model": "tests.support.tiny:network", "dataset": "tests.support.tiny:data", "batch_size": 16,
-        "folder": str(folder),
-    }  # fmt: skip
-    return run_tracked(Settings.of(settings))
+    return run_tracked(Settings.of({**SETTINGS, "dataset": "tests.support.tiny:data", "folder": str(folder)}))
+
+
+@pytest.fixture(scope="module")
+def with_corrupted(tmp_path_factory):
+    """The same with images under corruption."""
+    folder = tmp_path_factory.mktemp("runs")
+    chosen = {**SETTINGS, "dataset": "tests.support.tiny:pictures", "corrupted": 10, "folder": str(folder)}
+    return run_tracked(Settings.of(chosen))
+
+
+def table(record, name):
+    with (record.files / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_a_report_draws_confidence_from_is_kept(with_corrupted):
+    record, result = with_corrupted
+    reliability = table(record, "reliability.csv")
+    assert [*dict.fromkeys(row["network"] for row in reliability)] == ["before", "before_scaled", "after", "sampled"]
+    assert all(sum(float(row["images"]) for row in reliability if row["network"] == network) == 48
+               for network in ("before", "sampled"))  # fmt: skip
+    spreads = table(record, "spreads.csv")
+    weights = {moment: sum(int(row["weights"]) for row in spreads if row["moment"] == moment)
+               for moment in ("before", "after")}  # fmt: skip
+    assert set(weights.values()) == {result.fixed["weights"]}
+    scores = safetensors.torch.load_file(record.files / "outputs.safetensors")
+    assert scores["sampled"].shape == scores["after"].shape == (48, 3)
+
+
+def test_corrupted_images_are_measured_before_after_and_sampled(with_corrupted):
+    record, result = with_corrupted
+    rows = table(record, "corruptions.csv")
+    assert len(rows) == 6 * 5 * 4 and record.header.tags["corruptions"] == "like CIFAR-10-C"
+    for network, name in (("before", "baseline_corrupted_ece"), ("sampled", "sampled_corrupted_ece")):
+        errors = [float(row["ece"]) for row in rows if row["network"] == network]
+        assert result.fixed[name] == pytest.approx(sum(errors) / len(errors))
+    for start in ("", "sampled_", "corrupted_", "sampled_corrupted_"):
+        assert f"{start}ece_from_calibrated_baseline_deviation" in result.fixed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "tests.support.tiny:data", "corrupted": 5}, "corrupted images are made of 8-bit images"),
+        ({"dataset": "tests.support.tiny:pictures", "corrupted": -1}, "corrupted must be 0 or more"),
+        ({"dataset": "tests.support.tiny:data", "method": "mc_dropout"}, "mc_dropout needs a network with dropout"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_measured_is_refused_in_one_line(change, message, tmp_path):
+    plain = {"tracking": "folder", "model": "tests.support.tiny:network", "folder": str(tmp_path)}
+    with pytest.raises(UserError, match=message) as refused:
+        run_tracked(Settings.of({**plain, **change}))
+    assert "\n" not in str(refused.value)
 
 
 def test_samples_and_a_fitted_temperature_are_measured_before_and_after(finished):

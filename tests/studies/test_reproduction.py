@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 
 from reports.evidence.selection import Evidence
 from reports.parts import paper_tables as tables
-from reports.parts.trade_offs import overview
+from reports.parts.calibration import calibration_table
+from reports.parts.calibration_figures import calibration_figures
 from reports.parts.paper_figures import figures
+from reports.parts.trade_offs import overview
 from reports.verdicts.claims import claims
 from reports.verdicts.findings import findings
+from reports.verdicts.pwfn_rules.probabilistic_claims import probabilistic_claims
 from studies.__main__ import main
 from studies.reproduction.budgeting import CHOSEN, DONE, NeededRun, hours_of, needed_runs, seeds_of, within_budget
 from studies.reproduction.command import reproduce
@@ -24,15 +27,21 @@ from wfn.errors import UserError
 def test_whatever_needs_a_run_stands_in_the_report():
     nothing = Evidence([])
     captions = [tables.table1(nothing).caption, tables.table2(nothing).caption, overview(nothing).caption]
-    captions += [figure.caption for figure in figures(nothing)]
+    captions += [calibration_table(nothing).caption]
+    captions += [figure.caption for figure in [*figures(nothing), *calibration_figures(nothing)]]
     titles = {caption.partition(".")[0] for caption in captions}
-    titles |= {claim.text for claim in claims()} | {finding.title for finding in findings(nothing)}
+    titles |= {claim.text for claim in [*claims(), *probabilistic_claims()]} | {
+        finding.title for finding in findings(nothing)
+    }
     assert {name for need in needs([(3, "save")]) for name in need.needed_by} <= titles
 
 
 def test_every_claim_that_runs_can_decide_needs_one():
     needed = {name for need in needs([(3, "save")]) for name in need.needed_by}
     assert {claim.text for claim in claims()} <= needed
+    # One is of a network and of data of their own, and says itself what it takes.
+    of_deit_tiny = {claim.text for claim in probabilistic_claims() if "DeiT-Tiny" in claim.text}
+    assert {claim.text for claim in probabilistic_claims()} - of_deit_tiny <= needed and len(of_deit_tiny) == 1
 
 
 def test_needs_are_of_methods_that_there_are_and_no_two_are_alike():

@@ -102,6 +102,11 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
     check_divisible(loaded.train)
     corruptions, corrupted = "", ()
     if settings.corrupted:
+        if not isinstance(loaded.task, Classification):
+            raise UserError(
+                f"corrupted images are measured where a network gives a score for each class, but the task is "
+                f"{loaded.task.name!r}: leave out --corrupted"
+            )
         folder = Path(settings.data_folder).expanduser() if settings.data_folder else data.default_folder()
         corruptions, corrupted = corrupted_sets(loaded, folder, settings.corrupted)
     torch.manual_seed(settings.seed)
