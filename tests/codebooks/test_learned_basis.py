@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tests.support.oracles_quantisers import nearest_of_all_codes
 from wfn.codebooks.quantisers.learned_basis import (
+    FIRST_FITS,
     KEPT,
+    MEDIAN_DEVIATION,
     RIDGE,
     ChannelLayer,
     LearnedBasis,
@@ -53,6 +55,16 @@ def test_a_basis_is_that_of_least_squares(bits, seed):
         ridged = np.vstack([b, RIDGE**0.5 * np.eye(bits)]), np.concatenate([w, np.zeros(bits)])
         literal = np.linalg.lstsq(*ridged, rcond=None)[0]
         assert np.square(b @ basis - w).sum() == pytest.approx(np.square(b @ literal - w).sum(), rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_the_first_basis_is_that_of_passes_over_all_weights(bits):
+    weights, codes = torch.randn(8, 300, generator=torch.Generator().manual_seed(1)).double(), codes_of(bits)
+    basis = MEDIAN_DEVIATION * weights.std(1, correction=0)[:, None] * 2.0 ** torch.arange(1 - bits, 1)
+    for _ in range(FIRST_FITS):
+        basis = fitted(weights, nearest(weights, basis, codes.double()))
+    found = first_basis(weights.float(), codes)
+    assert torch.allclose(found.double(), basis, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])

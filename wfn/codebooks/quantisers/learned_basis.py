@@ -11,14 +11,19 @@ In training each step finds codes once and fits the basis once; the basis in use
 
 Differs: the basis starts from the channel's own deviation, where the authors' code takes that of its initialisation,
 and is then fitted until codes stay, as weights here are trained ones; B B^T gets the same small ridge as there.
+
+A channel's weights of one code are an interval of them once they are sorted, so B B^T and B w are sums over 2^K numbers
+and sums of weights: the first basis takes one sort, and each of its passes but a few searches a channel.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 KEPT = 0.9
 RIDGE = 1e-4
@@ -76,16 +81,31 @@ class LearnedBasis:
 
 
 def first_basis(weights: Tensor, codes: Tensor) -> Tensor:
-    """A basis, [channels, bits], for each channel of ``weights``, float32 [channels, n]: fitted until codes stay."""
-    bits = codes.shape[1]
+    """A basis, [channels, bits], for each channel of ``weights``, float32 [channels, n]: fitted until codes stay.
+
+    :func:`nearest` and :func:`fitted` in turns, at most :data:`FIRST_FITS` times, on weights that are sorted once.
+
+    Args:
+        weights: of the channels.
+        codes: float32 [2^bits, bits], all of -1 and 1.
+    """
+    bits, size = codes.shape[1], weights.shape[1]
     powers = 2.0 ** torch.arange(bits, device=weights.device) / 2 ** (bits - 1)
     basis = MEDIAN_DEVIATION * weights.std(1, correction=0)[:, None] * powers
+    ordered = torch.from_numpy(np.sort(weights.cpu().numpy(), 1)).to(weights.device)  # without places: torch's has them
+    sums = pad(ordered.double().cumsum(1), (1, 0))
     before = None
     for _ in range(FIRST_FITS):
-        chosen = nearest(weights, basis, codes)
-        if before is not None and torch.equal(chosen, before):
+        middles, order = _middles(basis, codes)
+        ends = torch.searchsorted(ordered, middles, right=True)
+        bounds = pad(pad(ends, (1, 0)), (0, 1), value=size)
+        if before is not None and all(map(torch.equal, (bounds, order), before)):
             break
-        before, basis = chosen, fitted(weights, chosen)
+        before = bounds, order
+        of_values = codes[order].double()  # [channels, 2^bits, bits], from the least value to the largest
+        counts, totals = bounds.diff().double(), sums.gather(1, bounds).diff()
+        products = (of_values * counts[..., None]).mT @ of_values
+        basis = _solved(products, (of_values * totals[..., None]).sum(1)).float()
     return basis
 
 
@@ -97,16 +117,24 @@ def nearest(weights: Tensor, basis: Tensor, codes: Tensor) -> Tensor:
         basis: float32 [channels, bits].
         codes: float32 [2^bits, bits], all of -1 and 1.
     """
-    values, order = (basis @ codes.T).sort(1)
-    middles = (values[:, 1:] + values[:, :-1]) / 2
+    middles, order = _middles(basis, codes)
     return codes[order.gather(1, torch.searchsorted(middles, weights.contiguous()))]
 
 
 def fitted(weights: Tensor, chosen: Tensor) -> Tensor:
     """The basis of least squared error for the codes ``chosen``: float32 [channels, bits]."""
-    products = chosen.mT @ chosen
+    return _solved(chosen.mT @ chosen, (chosen * weights[..., None]).sum(1))
+
+
+def _middles(basis: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each channel the middles between its values, [channels, 2^bits - 1] ascending, and whose code has which."""
+    values, order = (basis @ codes.T).sort(1)
+    return (values[:, 1:] + values[:, :-1]) / 2, order
+
+
+def _solved(products: Tensor, totals: Tensor) -> Tensor:
     products.diagonal(dim1=1, dim2=2).add_(RIDGE)
-    return torch.linalg.solve(products, (chosen * weights[..., None]).sum(1))
+    return torch.linalg.solve(products, totals)
 
 
 def _channels(latent: Tensor, layer: ChannelLayer) -> Tensor:
