@@ -34,7 +34,7 @@ def measured(name, outputs, labels, batch=4):
     """The scores over several batches, and the loss of all in one."""
     batches = [*zip(outputs.split(batch), labels.split(batch), strict=True)]
     task = tasks.load(name)
-    return task_scores(Given(), task, batches, CPU), float(task.loss(Given(), (outputs, labels)))
+    return task_scores(Given(), task, batches, CPU), task.loss(Given(), (outputs, labels)).item()
 
 
 def test_multi_label():

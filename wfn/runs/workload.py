@@ -109,6 +109,11 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
             )
         folder = Path(settings.data_folder).expanduser() if settings.data_folder else data.default_folder()
         corruptions, corrupted = corrupted_sets(loaded, folder, settings.corrupted)
+    if not loaded.classes and not is_entry_point(settings.model):
+        raise UserError(
+            f"network {settings.model!r} needs a number of outputs, which task {loaded.task.name!r} does not tell: "
+            "give a network of your own"
+        )
     torch.manual_seed(settings.seed)
     model = networks.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     give_shapes(model, first_inputs(loaded.test, device, torch.contiguous_format))
