@@ -59,7 +59,7 @@ def export(run: str, out: Path, folder: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 def load(file: Path, out: Path) -> None:
-    """Unfold the compressed FILE into OUT, the network's state_dict as safetensors."""
+    """Unfold the compressed FILE into OUT, the network's state_dict: .safetensors, or .pth or .pt for torch.load."""
     from wfn.runs.artifacts import unfold
 
     print(f"{out}: {unfold(file, out)} tensors, bit for bit")

@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.support import small_networks
@@ -51,7 +52,7 @@ def test_a_run_logs_the_size_of_the_file_that_it_leaves(run):
     logged = {line["key"]: line["value"] for line in run.metrics_from(0)}
     assert logged["artefact_bytes"] == size
     contents = compressed_file.inspect(run.files / "fixed.wfn")
-    assert contents.about["run"] == run.id and contents.about["method"] == "wfn"
+    assert contents.about["method"] == "wfn" and run.id not in contents.about.values()
     assert len(contents.values) == logged["unique_params"]
     with (run.files / "codebook.csv").open() as file:
         assert [int(row["weights"]) for row in csv.DictReader(file)] == list(contents.counts)
@@ -81,7 +82,40 @@ def test_export_load_and_inspect_lead_back_to_the_same_bits(runs, run, tmp_path,
     assert f"{len(expected)} tensors" in capsys.readouterr().out
     assert main(["inspect", str(packed)]) == 0
     text = capsys.readouterr().out
-    assert all(word in text for word in (run.id, "coded weights", "distinct values", "order", "most used"))
+    assert all(word in text for word in ("method: wfn", "coded weights", "distinct values", "order", "most used"))
+
+
+def test_load_writes_what_the_ending_says_and_keeps_what_is_known(run, tmp_path, capsys):
+    file = run.files / "fixed.wfn"
+    for ending in ("pth", "pt", "safetensors"):
+        assert main(["load", str(file), str(tmp_path / f"x.{ending}")]) == 0
+    expected = load_file(run.files / artifacts.FIXED)
+    for ending in ("pth", "pt"):
+        found = torch.load(tmp_path / f"x.{ending}", weights_only=True)
+        assert found.keys() == expected.keys() and all(torch.equal(found[n], expected[n]) for n in expected)
+    with safe_open(tmp_path / "x.safetensors", "pt") as new, safe_open(run.files / artifacts.FIXED, "pt") as old:
+        found, metadata = ({key: json.loads(text) for key, text in each.metadata().items()} for each in (new, old))
+    assert metadata["about"].pop("run") == run.id
+    assert found == metadata
+
+
+def test_load_never_writes_over_its_source(run, tmp_path, capsys):
+    file, linked = tmp_path / "x.pth", tmp_path / "y.pth"
+    shutil.copy(run.files / "fixed.wfn", file)
+    linked.symlink_to(file)
+    for source, target in ((file, file), (file, linked), (linked, file)):
+        assert main(["load", str(source), str(target)]) == 2
+        assert "is the compressed file itself" in capsys.readouterr().err
+    assert file.read_bytes() == (run.files / "fixed.wfn").read_bytes()
+
+
+def test_what_load_wrote_can_be_exported_again(runs, run, tmp_path, capsys):
+    again = tmp_path / "run"
+    shutil.copytree(run.folder, again)
+    assert main(["load", str(run.files / "fixed.wfn"), str(tmp_path / "x.safetensors")]) == 0
+    shutil.copy(tmp_path / "x.safetensors", again / "files" / artifacts.FIXED)
+    assert main(["export", str(again), str(tmp_path / "x.wfn")]) == 0
+    assert (tmp_path / "x.wfn").read_bytes() == (run.files / "fixed.wfn").read_bytes()
 
 
 def test_shared_weights_are_unfolded_under_each_name(tmp_path):
@@ -95,7 +129,9 @@ def test_shared_weights_are_unfolded_under_each_name(tmp_path):
     ("arguments", "words"),
     [
         (["export", "nobody", "x"], "no run 'nobody'"),
-        (["load", "nothing.wfn", "x"], "cannot read nothing.wfn"),
+        (["load", "nothing.wfn", "x.pth"], "cannot read nothing.wfn"),
+        (["load", "nothing.wfn", "x.onnx"], "must be .safetensors, .pth or .pt, but got 'x.onnx'"),
+        (["load", "nothing.wfn", "x"], "must be .safetensors, .pth or .pt, but got 'x'"),
         (["inspect", "nothing.wfn"], "cannot read nothing.wfn"),
         (["inspect"], "Missing argument"),
     ],
@@ -111,7 +147,7 @@ def test_a_file_that_is_not_compressed_or_a_place_that_is_not_there(run, tmp_pat
     assert main(["inspect", str(run.files / artifacts.FIXED)]) == 2
     assert "not a compressed network of ours" in capsys.readouterr().err
     for command in (["export", str(run.folder)], ["load", str(run.files / "fixed.wfn")]):
-        assert main([*command, str(tmp_path / "no" / "such" / "place")]) == 2
+        assert main([*command, str(tmp_path / "no" / "such" / "place.pth")]) == 2
         assert "cannot write" in capsys.readouterr().err
 
 

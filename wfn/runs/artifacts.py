@@ -3,10 +3,12 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -47,7 +49,8 @@ def write_files(
         before: the counted weights of the baseline, by name.
         quantised: what the method gave back.
         iterations: a row of measures for each; none for a method without.
-        about: what the compressed file is to say of itself.
+        about: what the files are to say of themselves; the compressed one is the same in every run, and so says nothing
+            of the run.
 
     Returns:
         ``artefact_bytes``, the size of ``fixed.wfn``; None where this network cannot be coded, most often because the
@@ -58,9 +61,7 @@ def write_files(
     """
     codebook = _codebook(quantised.weights, quantised.deviations)
     state = tensors_of(quantised.model)
-    metadata = {"codebook": codebook, "counted": list(quantised.weights), "about": dict(about)}
-    metadata = {name: json.dumps(content) for name, content in metadata.items()}
-    write_atomically(folder / FIXED, safetensors.torch.save(state, metadata))
+    write_atomically(folder / FIXED, _safetensors(state, codebook, list(quantised.weights), about))
     write_atomically(folder / "codebook.csv", csv_table(codebook).encode())
     weights = _flat(before), _flat(quantised.weights)
     picture = render(lambda canvas: weight_histograms.draw(canvas, *weights), weight_histograms.SIZE, "png")
@@ -72,7 +73,7 @@ def write_files(
         picture = render(lambda canvas: iterations_figure.draw(canvas, [fixing]), iterations_figure.size(1), "png")
         write_atomically(folder / "iterations.png", picture)
     try:
-        compressed = compressed_file.pack(quantised.weights, state, about, quantised.deviations)
+        compressed = compressed_file.pack(quantised.weights, state, _of_the_network(about), quantised.deviations)
     except UserError as error:
         log.info("no compressed file: %s", error)
         return None
@@ -110,7 +111,7 @@ def export(record: Record, path: Path) -> int:
             metadata = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
         weights = {name: state[name] for name in metadata["counted"]}
         deviations = {row["value"]: row["deviation"] for row in metadata["codebook"] if "deviation" in row}
-        return compressed_file.save(path, weights, state, metadata["about"], deviations)
+        return compressed_file.save(path, weights, state, _of_the_network(metadata["about"]), deviations)
     except (SafetensorError, OSError, json.JSONDecodeError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"run {record.id} has no sound {FIXED} ({error}): export it when it is finished") from error
     except KeyError as error:
@@ -118,17 +119,48 @@ def export(record: Record, path: Path) -> int:
 
 
 def unfold(path: Path, target: Path) -> int:
-    """Write the ``state_dict`` in the compressed file ``path`` to ``target``, as safetensors; return how many tensors.
+    """Write the ``state_dict`` in the compressed file ``path`` to ``target``; return how many tensors it has.
+
+    A target that ends in ``.safetensors`` has codebook, counted names and description as metadata, as a run's own file
+    has; one that ends in ``.pth`` or ``.pt`` holds tensors by name, for ``torch.load``, and has no place for them.
 
     Raises:
-        UserError: ``path`` cannot be read, is no sound compressed file, or ``target`` cannot be written.
+        UserError: ``path`` cannot be read, or is no sound compressed file; ``target`` is that very file, has another
+            ending, or cannot be written.
     """
+    if target.exists() and path.exists() and target.samefile(path):
+        raise UserError(f"{target} is the compressed file itself, which would be lost: name another place")
+    if target.suffix not in (".safetensors", ".pth", ".pt"):
+        raise UserError(f"the ending of the file to write must be .safetensors, .pth or .pt, but got {str(target)!r}")
     state = compressed_file.load(path)
+    if target.suffix == ".safetensors":
+        contents = compressed_file.inspect(path)
+        weights = {name: state[name] for name in contents.shapes}
+        deviations = {}
+        if contents.deviations is not None:
+            deviations = dict(zip(contents.values.tolist(), contents.deviations.tolist(), strict=True))
+        content = _safetensors(state, _codebook(weights, deviations), list(weights), contents.about)
+    else:
+        buffer = BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
     try:
-        write_atomically(target, safetensors.torch.save(state))
+        write_atomically(target, content)
     except OSError as error:
         raise UserError(f"cannot write {target} ({error.strerror or error}): name another place") from error
     return len(state)
+
+
+def _of_the_network(about: Mapping[str, str]) -> dict[str, str]:
+    """What is said of a network without what is said of the run: runs of the same settings give the same bytes."""
+    return {name: text for name, text in about.items() if name != "run"}
+
+
+def _safetensors(
+    state: Mapping[str, Tensor], codebook: Sequence[object], counted: Sequence[str], about: Mapping[str, str]
+) -> bytes:
+    metadata = {"codebook": codebook, "counted": counted, "about": dict(about)}
+    return safetensors.torch.save(dict(state), {name: json.dumps(content) for name, content in metadata.items()})
 
 
 def _codebook(weights: Mapping[str, Tensor], deviations: Mapping[float, float]) -> list[dict[str, float]]:
