@@ -20,6 +20,7 @@ QUICK = {
     "members": 2, "baseline_epochs": 1,
 }  # fmt: skip
 CUTS = range(1, 8)
+WRITERS = {"ec2t": made_up_saves.write_ternary}  # of saves, where they are not APoT's
 KINDS = {"mc_dropout": "transformer"}  # of the networks, where a method needs another: one with dropout
 
 
@@ -28,7 +29,7 @@ def made(name, folder, **changes):
     options = {option.name for option in methods.options(name)}
     values = {key: value for key, value in {**QUICK, **changes}.items() if key in options}
     for file in methods.load(name).files:
-        values[file] = made_up_saves.write(folder / "save.tar")
+        values[file] = WRITERS.get(name, made_up_saves.write)(folder / "save.tar")
     return methods.make(name, values)
 
 

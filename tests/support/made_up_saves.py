@@ -52,3 +52,15 @@ def fill(name, values):
         tensor.copy_(torch.tensor(values).repeat(tensor.numel() // len(values) + 1)[: tensor.numel()].view_as(tensor))
 
     return change
+
+
+def write_ternary(path, change=lambda state: None):
+    """Write a save as EC2T's authors have them: layers in between of three values, the last one under another name."""
+    state = {name.replace("fc.", "linear."): value for name, value in network().state_dict().items()}
+    for layer in QUANTISED:
+        weight = state[f"{layer}.weight"]
+        kept = weight.abs() > weight.abs().mean()
+        state[f"{layer}.weight"] = kept * torch.where(weight > 0, 0.06, -0.05)
+    change(state)
+    torch.save(state, path)
+    return str(path)

@@ -1,0 +1,95 @@
+"""A ternary network that the authors of EC2T released, as a method."""
+
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import ClassVar
+
+from torch import nn
+
+from wfn.data import as_data
+from wfn.errors import UserError
+from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.networks.weights import load_weights
+from wfn.training.flat_weights import counted_weights
+
+THEIR_NAMES = {"fc": "linear"}
+
+
+@dataclass(frozen=True)
+class Ec2tSave(Method):
+    """The ResNet-20 in a save of theirs, whose convolutions take three values each (EC2T: Marban et al., CVPRW 2020).
+
+    Entropy-constrained trained ternarisation: each layer in between has zero and one value of either sign, assigned by
+    distance and by the length of the code. First and last layer, batch-norm and biases are float. The network is
+    ``resnet20`` here, whose shortcuts have no weights. The numbers by which images are normalised there differ from
+    those here by less than a thousandth.
+
+    The float network that they began with has the same names and is given as ``weights`` once its last layer is called
+    ``fc`` instead of ``linear``.
+
+    Attributes:
+        save: the file that its authors released.
+    """
+
+    name: ClassVar[str] = "ec2t"
+    rank: ClassVar[int] = 32
+    files: ClassVar[tuple[str, ...]] = ("save",)
+
+    save: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` where there is no such file."""
+        if not Path(self.save).expanduser().is_file():
+            raise UserError(f"save must be a file that the EC2T authors released, but there is no file {self.save!r}")
+
+    @property
+    def label(self) -> str:
+        """The method."""
+        return "EC2T"
+
+    @property
+    def treatment(self) -> Treatment:
+        """First and last layer and batch-norm are float."""
+        return Treatment("float", "float")
+
+    def hashes(self) -> dict[str, str]:
+        """``save_sha256``, which identifies the save whatever its file is called.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        try:
+            with Path(self.save).expanduser().open("rb") as file:
+                return {"save_sha256": file_digest(file, "sha256").hexdigest()}
+        except OSError as error:
+            raise UserError(f"save {self.save!r} could not be read ({error.strerror}): give one that can") from error
+
+    def compress(
+        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
+    ) -> Quantised:
+        """Put the save's tensors into ``model``, in place.
+
+        Args:
+            model: a network of the save's shape; its own weights do not matter.
+            data: what :func:`wfn.data.as_data` takes.
+            observe: told of nothing.
+            checkpoint: not needed.
+
+        Raises:
+            UserError: the file is not such a save, or does not fit ``model``.
+        """
+        theirs = nn.Module()
+        for name, part in model.named_children():
+            theirs.add_module(THEIR_NAMES.get(name, name), part)
+        load_weights(theirs, self.save, "that of EC2T's save")
+        layers = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+        for name, layer in layers[1:-1]:
+            if (values := layer.weight.unique().numel()) > 3:
+                raise UserError(
+                    f"save {self.save!r} is not ternary: {name} takes {values} values; a float network is given as "
+                    "weights, not as save"
+                )
+        weights = counted_weights(model.eval(), as_data(data))
+        weights.release()
+        return Quantised(model, weights.named())
