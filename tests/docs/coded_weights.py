@@ -12,12 +12,12 @@ from wfn.compressed_file.coding.extent import Extent
 HEAD = (
     "| network | values | entropy (bits) | of each tensor | "
     + " | ".join((STATIC, *NEIGHBOURS))
-    + " | file before | file | run |"
+    + " | file, version 1 | file | run |"
 )
 
 
 def main(files: list[str]) -> None:
-    """Print a row for each file: its entropies, the coded weights in bytes by model, and its size then and now."""
+    """Print a row for each file: its entropies, the coded weights in bytes by model, its size in version 1 and now."""
     print(HEAD, "|" + "---|" * HEAD.count(" | ") + "---|", sep="\n")
     for file in files:
         print(row(Path(file)), flush=True)
@@ -41,7 +41,7 @@ def row(path: Path) -> str:
         f"{_bits(flat) / len(flat):.2f}",
         f"{alone:.2f}",
         *(f"{bytes_:,}" for bytes_ in sizes),
-        f"{contents.bytes / 1000:.1f} kB",
+        f"{contents.bytes / 1000:.1f} kB" if contents.version == 1 else "–",
         f"{size / 1000:.1f} kB",
         contents.about.get("run", "–")[:8],
     ]
