@@ -39,8 +39,8 @@ def draw(canvas: "Figure", spreads: Sequence[Spread]) -> None:
             sizes = [float(row["size"]) or LEAST_SIZE for row in rows]
             style: dict[str, Any] = line_style(number) | {"markersize": 2.5}
             axes.plot(sizes, [float(row["median"]) for row in rows], label=moment, **style)
-            quantiles = [[float(row[name]) for row in rows] for name in ("lower", "upper")]
-            axes.fill_between(sizes, *quantiles, color=style["color"], alpha=0.2, linewidth=0)
+            lower, upper = ([float(row[name]) for row in rows] for name in ("lower", "upper"))
+            axes.fill_between(sizes, lower, upper, color=style["color"], alpha=0.2, linewidth=0)
         axes.set(title=spread.title, xlabel="|w|", xscale="log", yscale="log")
         axes.set_xscale("log", base=2)
     panels[0].set_ylabel("deviation σ")
