@@ -22,7 +22,7 @@ from studies.design import Results
 from studies.trials.claim import TrialClaim
 from studies.trials.plan import trial_settings
 from studies.trials.queue import Queue
-from studies.trials.storage import HEARTBEAT, StorageLost
+from studies.trials.storage import HEARTBEAT, RETURN, StorageLost
 from studies.workers.sharing import SharedRuns
 from wfn.commands import messages
 from wfn.errors import UserError
@@ -39,7 +39,7 @@ PAUSE = 2.0  # seconds between two looks into an empty queue while others still 
 
 def work(url: str, label: str, here: Mapping[str, Any], artifacts: str = "") -> None:
     """Take trials until none is left that waits or runs, or the study is stopped."""
-    queue = Queue(url, label)
+    queue = _queue(url, label)
     shared = SharedRuns(artifacts) if artifacts else None
     while not queue.get("stop") and os.getppid() == _LAUNCHER:
         queue.take_back()
@@ -50,6 +50,20 @@ def work(url: str, label: str, here: Mapping[str, Any], artifacts: str = "") -> 
             time.sleep(PAUSE)
         else:
             return
+
+
+def _queue(url: str, label: str) -> Queue:
+    """The queue; the launcher has just used its storage, so that one that is away now is waited for."""
+    from sqlalchemy.exc import OperationalError
+
+    deadline = time.monotonic() + RETURN
+    while True:
+        try:
+            return Queue(url, label)
+        except UserError as error:
+            if not isinstance(error.__cause__, OperationalError) or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 def _carry_out(queue: Queue, claim: TrialClaim, here: Mapping[str, Any], shared: SharedRuns | None) -> None:
