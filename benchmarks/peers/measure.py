@@ -7,7 +7,6 @@ same numbers for any of them, with a record of the run.
 """
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -33,16 +32,18 @@ LEVELS = (0.1, 0.25, 0.5)  # points that a setting may lose
 @click.option("--share", default=0.1, show_default=True, help="of the training images, on which a setting is chosen")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="a CSV file")
 def main(folder: Path, weights: str, model: str, dataset: str, share: float, out: Path) -> None:
-    """Measure every file of a folder, and the float network."""
+    """Measure every file of a folder, and the float network; rows that ``--out`` has already stay as they are."""
     device = torch.device("cpu")
     loaded = data.load(dataset, None, batch_size=500, validation_share=share, seed=0, device=device)
     network = networks.build(model, loaded.classes, loaded.input_shape).eval()
     forward_pass = trace(network, next(iter(loaded.test))[0][:1])
-    with (folder / LIST).open(newline="") as file:
-        listed = list(csv.DictReader(file))
-    rows = [{**dict.fromkeys(listed[0], ""), "peer": "float", "decoded": weights}, *listed]
-    for row in rows:
+    listed = _read(folder / LIST)
+    rows = _read(out) if out.exists() else []
+    measured = {(row["peer"], row["setting"]) for row in rows}
+    for row in [{**dict.fromkeys(listed[0], ""), "peer": "float", "decoded": weights}, *listed]:
         path = row.pop("decoded")
+        if (row["peer"], row["setting"]) in measured:
+            continue
         load_weights(network, path if row["peer"] == "float" else str(folder / path), model)
         held_back, test = (evaluate(network, part, device) for part in (loaded.validation, loaded.test))
         values = {name: parameter.detach() for name, parameter in network.named_parameters()}
@@ -50,25 +51,40 @@ def main(folder: Path, weights: str, model: str, dataset: str, share: float, out
         row |= {"held_back_top1": held_back.top1, "held_back_loss": held_back.loss, "top1": test.top1}
         row |= {"loss": test.loss, **{name: of_weights[name] for name in OF_WEIGHTS}}
         row["commit"] = provenance(device)["commit"][:7]
+        rows.append(row)
+        _choose(rows)
+        _write(out, rows)
         print(*row.values(), sep=", ", flush=True)
-    for level, peer, chosen in _chosen(rows):
-        chosen["chosen_at"] = f"{chosen.get('chosen_at', '')} {level:g}".strip()
-        print(f"{peer}: the smallest that loses at most {level:g} points of those held back is {chosen['setting']}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "chosen_at"], restval="")
+
+
+def _read(path: Path) -> list[dict]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0]], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _chosen(rows: list[dict]) -> Iterator[tuple[float, str, dict]]:
-    """For each level and peer, the smallest file that loses no more on the images held back."""
-    best = rows[0]["held_back_top1"]
+def _choose(rows: list[dict]) -> None:
+    """Note in each row for which levels its file is the smallest of its peer that loses no more on those held back."""
+    best = max(float(row["held_back_top1"]) for row in rows if row["peer"] == "float")
+    levels: dict[int, list[str]] = {number: [] for number in range(len(rows))}
     for level in LEVELS:
-        for peer in dict.fromkeys(row["peer"] for row in rows[1:]):
-            good = [row for row in rows[1:] if row["peer"] == peer and row["held_back_top1"] >= best - level]
+        for peer in {row["peer"] for row in rows} - {"float"}:
+            good = [
+                number
+                for number, row in enumerate(rows)
+                if row["peer"] == peer and float(row["held_back_top1"]) >= best - level
+            ]
             if good:
-                yield level, peer, min(good, key=lambda row: int(row["bytes"]))
+                levels[min(good, key=lambda number: int(rows[number]["bytes"]))].append(f"{level:g}")
+    for number, row in enumerate(rows):
+        row["chosen_at"] = " ".join(levels[number])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a program makes in the documents; ``python -m tests.docs.tables`` makes it anew."""
 
 import ast
+import csv
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,20 @@ def of_untrained() -> str:
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 
+def of_peers() -> str:
+    """A row for each file of another project's coder, as ``python -m benchmarks.peers.measure`` wrote them."""
+    lines = ["| coder | setting | file | top-1 (%) | held back (%) | chosen at | s |", "|---|---|---|---|---|---|---|"]
+    for path in sorted((ROOT / "benchmarks" / "peers" / "results").glob("*.csv")):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                size = f"{int(row['bytes']) / 1000:.1f} kB" if row["bytes"] else "–"
+                shares = f"{float(row['top1']):.2f} | {float(row['held_back_top1']):.2f}"
+                lines.append(
+                    f"| {row['peer']} | {row['setting']} | {size} | {shares} | {row['chosen_at']} | {row['seconds']} |"
+                )
+    return "\n".join(lines)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "measures": of_measures,
     "methods": of_methods,
@@ -100,6 +115,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "benchmarks": of_benchmarks,
     "differs": of_differs,
     "untrained": of_untrained,
+    "peers": of_peers,
 }
 
 

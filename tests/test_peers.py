@@ -1,0 +1,61 @@
+"""Coders of others on the same network: what stands of them in documents, and how their settings are chosen."""
+
+import csv
+
+import torch
+
+from benchmarks.peers.decoded import float_network, keep, layers_and_batch_norms
+from benchmarks.peers.measure import _choose, _read
+from tests.support.places import ROOT
+from wfn import networks
+
+RESULTS = ROOT / "benchmarks" / "peers" / "results"
+
+
+def row(peer, size, held_back):
+    return {"peer": peer, "setting": str(size), "bytes": size, "held_back_top1": held_back}
+
+
+def test_the_smallest_file_within_each_level_is_chosen_of_each_peer():
+    rows = [
+        row("float", "", 99.0), row("a", 300, 98.95), row("a", 200, 98.8), row("a", 100, 98.4), row("b", 50, 98.6),
+    ]  # fmt: skip
+    _choose(rows)
+    assert [each["chosen_at"] for each in rows] == ["", "0.1", "0.25 0.5", "", "0.5"]
+
+
+def test_the_results_are_chosen_so():
+    for path in RESULTS.glob("*.csv"):
+        rows = _read(path)
+        told = [each["chosen_at"] for each in rows]
+        _choose(rows)
+        assert [each["chosen_at"] for each in rows] == told
+
+
+def test_what_the_readme_says_of_nncodec_is_so():
+    rows = _read(RESULTS / "nncodec.csv")
+    (chosen,) = (each for each in rows if "0.25" in each["chosen_at"].split())
+    said = f"has {float(chosen['top1']):.2f} % in {int(chosen['bytes']) / 1000:.1f} kB"
+    assert said in (ROOT / "README.md").read_text()
+
+
+def test_each_convolution_of_a_resnet_finds_its_batch_norm():
+    state = networks.build("resnet20_conv", 10, (3, 32, 32)).state_dict()
+    pairs = layers_and_batch_norms(state)
+    assert len(pairs) == 21 and len({*pairs.values()}) == 21
+    assert pairs["layer2.0.downsample.0.weight"] == "layer2.0.downsample.1"
+    assert all(state[f"{norm}.weight"].shape == state[layer].shape[:1] for layer, norm in pairs.items())
+
+
+def test_what_is_kept_is_listed_and_read_again(tmp_path):
+    state = {"module.a.weight": torch.ones(2, 3), "module.b.num_batches_tracked": torch.tensor(3)}
+    torch.save({"state_dict": state}, tmp_path / "float.pth")
+    tensors = float_network(tmp_path / "float.pth")
+    assert tensors.keys() == {"a.weight"}
+    for setting in ("step 1, coarse", "step 2"):
+        keep(tmp_path / "out", "peer", setting, tensors, 123, "file", 0.5, ["torch"])
+    with (tmp_path / "out" / "files.csv").open(newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [(each["setting"], each["bytes"]) for each in listed] == [("step 1, coarse", "123"), ("step 2", "123")]
+    decoded = torch.load(tmp_path / "out" / listed[0]["decoded"], weights_only=True)
+    assert torch.equal(decoded["a.weight"], tensors["a.weight"])
