@@ -84,11 +84,11 @@ def inspect(file: Path) -> None:
 @click.option("--folder", default=Settings.folder, show_default=True, help="where each run keeps its own folder")
 def deploy(run: str, form: str, out: Path | None, folder: str, **named: str) -> None:
     """Write the fixed network of RUN, its id, its folder or a .wfn file, for a runtime that knows nothing of wfn."""
-    from wfn.deployment import FORMS, check_form
+    from wfn.compressed_file.deployment import FORMS, check_form
 
     check_form(form)
     from wfn.commands.fixed_networks import compressed_file_of
-    from wfn.deployment.deploy import deploy as write
+    from wfn.compressed_file.deployment.deploy import deploy as write
 
     file, name = compressed_file_of(run, Path(folder).expanduser())
     print(write(file, out or Path(f"{name}{FORMS[form]}"), form, **named))

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from tests.support import small_networks
 from tests.support.places import ROOT
 from wfn import compressed_file
-from wfn.deployment import indexed_safetensors
-from wfn.deployment.shared_table import SharedTable
+from wfn.compressed_file.deployment import indexed_safetensors
+from wfn.compressed_file.deployment.shared_table import SharedTable
 
 EXAMPLES = ROOT / "examples" / "deployed"
 
@@ -59,7 +59,7 @@ def test_safetensors(run_alone, network, model, tmp_path):
 def test_onnx(run_alone, network, model, tmp_path):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=f"needs {package}: pip install 'wfn[deploy]'")
-    from wfn.deployment import onnx_graph
+    from wfn.compressed_file.deployment import onnx_graph
 
     inputs, _ = small_networks.images(count=6)
     (tmp_path / "x.onnx").write_bytes(onnx_graph.export(model, network, inputs).content)

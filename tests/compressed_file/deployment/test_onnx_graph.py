@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tests.support import small_networks
-from wfn import compressed_file, deployment, networks
+from wfn import compressed_file, networks
+from wfn.compressed_file import deployment
 from wfn.errors import UserError
 from wfn.networks.forward_pass import trace
 
@@ -15,8 +16,8 @@ onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'wfn[deploy]'
 pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'wfn[deploy]'")
 runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'wfn[deploy]'")
 
-from wfn.deployment import onnx_graph  # noqa: E402 - not without the packages above
-from wfn.deployment.shared_table import SharedTable  # noqa: E402
+from wfn.compressed_file.deployment import onnx_graph  # noqa: E402 - not without the packages above
+from wfn.compressed_file.deployment.shared_table import SharedTable  # noqa: E402
 
 
 def rounded(model, steps=8):

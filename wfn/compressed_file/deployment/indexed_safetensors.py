@@ -8,7 +8,7 @@ import json
 import numpy as np
 import safetensors.numpy
 
-from wfn.deployment.shared_table import SharedTable
+from wfn.compressed_file.deployment.shared_table import SharedTable
 
 TABLE = "table"
 ENDING = ".indices"

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from tests.support import small_networks
 from wfn import compressed_file
 from wfn.__main__ import main
-from wfn.deployment.shared_table import SharedTable
+from wfn.compressed_file.deployment.shared_table import SharedTable
 
 NAMED = ["--model", "tests.support.small_networks:convolutional", "--dataset", f"{__name__}:pictures"]
 

@@ -17,7 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from wfn.deployment.shared_table import SharedTable
+from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.errors import UserError
 
 TABLE = "table_of_shared_values"

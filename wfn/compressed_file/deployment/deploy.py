@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from wfn import data, networks
-from wfn.deployment import check_form, indexed_safetensors
-from wfn.deployment.shared_table import SharedTable
+from wfn.compressed_file.deployment import check_form, indexed_safetensors
+from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.errors import UserError
 from wfn.networks.own.folded_batch_norm import fold_batch_norm
 from wfn.networks.own.plain import plain
@@ -23,7 +23,7 @@ def deploy(file: Path, out: Path, form: str, *, model: str = "", dataset: str = 
     Args:
         file: a ``.wfn`` file, as a run leaves it or ``wfn export`` writes it.
         out: where to; what stands there is replaced.
-        form: one of :data:`wfn.deployment.FORMS`.
+        form: one of :data:`wfn.compressed_file.deployment.FORMS`.
         model: the network, as for a run; by default the one that the file names. Code of one's own is imported only
             where it is given here: a file from elsewhere may name any.
         dataset: likewise the data that the network is for; its first test inputs are what the new form is checked on.
@@ -39,7 +39,7 @@ def deploy(file: Path, out: Path, form: str, *, model: str = "", dataset: str = 
         content = indexed_safetensors.content(network)
         told = ""
     else:
-        from wfn.deployment import onnx_graph
+        from wfn.compressed_file.deployment import onnx_graph
 
         exported = onnx_graph.export(*_rebuilt(network, model, dataset, data_folder))
         content = exported.content
