@@ -9,8 +9,8 @@ from wfn.commands.saves import saves_of
 from wfn.runs.settings import Settings
 
 # Settings of every run that may be given; for the others the defaults hold. "workers" are the study's.
-COMMON = ("model", "dataset", "weights", "data_folder", "batch_size", "validation_share", "baseline_epochs", "device",
-          "precision", "folder", "tracking", "experiment")  # fmt: skip
+COMMON = ("model", "dataset", "weights", "data_folder", "batch_size", "validation_share", "corrupted",
+          "baseline_epochs", "device", "precision", "folder", "tracking", "experiment")  # fmt: skip
 
 
 def _common_options(command: click.Command) -> click.Command:
