@@ -7,8 +7,8 @@ from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
 from reports.parts.calibration import calibration_table
 from reports.parts.calibration_figures import calibration_figures
+from reports.parts.costs import overview
 from reports.parts.paper_tables import table1, table2
-from reports.parts.trade_offs import overview
 from reports.records import record_files
 from tests.support import made_up_runs
 from tests.support.made_up_noisy_runs import noisy

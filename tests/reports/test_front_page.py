@@ -6,7 +6,7 @@ from matplotlib.figure import Figure as Canvas
 from reports.document.elements import Figure, Heading, Paragraph, Table
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.trade_offs import overview
+from reports.parts.costs import overview
 from reports.report import compose
 from tests.support import made_up_runs
 
@@ -40,7 +40,8 @@ def test_it_says_on_what_from_how_many_runs_seeds_and_images(page):
     (row,) = page["measured"].sections[0].groups[0].rows
     assert row[0] == "ResNet-20 on CIFAR-10" and row[2:] == ["7", "1 to 2", "10,000"]
     assert row[1].split("; ") == [
-        "Nearest power of two", "k-means, 32 values", "APoT (3bit)", "WFN δ = 0.015", "WFN δ = 0.01", "WFN δ = 0.0075",
+        "Nearest power of two", "k-means, 32 values, near-uniform", "APoT (3bit)", "WFN δ = 0.015", "WFN δ = 0.01",
+        "WFN δ = 0.0075",
     ]  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def test_every_field_of_a_run_is_kept(runs):
     assert set(run_line(read_folder(runs)[0])) == {field.name for field in fields(Run)}
 
 
-TEXTS = st.dictionaries(st.sampled_from(["method", "seed", "alpha"]), st.text(max_size=5))
+TEXTS = st.dictionaries(st.sampled_from(["method", "note", "alpha"]), st.text(max_size=5))
 NUMBERS = st.floats(allow_nan=False)
 BITS = st.lists(st.booleans(), min_size=1, max_size=20)
 

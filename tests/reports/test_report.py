@@ -113,7 +113,7 @@ def test_other_methods_have_rows_of_their_own(tmp_path):
     assert {label: row["First, last layer"] for label, row in rows.items()} == {
         "Baseline": "float",
         "Nearest power of two": "powers of two",
-        "k-means, 16 a layer, learning_rate = 0.001": "shared values",
+        "k-means, 16 a layer, near-uniform, learning_rate = 0.001": "shared values",
         "Mine, alpha = 0.5": "not stated",
     }
     assert rows["Baseline"]["Runs"] == "30000000"  # a run of its own goes before what others measured first

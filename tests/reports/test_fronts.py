@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfn.figures.trade_off_fronts import front
+from reports.parts.fronts import front
 
 few = st.integers(0, 4).map(float)  # few values, so that many are equal
 costs = st.lists(st.tuples(few, few), max_size=12)

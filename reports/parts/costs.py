@@ -7,9 +7,9 @@ from reports.document.elements import Column, Figure, Group, Section, Table
 from reports.evidence.presentation import BY_ITS_AUTHORS, UNTRAINED, told_by_label
 from reports.evidence.row import Row, Subject, run_ids, runs_of
 from reports.evidence.selection import Evidence
+from reports.parts import fronts
+from reports.parts.fronts import ELSEWHERE, Cost, Costs, front
 from reports.verdicts.no_loss import margin
-from wfn.figures import trade_off_fronts
-from wfn.figures.trade_off_fronts import ELSEWHERE, Cost, Panel, front
 
 INSIDE = {UNTRAINED: "white", BY_ITS_AUTHORS: ELSEWHERE}
 MARKS = (
@@ -42,7 +42,7 @@ def size_figure(evidence: Evidence) -> Figure:
                 drawn += shown
     if not panels:
         return Figure("sizes", title, missing="Not drawn: no finished run of a method is among the runs.")
-    return _figure("sizes", title, panels, drawn, trade_off_fronts.ACROSS)
+    return _figure("sizes", title, panels, drawn, fronts.ACROSS)
 
 
 def size_table(evidence: Evidence) -> Table:
@@ -118,7 +118,7 @@ def _points(row: Row) -> float:
     return row.paired.points if row.paired else row.change("top1")
 
 
-def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float = 1) -> Panel:
+def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float = 1) -> Costs:
     costs = [
         Cost(
             _kind(row),
@@ -130,18 +130,18 @@ def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float
         )
         for row in rows
     ]
-    return Panel(title, unit, costs, spans_decades=metric in AMOUNTS)
+    return Costs(title, unit, costs, spans_decades=metric in AMOUNTS)
 
 
-def _figure(name: str, title: str, panels: Sequence[Panel], rows: Sequence[Row], across: int) -> Figure:
-    across = min(across, trade_off_fronts.ACROSS)
+def _figure(name: str, title: str, panels: Sequence[Costs], rows: Sequence[Row], across: int) -> Figure:
+    across = min(across, fronts.ACROSS)
     unpaired = len({row.label for row in rows if not row.paired})
     marks = MARKS.format(margin=margin(), unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "")
     return Figure(
         name,
         f"{title} {marks} Runs: {run_ids(runs_of(rows))}.",
-        lambda canvas: trade_off_fronts.draw(canvas, panels, margin(), across),
-        trade_off_fronts.size(panels, across),
+        lambda canvas: fronts.draw(canvas, panels, margin(), across),
+        fronts.size(panels, across),
         floats=False,
     )
 

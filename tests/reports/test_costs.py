@@ -5,7 +5,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.trade_offs import size_figure, size_table
+from reports.parts.costs import size_figure, size_table
 from tests.support import made_up_runs
 
 
