@@ -27,12 +27,12 @@ def main() -> None:
     model = network()
     _, (inputs, _) = data()
     forward_pass = trace(model, inputs[:1])
-    print(f"{'method':24}{'top-1 (%)':>10}{'values':>8}{'bits a weight':>15}{'LZW (bytes)':>13}")
+    print(f"{'method':34}{'top-1 (%)':>10}{'values':>8}{'bits a weight':>15}{'LZW (bytes)':>13}")
     for method in METHODS:
         compressed = method.compress(deepcopy(model), data())  # compress changes the network that it is given
         measured = measure(compressed.weights, forward_pass)
         print(
-            f"{method.label:24}{top1(compressed.model):10.1f}{measured['unique_params']:8}"
+            f"{method.label:34}{top1(compressed.model):10.1f}{measured['unique_params']:8}"
             f"{measured['entropy_bits']:15.2f}{measured['lzw_bytes']:13,}"
         )
 

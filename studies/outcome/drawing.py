@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.design import Results
+from wfn.figures import setting_effects
 from wfn.figures.style import render
 from wfn.runs.settings import WHERE, Settings, own_options
 from wfn.system.files import write_atomically
@@ -21,6 +22,18 @@ def write(results: Results, path: Path, draw: Callable[["Figure"], object], size
         OSError: the file cannot be written.
     """
     write_atomically(path, render(draw, size, path.suffix.removeprefix("."), conditions(results)))
+
+
+def effects(results: Results, path: Path) -> None:
+    """Draw a column for each setting, a row for each objective; means and 95 % intervals over the seeds.
+
+    Raises:
+        UserError, OSError: as :func:`write`.
+    """
+    outcomes = [setting_effects.Outcome(trial.settings, trial.metrics) for trial in results.complete]
+    centre, objectives = {name: results.base[name] for name in results.varied}, list(results.objectives)
+    size = setting_effects.size(centre, objectives)
+    write(results, path, lambda canvas: setting_effects.draw(canvas, outcomes, centre, objectives), size)
 
 
 def conditions(results: Results) -> str:

@@ -12,14 +12,9 @@ from studies.design import MAXIMISE, MINIMISE, Columns, Results, Study
 
 def draw(results: Results, path: Path) -> None:
     """A column for each setting, a row for each objective; means and 95 % intervals over the seeds."""
-    from studies.outcome.drawing import write
-    from wfn.figures import setting_effects
+    from studies.outcome.drawing import effects
 
-    outcomes = [setting_effects.Outcome(trial.settings, trial.metrics) for trial in results.complete]
-    centre = {name: results.base[name] for name in results.varied}
-    objectives = list(results.objectives)
-    size = setting_effects.size(centre, objectives)
-    write(results, path, lambda canvas: setting_effects.draw(canvas, outcomes, centre, objectives), size)
+    effects(results, path)
 
 
 STUDY = Study(

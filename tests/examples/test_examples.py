@@ -61,12 +61,12 @@ def test_own_data(run_example, tmp_path):
 
 def test_compare_methods(run_example):
     _, *rows = run_example("compare_methods").splitlines()
-    values = {row[:24].strip(): int(row[34:42]) for row in rows}
+    values = {row[:34].strip(): int(row[44:52]) for row in rows}
     assert list(values) == [
-        "Baseline", "WFN δ = 0.0075", "WFN δ = 0.03", "k-means, 16 values", "Nearest power of two",
+        "Baseline", "WFN δ = 0.0075", "WFN δ = 0.03", "k-means, 16 values, near-uniform", "Nearest power of two",
     ]  # fmt: skip
     assert values["Baseline"] > 2000
-    assert values["k-means, 16 values"] == 16
+    assert values["k-means, 16 values, near-uniform"] == 16
     assert values["WFN δ = 0.03"] < values["WFN δ = 0.0075"] < 100
 
 

@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 from studies.design import Results, Trial
 from studies.outcome import drawing
 from studies.outcome.drawing import conditions, write
-from studies.questions import ablation, delta, noise
+from studies.questions import ablation, delta, ingredients, noise
 from wfn.errors import UserError
+from wfn.runs.settings import own_options
 
 BASE = {"model": "resnet20", "dataset": "cifar10", "alpha": 0.4, "delta": 0.01, "fix_batch_norm": True, "epochs": 1}
 
@@ -16,7 +17,7 @@ BASE = {"model": "resnet20", "dataset": "cifar10", "alpha": 0.4, "delta": 0.01, 
 def drawn(monkeypatch, tmp_path):
     """Draws a question's figure, and gives back its axes and what stands above."""
 
-    def draw(question, varied, trials):
+    def draw(question, varied, trials, base=None):
         canvas, titles = Figure(), []
 
         def render(draw, size, form, title):
@@ -25,7 +26,7 @@ def drawn(monkeypatch, tmp_path):
             return b"a picture"
 
         monkeypatch.setattr(drawing, "render", render)
-        results = Results(BASE, varied, question.STUDY.objectives, trials)
+        results = Results(BASE | (base or {}), varied, question.STUDY.objectives, trials)
         question.STUDY.draw(results, tmp_path / "figure.svg")
         assert (tmp_path / "figure.svg").read_bytes() == b"a picture"
         assert titles == [("svg", conditions(results))]
@@ -52,6 +53,20 @@ def test_ablation_holds_the_other_settings_at_their_base(drawn):
     axes = drawn(ablation, varied, [*trials, Trial(9, "FAIL", {"alpha": 0.9, "delta": 0.01})])
     assert points(axes[0], "o") == [[(0.0, 90), (0.4, 94)]]
     assert points(axes[3], "o") == [[(0.01, 100), (0.03, pytest.approx(1 / 0.03))]]
+
+
+def test_each_ingredient_has_a_column_beside_weight_fixing_without_any(drawn):
+    varied = ingredients.STUDY.varied.values
+    base = {name: values[0] for name, values in varied.items()}
+    assert base == {name: own_options("wfn")[name] for name in varied}  # what is without any is the method as printed
+    trials = [
+        complete(point, top1_from_baseline=-1.0 + bool(point["fold"]), unique_params=9, entropy_bits=2.0)
+        for point in ingredients.STUDY.varied.points(base)
+    ]
+    assert len(trials) == 1 + len(varied)
+    axes = drawn(ingredients, varied, trials, base)
+    assert points(axes[0], "o") == [[(0.0, -1.0), (2.0**-4, 0.0)]]
+    assert points(axes[4], "o") == [[(0, -1.0), (1, -1.0)]]
 
 
 def test_delta_draws_a_line_for_each_network_over_its_sizes(drawn):

@@ -16,7 +16,13 @@ LABELS = {
     "alpha": "regularisation ratio α",
     "delta": "distance δ",
     "fix_batch_norm": "batch-norm fixed",
+    "fold": "deviation folded to",
+    "distillation": "share of the teacher",
+    "value_epochs": "epochs of values",
+    "reestimate": "statistics anew",
+    "recluster": "clustered anew",
     "top1": "top-1 (%)",
+    "top1_from_baseline": "top-1, change",
     "unique_params": "unique values",
     "entropy_bits": "entropy (bits)",
 }

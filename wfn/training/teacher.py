@@ -44,7 +44,7 @@ def check_teacher(distillation: float, teacher: str, teacher_model: str) -> None
 def teacher_of(model: nn.Module, data: Data, teacher: str, teacher_model: str) -> nn.Module:
     """The network that ``model`` is to learn from: itself where neither a file nor a network is named.
 
-    It is built and read by every rank, and has the weights of rank 0's.
+    It has the weights of rank 0's on every rank.
 
     Args:
         model: the network that learns, on its device.
@@ -56,6 +56,7 @@ def teacher_of(model: nn.Module, data: Data, teacher: str, teacher_model: str) -
         UserError: network or weights cannot be used, or its outputs are not as many as those of ``model``.
     """
     if not teacher and not teacher_model:
+        ranks.spread(model.state_dict().values())
         return model
     device = next(model.parameters()).device
     try:
