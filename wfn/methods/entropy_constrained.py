@@ -15,9 +15,9 @@ from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
+from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.flat_weights import check_fold
-from wfn.training.teacher import check_teacher, teacher_hash, teacher_of
 
 
 @dataclass(frozen=True)

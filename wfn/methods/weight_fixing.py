@@ -18,6 +18,7 @@ from wfn.codebooks.powers_of_two import round_signed
 from wfn.data.dataset import Data
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.regulariser.penalty import Penalty
 from wfn.system.fingerprint import fingerprint
 from wfn.system.precision import PRECISIONS
@@ -26,7 +27,6 @@ from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import check_fold, fold_scales
 from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining
-from wfn.training.teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.updates.free_weights import FreeUpdate
 from wfn.training.updates.shared_values import SharedValues
 

@@ -15,12 +15,12 @@ from wfn.codebooks.k_means import STARTS, k_means
 from wfn.data import Data
 from wfn.errors import require, unknown_name
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import FlatWeights, check_fold, fold_scales
 from wfn.training.stages import StagedTraining
-from wfn.training.teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.updates.shared_values import SharedValues
 
 

@@ -7,10 +7,10 @@ from torch import nn
 from tests.support import small_networks
 from wfn.data import as_data
 from wfn.errors import UserError
+from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.methods.entropy_constrained import EntropyConstrained
 from wfn.methods.weight_fixing import WeightFixing
 from wfn.methods.weight_sharing import KMeansSharing
-from wfn.training.teacher import check_teacher, teacher_hash, teacher_of
 
 QUICK = {"epochs": 1, "learning_rate": 0.02, "distillation": 1.0}
 METHODS = (
@@ -18,7 +18,7 @@ METHODS = (
     lambda **options: KMeansSharing(clusters=8, iterations=2, **QUICK, **options),
     lambda **options: EntropyConstrained(iterations=2, **QUICK, **options),
 )
-HERE = "tests.training.test_teacher"
+HERE = "tests.methods.test_teacher"
 
 
 def other_network():
