@@ -47,9 +47,11 @@ def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Ite
     size = 20_000 if quick else 272_474
     yield from measuring.help_of_the_command_line()
     yield from step.against_plain_fine_tuning(device, 1 if quick else 9)
+    yield from step.updates_against_plain_fine_tuning(device, 1 if quick else 9)
     yield from penalty.against_the_literal()
     yield from measuring.against_unique(100_000 if quick else clustering.RESNET50)
     yield from clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
+    yield from clustering.others_against_a_sort(100_000 if quick else clustering.RESNET50)
     yield from probabilistic_clustering.step_against_plain_fine_tuning(device, 1 if quick else 9)
     yield from probabilistic_clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
     yield from probabilistic_clustering.against_the_literal(200 if quick else 1000)

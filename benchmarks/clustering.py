@@ -1,13 +1,16 @@
-"""Clustering: against the literal centres x weights algorithm, and against one sort of the same vector."""
+"""Clusterings: against the literal centres x weights algorithm, and against one sort of the same vector."""
 
 import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from benchmarks.timing import Comparison, seconds_of, side_by_side
 from wfn.codebooks.clustering import literal
 from wfn.codebooks.clustering.algorithm import cluster
+from wfn.codebooks.k_means import STARTS, k_means
+from wfn.codebooks.quantisers.learned_basis import ChannelLayer, LearnedBasis
 
 THRESHOLD = 2.0**-7
 DELTAS = (0.015, 0.0075)
@@ -45,6 +48,20 @@ def against_a_sort(size: int = RESNET50) -> Iterator[Comparison]:
     copies = tracemalloc.get_traced_memory()[1] / weights.nbytes
     tracemalloc.stop()
     yield Comparison(f"clustering, {size:,} weights: memory, {copies:.1f} copies", 0, "", None, "8 copies", copies <= 8)
+
+
+def others_against_a_sort(size: int = RESNET50) -> Iterator[Comparison]:
+    """k-means of as many weights from both starts, and the first fit of learned bases, against ``np.sort`` of them."""
+    weights = random_weights(size)
+    for start in STARTS:
+        fast, sort = side_by_side(lambda start=start: k_means(weights, 256, start), lambda: np.sort(weights), 3)
+        what = f"k-means, {size:,} weights, 256 values, start {start}"
+        yield Comparison(what, fast, "np.sort of them", sort, "10 times the sort", fast <= 10 * sort)
+        yield Comparison(what, fast, "", None, "3 s", fast <= 3)
+    latent, layer = torch.from_numpy(weights), ChannelLayer(0, size, size // 4_000)
+    fast, sort = side_by_side(lambda: LearnedBasis(latent, [layer], 3), lambda: np.sort(weights), 3)
+    what = f"first fit of learned bases, {size:,} weights in channels of {size // layer.channels:,}"
+    yield Comparison(what, fast, "np.sort of them", sort, "10 times the sort", fast <= 10 * sort)
 
 
 def growth(sizes: list[int], literal_up_to: int) -> dict[str, list[tuple[int, float]]]:

@@ -1,4 +1,4 @@
-"""A training step of weight fixing against the same step of plain fine-tuning, in turns."""
+"""Training steps of weight fixing, and of other updates, against the same steps of plain fine-tuning, in turns."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,13 +11,19 @@ from torch.nn import functional
 from benchmarks.penalty import TEMPERATURE, THRESHOLD, centres_like_a_codebook
 from benchmarks.timing import Comparison, in_turns, of_pairs
 from wfn import networks
+from wfn.codebooks.k_means import k_means
+from wfn.codebooks.quantisers.learned_basis import ChannelLayer, LearnedBasis
+from wfn.codebooks.quantisers.learned_steps import Layer, LearnedSteps
+from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid
 from wfn.data.passes import to_device
 from wfn.networks.forward_pass import trace
 from wfn.regulariser.penalty import Penalty
 from wfn.system.precision import autocast
-from wfn.training.epoch import train_epoch
+from wfn.training.epoch import objective_of, train_epoch
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates.free_weights import FreeUpdate
+from wfn.training.updates.shared_values import SharedValues
+from wfn.training.updates.straight_through import Descent, Quantiser, StraightThrough
 
 NETWORKS = (("resnet20_conv", 128), ("resnet18_cifar", 32))
 FREE = (0.7, 0.2)  # shares of free weights: in the first stage with a regulariser, the dearest, and two later
@@ -25,10 +31,16 @@ LEARNING_RATE = 2e-5
 ROUNDS = 4
 
 
-def plain_step(network: str, batch: tuple, device: torch.device, precision: str) -> Callable[[], None]:
-    """Forward, backward and Adam as anyone would write them."""
+def plain_step(
+    network: str, batch: tuple, device: torch.device, precision: str, optimiser_name: str = "Adam"
+) -> Callable[[], None]:
+    """Forward, backward and Adam, or SGD with Nesterov's momentum, as anyone would write them."""
     model = network_of(network, device)
-    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    if optimiser_name == "Adam":
+        optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    else:
+        rates = {"lr": LEARNING_RATE, "momentum": 0.9, "weight_decay": 1e-4}
+        optimiser = torch.optim.SGD(model.parameters(), nesterov=True, **rates)
     model.train()
 
     def step() -> None:
@@ -65,6 +77,79 @@ def against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Co
             once, again, ratio = compared(plain, plain, repeats)
             name = f"{what}: plain fine-tuning"
             yield Comparison(name, once, "the same again", again, "none: it is noise", True, ratio)
+
+
+def updates_against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Comparison]:
+    """The steps of the other updates, each against plain fine-tuning by the optimiser that it uses itself."""
+    for network, batch_size in NETWORKS:
+        batch = example_batch(batch_size, device)
+        for name, (make, optimiser) in UPDATES.items():
+            ours = partial(step_of, make, network, batch, device)
+            plain = partial(plain_step, network, batch, device, "float32", optimiser)
+            seconds, against, ratio = compared(ours, plain, repeats)
+            what = f"training step, {name}, {network}, batch {batch_size}, float32, {device}"
+            yield Comparison(what, seconds, "plain fine-tuning", against, "1.1 times it", ratio <= 1.1, ratio)
+        learner = partial(distilled_step, network, batch, device)
+        plain = partial(plain_step, network, batch, device, "float32")
+        seconds, against, ratio = compared(learner, plain, repeats)
+        what = f"training step with the float network's outputs, {network}, batch {batch_size}, float32, {device}"
+        yield Comparison(what, seconds, "plain fine-tuning", against, "none: a pass of the teacher more", True, ratio)
+
+
+def step_of(make: Callable, network: str, batch: tuple, device: torch.device) -> Callable[[], None]:
+    """A step of ``train_epoch`` by the update that ``make`` gives for the flat weights of the network."""
+    model = network_of(network, device)
+    weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
+    update = make(weights)
+    return lambda: train_epoch(model, weights, [batch], update, "float32", lambda step: None)
+
+
+def distilled_step(network: str, batch: tuple, device: torch.device) -> Callable[[], None]:
+    """The same of weight fixing, with a share of all weights free, that learns from a copy of the network."""
+    model = network_of(network, device)
+    objective = objective_of(model, 1.0, 4.0)
+    weights, update = _update_of(model, batch, FREE[0])
+    return lambda: train_epoch(model, weights, [batch], update, "float32", lambda step: None, objective)
+
+
+def _straight_through(quantiser: Callable[[FlatWeights], Quantiser]) -> Callable[[FlatWeights], StraightThrough]:
+    descent = Descent(LEARNING_RATE, 0.9, 1e-4, steps=10**6, cosine=True, averaged_share=0.25)
+    return lambda weights: StraightThrough(weights, quantiser(weights), descent)
+
+
+def _grid(weights: FlatWeights) -> RateConstrainedGrid:
+    latent = weights.values.data
+    return RateConstrainedGrid(latent, torch.ones_like(latent, dtype=torch.bool), latent.std().item() / 2, 0.05, 0.9)
+
+
+def _steps(weights: FlatWeights) -> LearnedSteps:
+    return LearnedSteps(weights.values.data, [Layer(start, end, 3) for start, end, _ in _layers(weights)])
+
+
+def _bases(weights: FlatWeights) -> LearnedBasis:
+    return LearnedBasis(weights.values.data, [ChannelLayer(*layer) for layer in _layers(weights)], 3)
+
+
+def _layers(weights: FlatWeights) -> Iterator[tuple[int, int, int]]:
+    """Where the weights of each layer begin and end, and how many output channels it has."""
+    start = 0
+    for values in weights.named().values():
+        if values.ndim > 1:
+            yield start, start + values.numel(), len(values)
+        start += values.numel()
+
+
+def _shared(weights: FlatWeights) -> SharedValues:
+    centres, assignment = k_means(weights.values.data.cpu().numpy(), 128)
+    return SharedValues(weights, centres, assignment, LEARNING_RATE, 0.5, held=centres == 0)
+
+
+UPDATES = {
+    "shared values": (_shared, "Adam"),
+    "straight through, rate-constrained grid": (_straight_through(_grid), "SGD"),
+    "straight through, learned steps": (_straight_through(_steps), "SGD"),
+    "straight through, learned bases": (_straight_through(_bases), "SGD"),
+}
 
 
 def parts(device: torch.device, repeats: int) -> list[str]:
