@@ -8,7 +8,7 @@ from reports.evidence.presentation import BY_ITS_AUTHORS, UNTRAINED, told_by_lab
 from reports.evidence.row import Row, Subject, run_ids, runs_of
 from reports.evidence.selection import Evidence
 from reports.parts import fronts
-from reports.parts.fronts import ELSEWHERE, Cost, Costs, front
+from reports.parts.fronts import ELSEWHERE, Comparison, Cost, front
 from reports.verdicts.no_loss import margin
 
 INSIDE = {UNTRAINED: "white", BY_ITS_AUTHORS: ELSEWHERE}
@@ -118,7 +118,7 @@ def _points(row: Row) -> float:
     return row.paired.points if row.paired else row.change("top1")
 
 
-def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float = 1) -> Costs:
+def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float = 1) -> Comparison:
     costs = [
         Cost(
             _kind(row),
@@ -130,10 +130,10 @@ def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float
         )
         for row in rows
     ]
-    return Costs(title, unit, costs, spans_decades=metric in AMOUNTS)
+    return Comparison(title, unit, costs, spans_decades=metric in AMOUNTS)
 
 
-def _figure(name: str, title: str, panels: Sequence[Costs], rows: Sequence[Row], across: int) -> Figure:
+def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row], across: int) -> Figure:
     across = min(across, fronts.ACROSS)
     unpaired = len({row.label for row in rows if not row.paired})
     marks = MARKS.format(margin=margin(), unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "")

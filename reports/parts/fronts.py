@@ -38,7 +38,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Costs:
+class Comparison:
     """Networks that share their axes.
 
     Attributes:
@@ -54,7 +54,7 @@ class Costs:
     spans_decades: bool = False
 
 
-def size(panels: Sequence[Costs], across: int = ACROSS) -> tuple[float, float]:
+def size(panels: Sequence[Comparison], across: int = ACROSS) -> tuple[float, float]:
     """Width and height of the figure, inches."""
     return WIDTH, 2.8 * -(-len(panels) // across)
 
@@ -76,7 +76,7 @@ def front(costs: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(found, key=lambda place: (costs[place], place))
 
 
-def draw(canvas: "Figure", panels: Sequence[Costs], margin: float, across: int = ACROSS) -> None:
+def draw(canvas: "Figure", panels: Sequence[Comparison], margin: float, across: int = ACROSS) -> None:
     """A panel each, ``across`` side by side; ``margin`` is the loss, percentage points, that counts as none."""
     methods = list(dict.fromkeys(cost.method for panel in panels for cost in panel.costs))
     shape = -(-len(panels) // across), min(across, len(panels))
@@ -91,7 +91,7 @@ def draw(canvas: "Figure", panels: Sequence[Costs], margin: float, across: int =
     canvas.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=6)
 
 
-def _draw_panel(axes: "Axes", panel: Costs, methods: Sequence[str], margin: float) -> None:
+def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin: float) -> None:
     axes.axhline(0, linestyle=":", color="0.4", linewidth=0.8)
     axes.axhline(-margin, linestyle="--", color="0.4", linewidth=0.8)
     edges, named = [0.0, -margin], set()

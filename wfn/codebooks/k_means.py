@@ -59,7 +59,7 @@ def k_means(values: np.ndarray, clusters: int, start: str = "even") -> tuple[np.
     centres = _distinct(ordered, clusters).astype(np.float64)
     if centres.size > clusters:
         centres = STARTS[start](ordered, clusters)
-        holds_zero = clusters > 1 and np.searchsorted(ordered, 0, "left") < np.searchsorted(ordered, 0, "right")
+        holds_zero = clusters > 1 and bool(np.searchsorted(ordered, 0, "left") < np.searchsorted(ordered, 0, "right"))
         if holds_zero:
             centres[np.abs(centres).argmin()] = 0.0
         centres = _lloyd(ordered, centres, holds_zero)

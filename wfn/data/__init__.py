@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from wfn import tasks
 from wfn.data.dataset import Batches, Data
@@ -65,7 +65,6 @@ def load(
         seed: settles which inputs are held back, and nothing else.
         device: where data that fits in memory lives.
         workers: processes that read the images of ``imagenet``.
-
         task: what a network is to do with it, as :func:`as_data` takes it.
 
     Raises:
@@ -89,11 +88,11 @@ def load(
     elif name == "cifar10":
         from wfn.data.named.cifar10 import cifar10
 
-        loaded = cifar10(folder, device=device, **settings)
+        loaded = cifar10(cast(Path, folder), device=device, **settings)
     else:
         from wfn.data.named.imagenet import imagenet
 
-        loaded = imagenet(folder, device=device, workers=workers, **settings)
+        loaded = imagenet(cast(Path, folder), device=device, workers=workers, **settings)
     return loaded if task == tasks.CLASSIFICATION else _for_task(loaded, _task(task))
 
 

@@ -18,7 +18,7 @@ def has_sha256(path: Path, content: np.ndarray, expected: str) -> bool:
     """
     state = path.stat()
     key = str(path.resolve()), state.st_size, state.st_mtime_ns, expected
-    if key not in _sound and hashlib.sha256(np.ascontiguousarray(content)).hexdigest() == expected:
+    if key not in _sound and hashlib.sha256(np.ascontiguousarray(content).data).hexdigest() == expected:
         _sound.add(key)
     return key in _sound
 
