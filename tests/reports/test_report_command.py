@@ -78,7 +78,7 @@ def test_the_store_gives_what_the_folders_give(tmp_path, capsys):
 
     made_up_runs.weight_fixing(tmp_path / "runs", 1)
     made_up_runs.apot(tmp_path / "runs", 2)
-    sync(tmp_path / "runs", "wfn")
+    list(sync(tmp_path / "runs", "wfn"))
     stored, kept = read_store("", ""), read_folder(tmp_path / "runs")
     assert compose(stored).tables == compose(kept).tables
     assert runs_csv(stored) == runs_csv(kept)
