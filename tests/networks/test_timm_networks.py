@@ -94,7 +94,7 @@ def image_folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.data  # slow: minutes
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn", "timm")
 @pytest.mark.parametrize("name", FOR_ANY_NETWORK)
 def test_deit_goes_through_every_method_by_the_command(
