@@ -99,6 +99,7 @@ def test_the_name_follows_all_that_shapes_the_weights(digits, monkeypatch):
         given = {"network": "small_resnet", "seed": 0, "device": torch.device("cpu"), "epochs": 1} | changed
         return baseline._path(model or initial(), data=own, **given)
 
+    monkeypatch.setattr(baseline, "_processor", lambda device: "this one")  # there may be no GPU to ask for its name
     paths = [
         path(),
         path(model=initial(1)),
@@ -111,6 +112,7 @@ def test_the_name_follows_all_that_shapes_the_weights(digits, monkeypatch):
         path(settings={"batch_size": 127}),
     ]
     paths.append((monkeypatch.setattr(baseline, "RECIPE", baseline.Recipe(version=99)), path())[1])
+    paths.append((monkeypatch.setattr(baseline, "_processor", lambda device: "another"), path())[1])
     assert len(set(paths)) == len(paths)
     monkeypatch.undo()
 
