@@ -133,5 +133,5 @@ def test_what_contributing_shows_is_complete(tmp_path, package):
 def test_an_option_of_another_method_names_its_owner(call_here):
     status, _, error = call_here(main, "--method", "wfn", "--clusters", "16")
     assert status == 2
-    assert "clusters is an option of method kmeans, not of wfn" in error
+    assert "clusters is an option of method deep_kmeans and kmeans, not of wfn" in error
     assert len(error.splitlines()) == 1

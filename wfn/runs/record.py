@@ -223,14 +223,16 @@ def read_each(folder: Path, read: Callable[[Path], Found]) -> list[Found]:
     records = sorted(folder.glob(f"*/{HEADER}"))
     if not records:
         raise UserError(f"{folder} holds no record of a run: give a run's folder, or the folder that holds them")
-    found = []
+    found, left_out = [], []
     for record in records:
         try:
             found.append(read(record.parent))
         except UserError as error:
-            log.warning("left out: %s", error)
+            left_out.append(error)
     if not found:
-        raise UserError(f"none of the {len(records)} runs in {folder} can be read: mend them, or name another folder")
+        raise left_out[0]  # the first is as good as any, and says what to do
+    for error in left_out:
+        log.warning("left out: %s", error)
     return found
 
 
