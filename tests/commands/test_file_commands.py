@@ -190,7 +190,7 @@ def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_p
     (folder,) = tmp_path.iterdir()
     assert Record.read(folder).header.status == "FAILED"
     monkeypatch.undo()
-    assert main(["--resume", str(folder), "--tracking", "folder"]) == 0
+    assert main(["--resume", str(folder), "--tracking", "folder", "--trust", "true"]) == 0
     record = Record.read(folder)
     assert record.header.status == "FINISHED" and (record.files / "fixed.wfn").exists()
     assert "artefact_bytes" in {line["key"] for line in record.metrics_from(0)}
