@@ -211,7 +211,8 @@ def _iterations(evidence: Evidence) -> Figure:
     """Four panels for each subject: a line for each delta, then orders and values of the least one."""
     found = {}
     for subject in evidence.subjects:
-        rows = [row for row in evidence.over_delta(subject) if row.runs[0].iterations]
+        candidates = (evidence.over_delta(subject), evidence.weight_fixing(subject))  # the second of one δ each, too
+        rows = next((known for rows in candidates if (known := [row for row in rows if row.runs[0].iterations])), [])
         if rows:
             found[subject] = rows
     if not found:

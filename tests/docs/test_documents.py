@@ -94,8 +94,7 @@ def test_the_layers_that_are_drawn_are_those_that_are_checked():
 def test_rows_of_methods_are_those_of_the_example_report(document):
     with (EXAMPLES / "tables" / "table-2.csv").open() as file:
         measured = {row["Runs"]: row for row in csv.DictReader(file) if row["origin"] == "Measured here"}
-    columns = ["Method", "Top-1", "Params", "No BN-FL", "Entropy, all", "Entropy, no 0"]
-    columns += ["Rep_Mixed, Eq. 5", "File size"]
+    columns = ["Method", "Top-1", "Change", "Params", "No BN-FL", "Entropy, all", "Rep_Mixed, Eq. 5", "File size"]
     rows = table((ROOT / document).read_text(), "| method | top-1")
     assert len(rows) > 1
     for *cells, run in rows:
@@ -103,13 +102,15 @@ def test_rows_of_methods_are_those_of_the_example_report(document):
 
 
 def test_what_is_said_of_the_rows_is_so():
-    """One seed, one commit, one thread; what weight fixing loses, and how many of its weights are of which order."""
+    """One seed, one thread, which commits; what weight fixing loses, and how many of its weights are of which order."""
     with (EXAMPLES / "tables" / "runs.csv").open() as file:
         runs = {row["run"][:8]: row for row in csv.DictReader(file)}
     document = (ROOT / "docs" / "results.md").read_text()
     for _, *_, run in table(document, "| method | top-1"):
-        row = runs[run]
-        assert (row["param.commit"][:7], row["param.seed"], row["param.threads"]) == ("a16dcef", "0", "1"), run
+        row, commit = runs[run], runs[run]["param.commit"][:7]
+        assert (row["param.seed"], row["param.threads"]) == ("0", "1"), run
+        assert (commit == "a16dcef") == (row["param.precision"] == "bfloat16" and row["param.epochs"] != "none"), run
+        assert commit in ("a16dcef", "bfdb79f", "f60871b"), run
     fixed = next(runs[run] for method, *_, run in table(document, "| method | top-1") if method.startswith("WFN"))
     said = f"loses {-float(fixed['top1_from_baseline']):.2f} points"
     assert said in document
