@@ -142,7 +142,7 @@ ATTACK = Attack(
     "checkpoints",
     "a damaged checkpoint is refused in one line or gives the same bits; a made-up one with a checksum ends cleanly",
     cases=400,
-    short=15,
+    short=5,
     case=case,
     prepare=begun,
 )

@@ -84,7 +84,7 @@ def attack(random: Random, folder: Path, secret: Path) -> None:
             (folder / "copied.json").write_text(json.dumps(copied))
         case 5:
             path.write_text(json.dumps(random.choice(ODD)))
-        case 6:
+        case 6 if not (folder / "files").is_symlink():
             shutil.rmtree(folder / "files")
             (folder / "files").symlink_to(secret.parent)
         case _:

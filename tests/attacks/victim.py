@@ -66,9 +66,13 @@ def _send(name: str) -> None:
 def _at_actions(events: Sequence[tuple[int, Callable[[], object]]]) -> Callable[[], int]:
     waiting, counted, here = dict(events), [0], str(Path.cwd())
 
+    def is_here(place: object) -> bool:
+        """Whether it is a file of this folder, or one that is open: what caches of compiled code do counts not."""
+        return isinstance(place, int) or os.path.abspath(os.fsdecode(place)).startswith(here)
+
     def hook(event: str, arguments: tuple) -> None:
         writes = event == "open" and str(arguments[0]).startswith(here) and (arguments[2] or 0) & 3
-        if writes or event in ACTIONS:
+        if writes or (event in ACTIONS and is_here(arguments[0])):
             counted[0] += 1
             if do := waiting.pop(counted[0], None):
                 do()
