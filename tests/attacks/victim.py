@@ -15,7 +15,7 @@ from tests.attacks.disk import Disk
 from tests.support.programs import Program
 
 ACTIONS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "fcntl.flock"}
-COUNTED = "actions.txt"  # where a run to which nothing happens leaves how many there were
+COUNTED = "actions.txt"  # where a run that ends by itself leaves how many there were
 TINY = "tests.support.tiny"
 RUN = (
     f"--model {TINY}:network --dataset {TINY}:data --batch_size 48 --validation_share 0 --device cpu "
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     from wfn.__main__ import main as wfn
 
     status = wfn(arguments[1:])
-    if not events:
+    if not disk:
         Path(COUNTED).write_text(str(count()))
     return status
 

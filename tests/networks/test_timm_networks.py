@@ -17,7 +17,8 @@ from wfn.runs.record import Record
 from wfn.runs.settings import Settings
 
 SHAPE = (2, 32, 32)
-FOR_ANY_NETWORK = [name for name in METHODS if not methods.load(name).files]
+REFUSED = {"deep_kmeans": "no convolution between the first layer and the last", "mc_dropout": "dropout layers"}
+FOR_ANY_NETWORK = [name for name in METHODS if not methods.load(name).files and name not in REFUSED]
 
 
 @pytest.fixture
@@ -55,6 +56,12 @@ def test_every_method_fixes_all_of_it_and_the_file_gives_it_back(network, name, 
     compressed_file.save(tmp_path / "fixed.wfn", quantised.weights, state, {})
     loaded = compressed_file.load(tmp_path / "fixed.wfn")
     assert loaded.keys() == state.keys() and all(torch.equal(loaded[key], state[key]) for key in state)
+
+
+@pytest.mark.parametrize(("name", "words"), REFUSED.items())
+def test_methods_that_need_what_it_lacks_say_so(network, name, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        made(name, tmp_path).compress(network, as_data(small_networks.data(count=24, shape=SHAPE), batch_size=8))
 
 
 @pytest.mark.parametrize(
