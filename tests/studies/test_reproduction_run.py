@@ -14,7 +14,7 @@ from studies.trials.storage import url_of
 from tests.support.studies import REPRODUCED
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.slow  # minutes: 33 runs, and a report over them
 LABEL = "{}_tests.support.tiny.network_tests.support.tiny.data"
 ARGUMENTS = ["reproduce", *REPRODUCED, "--seeds", "0", "--batch_size", "96", "--workers", "1"]
 NEEDED = {"ablation": 8, "tables": 17, "noise": 8}
