@@ -10,17 +10,15 @@ from torch import Tensor
 from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.probabilistic_clustering.merging import Rules
 from wfn.errors import require
-from wfn.system.precision import PRECISIONS
 from wfn.training.flat_weights import FlatWeights
+from wfn.training.stages import StagedMethod, check_stage_settings
 from wfn.training.updates.sampled_weights import StepRules
 from wfn.training.weight_noise import scaled_regularisation, start_deviations
 
 
-class NoisyMethod(Protocol):
+class NoisyMethod(StagedMethod, Protocol):
     """The settings that methods with noise have in common; what each is, their docstrings say."""
 
-    epochs: int
-    learning_rate: float
     momentum: float
     weight_decay: float
     clip_norm: float
@@ -37,8 +35,6 @@ class NoisyMethod(Protocol):
     distance: float
     growth: float
     samples: int
-    precision: str
-    seed: int
 
 
 def check_noise_settings(method: NoisyMethod) -> None:
@@ -47,9 +43,8 @@ def check_noise_settings(method: NoisyMethod) -> None:
     def check(name: str, expected: str, holds) -> None:
         require(name, getattr(method, name), holds(getattr(method, name)), expected)
 
-    for name in ("epochs", "seed"):
-        check(name, "0 or more", lambda value: value >= 0)
-    for name in ("learning_rate", "weight_decay", "regularisation"):
+    check_stage_settings(method)
+    for name in ("weight_decay", "regularisation"):
         check(name, "0 or more", lambda value: 0 <= value < inf)
     for name in ("clip_norm", "largest_deviation", "prior_scale", "deviation", "distance"):
         check(name, "above 0", lambda value: 0 < value < inf)
@@ -58,7 +53,6 @@ def check_noise_settings(method: NoisyMethod) -> None:
     check("orders", "from 1 to 4", lambda value: 1 <= value <= 4)
     check("samples", "1 or more", lambda value: value >= 1)
     check("threshold", "a power of two from 2^-20 to 1", lambda value: 2.0**-20 <= value <= 1 and log2(value) % 1 == 0)
-    check("precision", " or ".join(PRECISIONS), lambda value: value in PRECISIONS)
 
 
 def starting_deviations(method: NoisyMethod, weights: FlatWeights) -> Tensor:

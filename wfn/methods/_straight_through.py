@@ -12,16 +12,14 @@ from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Observe
 from wfn.networks.forward_pass import ForwardPass
-from wfn.system.fingerprint import fingerprint
-from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import fold_scales, traced
-from wfn.training.stages import StagedTraining
+from wfn.training.stages import StagedMethod, StagedTraining, check_stage_settings
 from wfn.training.updates.straight_through import Descent, Quantiser, StraightThrough
 
 
-class StraightThroughMethod(Protocol):
+class StraightThroughMethod(StagedMethod, Protocol):
     """The settings that these methods have in common; what each is, their docstrings say."""
 
     @property
@@ -29,21 +27,11 @@ class StraightThroughMethod(Protocol):
     @property
     def distillation_temperature(self) -> float: ...
     @property
-    def iterations(self) -> int: ...
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
     def cosine(self) -> bool: ...
     @property
     def momentum(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
-    @property
-    def precision(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
 
 
 M = TypeVar("M", bound=StraightThroughMethod)
@@ -53,12 +41,9 @@ def check_training_settings(method: StraightThroughMethod) -> None:
     """Raise :class:`UserError` for a setting, of those that these methods share, that cannot work."""
     check_distillation(method.distillation, method.distillation_temperature)
     require("iterations", method.iterations, method.iterations >= 1, "1 or more")
-    require("epochs", method.epochs, method.epochs >= 0, "0 or more")
-    require("learning_rate", method.learning_rate, 0 <= method.learning_rate < inf, "0 or more")
+    check_stage_settings(method)
     require("momentum", method.momentum, 0 <= method.momentum < 1, "from 0 to below 1")
     require("weight_decay", method.weight_decay, 0 <= method.weight_decay < inf, "0 or more")
-    require("precision", method.precision, method.precision in PRECISIONS, " or ".join(PRECISIONS))
-    require("seed", method.seed, method.seed >= 0, "0 or more")
 
 
 class StraightThroughTraining(StagedTraining[M]):
@@ -90,8 +75,6 @@ class StraightThroughTraining(StagedTraining[M]):
         fold_scales(model, data, fold)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective
-        named = sorted(self.untouched.items())
-        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
         descent = Descent(
             method.learning_rate,
             method.momentum,
@@ -111,10 +94,6 @@ class StraightThroughTraining(StagedTraining[M]):
         """Train."""
         self.train(self.straight_through)
         return {"share_fixed": 1.0, "centres": self.weights.values.data.unique().numel()}
-
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with, folded where they are."""
-        return {"network's weights": self._began_with}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The values that the network computes with; all else is the update's, or a buffer of the network."""

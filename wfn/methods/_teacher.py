@@ -1,7 +1,6 @@
 """The network that another one learns from: the same as it was given, or one of the user's choice."""
 
 from copy import deepcopy
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from wfn.networks.own.layout import layout
 from wfn.networks.weights import load_weights
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
+from wfn.system.fingerprint import file_sha256
 from wfn.tasks.batches import head
 from wfn.tasks.task import OutputTask, Task
 
@@ -85,13 +85,7 @@ def teacher_hash(teacher: str) -> dict[str, str]:
     Raises:
         UserError: the file cannot be read.
     """
-    if not teacher:
-        return {}
-    try:
-        with Path(teacher).expanduser().open("rb") as file:
-            return {"teacher_sha256": file_digest(file, "sha256").hexdigest()}
-    except OSError as error:
-        raise UserError(f"teacher {teacher!r} could not be read ({error.strerror}): give one that can") from error
+    return {"teacher_sha256": file_sha256("teacher", teacher)} if teacher else {}
 
 
 def _scores(network: nn.Module, task: Task, inputs: Any) -> tuple[int, ...]:

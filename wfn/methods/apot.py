@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from hashlib import file_digest
 from math import ceil, log2
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +16,7 @@ from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.measures.accuracy import evaluate
 from wfn.networks.scale_folding import fold, foldable_pairs
 from wfn.networks.weights import check_variances
+from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
 
 BIT_WIDTHS = (2, 3, 4, 5)
@@ -77,11 +77,7 @@ class ApotSave(Method):
         Raises:
             UserError: the file cannot be read.
         """
-        try:
-            with Path(self.save).expanduser().open("rb") as file:
-                return {"save_sha256": file_digest(file, "sha256").hexdigest()}
-        except OSError as error:
-            raise UserError(f"save {self.save!r} could not be read ({error.strerror}): give one that can") from error
+        return {"save_sha256": file_sha256("save", self.save)}
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None

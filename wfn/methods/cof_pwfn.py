@@ -20,11 +20,9 @@ from wfn.methods._noise import (
     summary,
     used_regularisation,
 )
-from wfn.system.fingerprint import fingerprint
-from wfn.training.batch_norm import reestimate_statistics
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.shares import check_shares
-from wfn.training.stages import StagedTraining, seed_epoch
+from wfn.training.stages import StagedTraining
 from wfn.training.updates.clustered_on_the_fly import ClusteredOnTheFly, Schedule
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
 
@@ -170,7 +168,6 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
         self, method: ClusterOnTheFly, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
-        self._began_with = fingerprint(part for entry in sorted(self.untouched.items()) for part in entry)
         steps = method.iterations * method.epochs * len(data.train)
         self._regularisation = used_regularisation(method, steps)
         every = max(1, round(len(data.train) / method.clusterings))
@@ -195,8 +192,7 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
         if self.progress.iteration == self.method.iterations:
             clustered.cluster(1.0)  # without training none was
             if self.method.reestimate:
-                seed_epoch(self.method.seed, self.method.iterations + 1, 0)
-                reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+                self.reestimate()
         return {
             "regularisation_used": self._regularisation,
             "training_steps": self.progress.iteration * self.method.epochs * len(self.data.train),
@@ -229,10 +225,6 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
             case "common":
                 return np.full_like(own, np.sqrt(np.mean(own[assignment].astype(np.float64) ** 2)))
         return own
-
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with."""
-        return {"network's weights": self._began_with}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Means, deviations, the values and which weight has which."""

@@ -1,7 +1,6 @@
 """A ternary network that the authors of EC2T released, as a method."""
 
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.networks.weights import load_weights
+from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
 
 THEIR_NAMES = {"fc": "linear"}
@@ -59,11 +59,7 @@ class Ec2tSave(Method):
         Raises:
             UserError: the file cannot be read.
         """
-        try:
-            with Path(self.save).expanduser().open("rb") as file:
-                return {"save_sha256": file_digest(file, "sha256").hexdigest()}
-        except OSError as error:
-            raise UserError(f"save {self.save!r} could not be read ({error.strerror}): give one that can") from error
+        return {"save_sha256": file_sha256("save", self.save)}
 
     def compress(
         self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,12 +16,10 @@ from wfn.data import Data
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._kernels import positions
-from wfn.system.fingerprint import fingerprint
-from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.shares import check_shares
-from wfn.training.stages import StagedTraining
+from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 
 # The course of weight fixing.
@@ -78,11 +76,8 @@ class KernelQuantisation(Method):
         require("parameter_bits", self.parameter_bits, 2 <= self.parameter_bits <= 8, "from 2 to 8")
         check_shares(self.shares)
         check_distillation(self.distillation, self.distillation_temperature)
-        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
-        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
+        check_stage_settings(self)
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
-        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
-        require("seed", self.seed, self.seed >= 0, "0 or more")
 
     @property
     def iterations(self) -> int:
@@ -181,8 +176,6 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         self._layers = [_Layer(kernels, values, method) for kernels in _kernels(model, positions(model, self.weights))]
         if not self._layers:
             raise UserError("the network has no convolution or linear layer, whose kernels could be shared")
-        named = sorted(self.untouched.items())
-        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
 
     def iterate(self) -> dict[str, float]:
         """Train what is free, then fix more kernels; after the last ones round the codebooks' entries."""
@@ -210,10 +203,6 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
             "centres": values[self._fixed].unique().numel(),
             "mean_squared_move": moved / weights,
         }
-
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with, which settle the codebooks."""
-        return {"network's weights": self._began_with}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights, and which of them are fixed."""

@@ -26,11 +26,9 @@ from wfn.methods._noise import (
     summary,
     used_regularisation,
 )
-from wfn.system.fingerprint import fingerprint
-from wfn.training.batch_norm import reestimate_statistics
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.shares import check_shares
-from wfn.training.stages import StagedTraining, seed_epoch
+from wfn.training.stages import StagedTraining
 from wfn.training.updates.sampled_weights import SampledWeights
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
 
@@ -192,7 +190,6 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         self.codebook = Codebook.empty(self.weights.fixable)
         self._first_spread = spread_by_size(BEFORE, self.means[: self.weights.fixable], self.deviations)
         self._pulled = regularised(self.weights)
-        self._began_with = fingerprint(part for entry in sorted(self.untouched.items()) for part in entry)
         self._first = FirstBatches(data.train, ceil(method.start_share * len(data.train)))
         self._regularisation = used_regularisation(method, self._steps_until(method.iterations))
 
@@ -211,8 +208,7 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         scores["training_steps"] = self._steps_until(self.progress.iteration)
         scores |= self._merge() if method.merge else {"share_fixed": 0.0, "centres": 0}
         if method.reestimate and self.progress.iteration == method.iterations:
-            seed_epoch(method.seed, method.iterations + 1, 0)
-            reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+            self.reestimate()
         return scores
 
     def _steps_until(self, iteration: int) -> int:
@@ -234,10 +230,6 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
             ),
             spreads=(*self._first_spread, *spread_by_size(AFTER, self.means[: len(deviations)], deviations)),
         )
-
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with."""
-        return {"network's weights": self._began_with}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Means, deviations, the centres of the last merging, and which weight is fixed to which."""

@@ -20,13 +20,11 @@ from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.regulariser.penalty import Penalty
-from wfn.system.fingerprint import fingerprint
-from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import check_fold, fold_scales
 from wfn.training.shares import check_shares
-from wfn.training.stages import StagedTraining
+from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 from wfn.training.updates.shared_values import SharedValues
 
@@ -119,8 +117,7 @@ class WeightFixing(Method):
         require("alpha", self.alpha, 0 <= self.alpha < inf, "0 (no regulariser) or more")
         require("threshold", self.threshold, 1e-8 <= self.threshold <= 1e8, "from 1e-8 to 1e8")
         require("temperature", self.temperature, 0 < self.temperature < inf, "above 0")
-        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
-        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
+        check_stage_settings(self)
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
         require("variant", self.variant, self.variant in VARIANTS, " or ".join(VARIANTS))
         check_fold(self.fold)
@@ -129,8 +126,6 @@ class WeightFixing(Method):
         require("value_epochs", self.value_epochs, self.value_epochs >= 0, "0 (values stay) or more")
         rounded = self.value_order == 0 or (self.value_order > 0 and self.value_epochs > 0)
         require("value_order", self.value_order, rounded, "0 (as trained), or more where value_epochs are above 0")
-        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
-        require("seed", self.seed, self.seed >= 0, "0 or more")
 
     @property
     def iterations(self) -> int:
@@ -193,8 +188,6 @@ class FixingTraining(StagedTraining[WeightFixing]):
         self.objective = objective
         self.codebook = Codebook.empty(self.weights.fixable)
         self._trained: Tensor | None = None  # the shared values, while they are trained
-        named = sorted(self.untouched.items())
-        self._began_with = fingerprint(part for entry in named for part in entry) if checkpoint else ""
 
     def iterate(self) -> dict[str, float]:
         """Train, then cluster; after the last clustering train the values and take statistics anew, where asked to."""
@@ -211,7 +204,7 @@ class FixingTraining(StagedTraining[WeightFixing]):
 
     def identity(self) -> dict[str, object]:
         """The weights that the run began with, folded where they are, and the teacher's file."""
-        return {"network's weights": self._began_with, **self.method.hashes()}
+        return super().identity() | self.method.hashes()
 
     def state_dict(self) -> dict[str, Tensor]:
         """The weights, the centres chosen so far, which weight is fixed to which, and shared values in training."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,11 +15,10 @@ from wfn.data import Data
 from wfn.errors import require, unknown_name
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
-from wfn.system.precision import PRECISIONS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import FlatWeights, check_fold, fold_scales
-from wfn.training.stages import StagedTraining
+from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.shared_values import SharedValues
 
 
@@ -77,11 +75,8 @@ class KMeansSharing(Method):
         """Raise :class:`UserError` for a setting that cannot work."""
         require("clusters", self.clusters, self.clusters >= 1, "1 or more")
         require("iterations", self.iterations, self.iterations >= 1, "1 or more")
-        require("epochs", self.epochs, self.epochs >= 0, "0 or more")
-        require("learning_rate", self.learning_rate, 0 <= self.learning_rate < inf, "0 or more")
+        check_stage_settings(self)
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
-        require("precision", self.precision, self.precision in PRECISIONS, " or ".join(PRECISIONS))
-        require("seed", self.seed, self.seed >= 0, "0 or more")
         check_distillation(self.distillation, self.distillation_temperature)
         check_teacher(self.distillation, self.teacher, self.teacher_model)
         if self.start not in STARTS:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wfn.errors import UserError
+
 _sound: set[tuple[str, int, int, str]] = set()  # files found so in this process: path, size, time of change, sum
 
 
@@ -21,6 +23,19 @@ def has_sha256(path: Path, content: np.ndarray, expected: str) -> bool:
     if key not in _sound and hashlib.sha256(np.ascontiguousarray(content).data).hexdigest() == expected:
         _sound.add(key)
     return key in _sound
+
+
+def file_sha256(option: str, file: str) -> str:
+    """The SHA-256 (hex) of the ``file`` that an ``option`` names, which identifies it whatever it is called.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with Path(file).expanduser().open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{option} {file!r} could not be read ({error.strerror}): give one that can") from error
 
 
 def fingerprint(parts: Iterable[Tensor | str]) -> str:

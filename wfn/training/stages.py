@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
+from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -13,12 +15,14 @@ from torch import Tensor, nn
 from wfn.data import as_data
 from wfn.data.dataset import Batches, Data
 from wfn.data.passes import check_divisible
-from wfn.errors import UserError
+from wfn.errors import UserError, require
 from wfn.interface import Epoch, Iteration, Observe, Quantised, Step
 from wfn.measures.common.task_scores import task_scores
 from wfn.networks.own.state import copy_buffer, dense
 from wfn.networks.weights import check_variances
 from wfn.system import ranks
+from wfn.system.fingerprint import fingerprint
+from wfn.system.precision import PRECISIONS
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
 from wfn.training.checkpoint import Checkpoint, Progress, Stateful, of, restore, under
 from wfn.training.epoch import Objective, check_last_batch, from_labels, train_epoch
@@ -36,12 +40,22 @@ class StagedMethod(Protocol):
     @property
     def epochs(self) -> int: ...
     @property
+    def learning_rate(self) -> float: ...
+    @property
     def precision(self) -> str: ...
     @property
     def seed(self) -> int: ...
 
 
 M = TypeVar("M", bound=StagedMethod)
+
+
+def check_stage_settings(method: StagedMethod) -> None:
+    """Raise :class:`UserError` for a setting, of those that every method that trains has, that cannot work."""
+    require("epochs", method.epochs, method.epochs >= 0, "0 or more")
+    require("learning_rate", method.learning_rate, 0 <= method.learning_rate < inf, "0 or more")
+    require("precision", method.precision, method.precision in PRECISIONS, " or ".join(PRECISIONS))
+    require("seed", method.seed, method.seed >= 0, "0 or more")
 
 
 class StagedTraining(ABC, Generic[M]):
@@ -123,9 +137,17 @@ class StagedTraining(ABC, Generic[M]):
     def iterate(self) -> dict[str, float]:
         """Do the iteration ``progress.iteration``, what is left of it; return the scores of :class:`Iteration`."""
 
-    @abstractmethod
     def identity(self) -> dict[str, object]:
-        """What must be the same for a checkpoint to be resumed, besides the method's settings and the data."""
+        """What must be the same for a checkpoint to be resumed, besides the method's settings and the data.
+
+        That are the weights where training begins; a method that depends on more, or on less, says so.
+        """
+        return {"network's weights": self._began_with}
+
+    @cached_property
+    def _began_with(self) -> str:
+        """Identifies :attr:`untouched`; only who keeps a checkpoint asks."""
+        return fingerprint(part for entry in sorted(self.untouched.items()) for part in entry)
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
