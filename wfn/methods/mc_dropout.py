@@ -12,6 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from wfn.data import as_data
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.networks.forward_pass import unfused_attention
 from wfn.training.flat_weights import counted_weights
 
 
@@ -81,15 +82,13 @@ def with_dropout(model: nn.Module, samples: int, seed: int) -> Iterator[nn.Modul
     """``model`` in evaluation but for its dropout, ``samples`` times; what is dropped is the same in each call."""
     active = _ActiveDropout(model)
     devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
-    fast_attention = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it would leave dropout out in evaluation
     try:
-        for sample in range(samples):
-            with torch.random.fork_rng(devices):
-                torch.manual_seed(seed * samples + sample)
-                yield active
+        with unfused_attention():  # the fused one leaves dropout out in evaluation
+            for sample in range(samples):
+                with torch.random.fork_rng(devices):
+                    torch.manual_seed(seed * samples + sample)
+                    yield active
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast_attention)
         model.eval()
 
 

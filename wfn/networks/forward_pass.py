@@ -185,17 +185,23 @@ def left_alone(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
 @contextmanager
 def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
     """Eval mode and plain kernels inside, everything as it was outside."""
-    fast_attention = torch.backends.mha.get_fastpath_enabled()
     # Fused attention and recurrent layers would swallow several weights in one operator.
+    with unfused_attention(), warnings.catch_warnings(), left_alone(model, device):
+        warnings.simplefilter("ignore", UserWarning)  # some builds grumble whenever a oneDNN flag is set
+        model.eval()
+        with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
+            yield
+
+
+@contextmanager
+def unfused_attention() -> Iterator[None]:
+    """Inside, torch's attention layers compute step by step, in eval mode as well."""
+    before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with warnings.catch_warnings(), left_alone(model, device):
-            warnings.simplefilter("ignore", UserWarning)  # some builds grumble whenever a oneDNN flag is set
-            model.eval()
-            with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
-                yield
+        yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast_attention)
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class _Watch(TorchDispatchMode):

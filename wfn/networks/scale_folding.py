@@ -131,14 +131,19 @@ def fold(
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     touched = [name for weight in factors for name in _names(pairs[weight])]
     before = {name: tensors[name].detach().clone() for name in touched}
-    outputs, device = _outputs(model, inputs), next(model.parameters()).device
+    outputs, device = outputs_of(model, inputs), next(model.parameters()).device
     try:
         with torch.no_grad():
             for name, factor in factors.items():
                 _scale(tensors, pairs[name], torch.as_tensor(factor, dtype=torch.float64, device=device))
             for name, weight in (exact or {}).items():
                 tensors[name].copy_(weight)
-        _check_same(outputs, _outputs(model, inputs))
+        check_same(
+            outputs,
+            outputs_of(model, inputs),
+            "the scales of this network cannot be folded: an output moves by {change:.3g} where {largest:.3g} is the "
+            f"largest, and at most {TOLERANCE:g} of it may be rounding; leave fold at 0",
+        )
     except UserError:
         with torch.no_grad():
             for name, value in before.items():
@@ -178,18 +183,24 @@ def _least_factor(var: Tensor, eps: float) -> Tensor:
     return (eps / (var.double() + eps)).sqrt()
 
 
-def _outputs(model: nn.Module, inputs: Any) -> Tensor:
+def outputs_of(model: nn.Module, inputs: Any) -> Tensor:
+    """The main outputs of ``model`` in eval mode by plain kernels; it is afterwards as it was."""
     with undisturbed(model, next(model.parameters()).device), torch.no_grad():
         return main_output(call(model, inputs))
 
 
-def _check_same(before: Tensor, after: Tensor) -> None:
+def check_same(before: Tensor, after: Tensor, refusal: str) -> None:
+    """Raise :class:`UserError` where outputs differ by more than :data:`TOLERANCE` of the largest one.
+
+    Args:
+        before: those of the network as it was.
+        after: those of the network as it is.
+        refusal: the message; ``{change}`` and ``{largest}`` in it stand for how far an output moved and for the
+            largest one.
+    """
     change, largest = (after - before).abs().max().item(), before.abs().max().item()
     if not change <= TOLERANCE * largest:  # NaN is refused, too
-        raise UserError(
-            f"the scales of this network cannot be folded: an output moves by {change:.3g} where {largest:.3g} is the "
-            f"largest, and at most {TOLERANCE:g} of it may be rounding; leave fold at 0"
-        )
+        raise UserError(refusal.format(change=change, largest=largest))
 
 
 class _Produced:

@@ -7,7 +7,7 @@ into a database. What a run itself writes is always within it.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -78,9 +78,8 @@ class RunHeader:
             header = _HEADERS.validate_json(text, strict=True)
         except ValidationError as error:
             raise damaged(folder, reason_in(error, file)) from error
-        if missing := [
-            name for name in asdict(header) if name not in json.loads(text)
-        ]:  # the defaults are for new ones
+        given = json.loads(text)
+        if missing := [field.name for field in fields(header) if field.name not in given]:  # defaults are for new ones
             raise damaged(folder, f"{missing[0]} is missing in {file}")
         return header
 

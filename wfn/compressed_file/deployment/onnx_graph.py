@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.errors import UserError
+from wfn.networks.forward_pass import unfused_attention
 
 TABLE = "table_of_shared_values"
 TOLERANCE = 1e-4  # of the largest output: runtimes add in other orders
@@ -115,16 +116,14 @@ def _touches_none(node, names: Collection[str]) -> bool:
 def _silently():
     """What torch tells of its progress, and of its own code, is nothing that a user can act on."""
     logger = logging.getLogger("torch.onnx")
-    level, fast_attention = logger.level, torch.backends.mha.get_fastpath_enabled()
+    level = logger.level
     logger.setLevel(logging.ERROR)
-    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator is none of ONNX
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        with unfused_attention(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # ONNX has no fused one
             warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(level)
-        torch.backends.mha.set_fastpath_enabled(fast_attention)
 
 
 def _look_up(model: onnx.ModelProto, network: SharedTable) -> int:

@@ -8,15 +8,12 @@ Source: Jacob et al., "Quantization and training of neural networks", CVPR 2018,
 
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from wfn.errors import UserError
-from wfn.networks.forward_pass import undisturbed
-from wfn.networks.scale_folding import TOLERANCE, foldable_pairs
-from wfn.tasks.batches import call, main_output
+from wfn.networks.scale_folding import check_same, foldable_pairs, outputs_of
 
 
 def fold_batch_norm(model: nn.Module, inputs: Any) -> int:
@@ -34,7 +31,7 @@ def fold_batch_norm(model: nn.Module, inputs: Any) -> int:
         UserError: there is none to fold, or the outputs would be others.
     """
     modules, folded = dict(model.named_modules()), 0
-    before = _outputs(model, inputs)
+    before = outputs_of(model, inputs)
     for pair in foldable_pairs(model, inputs):
         layer, norm = (modules[name.rpartition(".")[0]] for name in (pair.weight, pair.running_mean))
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear) and isinstance(norm, _BatchNorm):
@@ -48,12 +45,12 @@ def fold_batch_norm(model: nn.Module, inputs: Any) -> int:
             "fold_batch_norm=True needs layers whose outputs go to a batch-norm alone, but this network has none: "
             "leave it at False"
         )
-    change, largest = (_outputs(model, inputs) - before).abs().max().item(), before.abs().max().item()
-    if not change <= TOLERANCE * largest:  # NaN is refused, too
-        raise UserError(
-            f"batch-norm of this network cannot be folded: an output moves by {change:.3g} where {largest:.3g} is the "
-            "largest; leave fold_batch_norm at False"
-        )
+    check_same(
+        before,
+        outputs_of(model, inputs),
+        "batch-norm of this network cannot be folded: an output moves by {change:.3g} where {largest:.3g} is the "
+        "largest; leave fold_batch_norm at False",
+    )
     return folded
 
 
@@ -61,8 +58,3 @@ def _fold(layer: Any, norm: Any) -> None:
     statistics = norm.running_mean, norm.running_var, norm.eps
     # A linear layer's weights are folded in the same way: the first dimension is the output.
     layer.weight, layer.bias = fuse_conv_bn_weights(layer.weight, layer.bias, *statistics, norm.weight, norm.bias)
-
-
-def _outputs(model: nn.Module, inputs: Any) -> torch.Tensor:
-    with undisturbed(model, next(model.parameters()).device), torch.no_grad():
-        return main_output(call(model, inputs))
