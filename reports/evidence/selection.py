@@ -59,6 +59,10 @@ class Evidence:
         """What was measured, in the tables or by trials of a study alone."""
         return subjects([*self.rows, *(rows[0] for rows in self._over_delta)])
 
+    def methods_on(self, subject: Subject) -> list[Row]:
+        """The rows on a subject but for those of the float networks themselves."""
+        return [row for row in self.rows if row.subject == subject and not row.prefix]
+
     def baseline(self, row: Row) -> Row | None:
         """The float network that the row began with."""
         return next((other for other in self._of(row.subject, "float") if other.networks & row.networks), None)

@@ -1,11 +1,9 @@
 """What networks know of their own uncertainty: a table of calibration, and the claims of PWFN and COF-PWFN."""
 
-from collections.abc import Sequence
-
 from reports.document.elements import Column, Group, Section, Table
 from reports.evidence.row import NOT_MEASURED, Row, run_ids, subjects
 from reports.evidence.selection import Evidence
-from reports.parts.paper_tables import MEASURED
+from reports.parts.paper_tables import MEASURED, table_of_claims
 from reports.verdicts.pwfn_rules.probabilistic_claims import probabilistic_verdicts
 
 # Title of a column -> the measure, and how a value is written.
@@ -82,25 +80,14 @@ def _cell(row: Row, network: str, measure: str, form: str) -> str:
 
 def probabilistic_claims_table(evidence: Evidence) -> Table:
     """Each claim of PWFN and of the thesis with our verdict."""
-    rows: list[Sequence[str]] = [
-        [claim.text, claim.printed, found.ours, claim.rule, found.text, run_ids(found.runs) or "none"]
-        for claim, found in probabilistic_verdicts(evidence)
-    ]
-    titles = (("Claim", 1.1), ("In print", 0.8), ("Ours", 1.7), ("Rule", 1.4))
-    return Table(
+    return table_of_claims(
+        [(claim, "", found) for claim, found in probabilistic_verdicts(evidence)],
+        (1.1, 0.8, 1.7, 1.4),
         "claims-pwfn",
         "Table 5. The claims of PWFN's abstract (NeurIPS 2023) and of the thesis's on Cluster-on-the-Fly PWFN, judged "
         "by our runs, with 95 % intervals in brackets. Of the latter only the abstract is public, so what is judged is "
         "a reconstruction, and no verdict is one on the original.",
-        [
-            *(Column(title, width) for title, width in titles),
-            Column("Verdict", 0.6, strong=True),
-            Column("Runs", 0.45, code=True),
-        ],
-        [Section("", [Group("", rows)])],
-        [
-            "Differences of ECE and NLL are of the same images within each run; their intervals are over images (by a "
-            "bootstrap) and seeds (Student's t). A calibration error is never below zero and rises with noise of its "
-            "own, so that of few images says little."
-        ],
+        "Differences of ECE and NLL are of the same images within each run; their intervals are over images (by a "
+        "bootstrap) and seeds (Student's t). A calibration error is never below zero and rises with noise of its "
+        "own, so that of few images says little.",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import TypeVar
 
 from reports.document.elements import TALLEST, Figure
 from reports.evidence.readings import Run
@@ -11,6 +12,7 @@ from reports.verdicts.pwfn_rules.beside_others import nearest_in_values
 from reports.verdicts.pwfn_rules.noisy_rows import COF, PWFN, row_of
 from reports.verdicts.wfn_rules.orders_and_centres import mean_by_iteration
 from wfn.figures.confidence import noise_spreads, reliability_diagrams, under_corruption, values_by_round
+from wfn.measures.common.networks_compared import AFTER, BEFORE, SAMPLED, SCALED
 
 TITLES = {
     "figure-6": "Figure 6. Reliability: accuracy against confidence, and how many images each bin has.",
@@ -18,7 +20,7 @@ TITLES = {
     "figure-8": "Figure 8. Values and entropy from round to round.",
     "figure-9": "Figure 9. Accuracy, NLL and calibration error under corruption, by its severity.",
 }
-BEFORE, SCALED, AFTER, SAMPLED = "before", "before_scaled", "after", "sampled"  # networks, as a run's tables name them
+Drawn = TypeVar("Drawn")
 REFERENCES = ("ensemble", "mc_dropout")  # whose own first network is the float one, and shown as that
 
 
@@ -78,13 +80,13 @@ def _reliability(evidence: Evidence) -> Figure:
                 found.setdefault(subject, []).append((row, diagram))
     if not found:
         return _missing("figure-6", "of PWFN, its reconstruction or a float reference keeps its bins")
-    subject, shown = max(found.items(), key=lambda item: len(item[1]))
+    subject, shown, others = _fullest(found)
     diagrams = [diagram for _, diagram in shown]
     return _figure(
         "figure-6",
         f"{subject}. Bars: accuracy of each of 15 bins; points: the same at the bin's mean confidence; dotted: as "
         "right as confident. Below: images, on a logarithmic scale. All seeds' images together, so that ECE here is of "
-        f"more images than in Table 4.{_others(found, subject)}",
+        f"more images than in Table 4.{others}",
         [row for row, _ in shown],
         reliability_diagrams.size(diagrams),
         lambda canvas: reliability_diagrams.draw(canvas, diagrams),
@@ -101,13 +103,13 @@ def _spreads(evidence: Evidence) -> Figure:
                 found.setdefault(subject, []).append((row, noise_spreads.Spread(row.label, run.tables["spreads"])))
     if not found:
         return _missing("figure-7", "of PWFN or its reconstruction keeps its deviations")
-    subject, shown = max(found.items(), key=lambda item: len(item[1]))
+    subject, shown, others = _fullest(found)
     spreads = [spread for _, spread in shown]
     return _figure(
         "figure-7",
         f"{subject}, the first run of each. Lines: medians of half an octave of |w|; shaded: from 10 % to 90 %. The "
         "leftmost point is of all smaller weights, zeros among "
-        f"them.{_others(found, subject)}",
+        f"them.{others}",
         [row for row, _ in shown],
         noise_spreads.size(spreads),
         lambda canvas: noise_spreads.draw(canvas, spreads),
@@ -122,7 +124,7 @@ def _rounds(evidence: Evidence) -> Figure:
             found[subject] = rows
     if not found:
         return _missing("figure-8", "of PWFN or its reconstruction keeps its rounds")
-    subject, rows = max(found.items(), key=lambda item: len(item[1]))
+    subject, rows, others = _fullest(found)
     courses = [
         values_by_round.Course(
             row.label, {measure: mean_by_iteration(row, measure) for measure in values_by_round.MEASURES}
@@ -132,7 +134,7 @@ def _rounds(evidence: Evidence) -> Figure:
     return _figure(
         "figure-8",
         f"{subject}, of the whole network, means over the seeds. A weight that is still free counts as a value of its "
-        f"own.{_others(found, subject)}",
+        f"own.{others}",
         rows,
         values_by_round.size(courses),
         lambda canvas: values_by_round.draw(canvas, courses),
@@ -151,13 +153,13 @@ def _corruption(evidence: Evidence) -> Figure:
                 found.setdefault(subject, []).append((row, endured))
     if not found:
         return Figure("figure-9", TITLES["figure-9"], missing="Not drawn: no images under corruption (--corrupted).")
-    subject, shown = max(found.items(), key=lambda item: len(item[1]))
+    subject, shown, others = _fullest(found)
     networks = [network for _, network in shown]
     kinds = sorted({run.tags.get("corruptions", "") for row, _ in shown for run in row.runs} - {""})
     return _figure(
         "figure-9",
         f"{subject}, corruptions {' and '.join(kinds)}. Means over the corruptions; bars: 95 % intervals over the "
-        f"seeds.{_others(found, subject)}",
+        f"seeds.{others}",
         [row for row, _ in shown],
         under_corruption.size(networks),
         lambda canvas: under_corruption.draw(canvas, networks),
@@ -179,6 +181,8 @@ def _by_severity(of_runs: Sequence[Sequence[Mapping[str, float | str]]]) -> dict
     }
 
 
-def _others(found: Mapping[Subject, object], subject: Subject) -> str:
+def _fullest(found: Mapping[Subject, list[Drawn]]) -> tuple[Subject, list[Drawn], str]:
+    """The subject that has most to show, what that is, and which others are not drawn."""
+    subject, shown = max(found.items(), key=lambda item: len(item[1]))
     others = [str(other) for other in found if other != subject]
-    return f" Not drawn: {', '.join(others)}." if others else ""
+    return subject, shown, f" Not drawn: {', '.join(others)}." if others else ""

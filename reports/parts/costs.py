@@ -28,7 +28,7 @@ def overview(evidence: Evidence) -> Figure:
     if not rows:
         return Figure("overview", title, missing="Not drawn: no finished run of a method is among the runs.")
     panels = [_panel(str(subject), shown, "entropy_bits", "entropy (bits a weight)") for subject, shown in rows.items()]
-    return _figure("overview", title, panels, [row for shown in rows.values() for row in shown], len(panels))
+    return _figure("overview", title, panels, [row for shown in rows.values() for row in shown])
 
 
 def size_figure(evidence: Evidence) -> Figure:
@@ -42,7 +42,7 @@ def size_figure(evidence: Evidence) -> Figure:
                 drawn += shown
     if not panels:
         return Figure("sizes", title, missing="Not drawn: no finished run of a method is among the runs.")
-    return _figure("sizes", title, panels, drawn, fronts.ACROSS)
+    return _figure("sizes", title, panels, drawn)
 
 
 def size_table(evidence: Evidence) -> Table:
@@ -110,7 +110,7 @@ def _ahead(rows: Sequence[Row], metric: str) -> set[str]:
 
 
 def _shown(evidence: Evidence, subject: Subject, metric: str) -> list[Row]:
-    found = [row for row in evidence.rows if row.subject == subject and not row.prefix and row.compresses]
+    found = [row for row in evidence.methods_on(subject) if row.compresses]
     return [row for row in found if row.mean(metric) is not None and row.change("top1") is not None]
 
 
@@ -133,15 +133,14 @@ def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float
     return Comparison(title, unit, costs, spans_decades=metric in AMOUNTS)
 
 
-def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row], across: int) -> Figure:
-    across = min(across, fronts.ACROSS)
+def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row]) -> Figure:
     unpaired = len({row.label for row in rows if not row.paired})
     marks = MARKS.format(margin=margin(), unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "")
     return Figure(
         name,
         f"{title} {marks} Runs: {run_ids(runs_of(rows))}.",
-        lambda canvas: fronts.draw(canvas, panels, margin(), across),
-        fronts.size(panels, across),
+        lambda canvas: fronts.draw(canvas, panels, margin()),
+        fronts.size(panels),
         floats=False,
     )
 

@@ -65,7 +65,7 @@ def _measured(evidence: Evidence) -> Table:
 
 
 def _line(evidence: Evidence, subject: Subject) -> list[str]:
-    rows = [row for row in evidence.rows if row.subject == subject and not row.prefix]
+    rows = evidence.methods_on(subject)
     rows += [row for row in evidence.over_delta(subject) if not rows]
     seeds = {len(row.runs) for row in rows}
     runs = {run.id for row in rows for run in row.runs}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wfn.figures.style import WIDTH, line_style, logarithmic, write_beside
+from wfn.figures.style import WIDTH, line_style, logarithmic, panels_in_rows, row_count, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,9 +54,9 @@ class Comparison:
     spans_decades: bool = False
 
 
-def size(panels: Sequence[Comparison], across: int = ACROSS) -> tuple[float, float]:
+def size(panels: Sequence[Comparison]) -> tuple[float, float]:
     """Width and height of the figure, inches."""
-    return WIDTH, 2.8 * -(-len(panels) // across)
+    return WIDTH, 2.8 * row_count(len(panels), ACROSS)
 
 
 def front(costs: Sequence[tuple[float, float]]) -> list[int]:
@@ -76,15 +76,11 @@ def front(costs: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(found, key=lambda place: (costs[place], place))
 
 
-def draw(canvas: "Figure", panels: Sequence[Comparison], margin: float, across: int = ACROSS) -> None:
-    """A panel each, ``across`` side by side; ``margin`` is the loss, percentage points, that counts as none."""
+def draw(canvas: "Figure", panels: Sequence[Comparison], margin: float) -> None:
+    """A panel each; ``margin`` is the loss, percentage points, that counts as none."""
     methods = list(dict.fromkeys(cost.method for panel in panels for cost in panel.costs))
-    shape = -(-len(panels) // across), min(across, len(panels))
-    all_axes = canvas.subplots(*shape, squeeze=False).ravel().tolist()
-    for axes in all_axes[len(panels) :]:
-        axes.remove()
     legend = {}
-    for axes, panel in zip(all_axes, panels, strict=False):
+    for axes, panel in zip(panels_in_rows(canvas, len(panels), ACROSS), panels, strict=True):
         _draw_panel(axes, panel, methods, margin)
         handles, names = axes.get_legend_handles_labels()
         legend |= dict(zip(names, handles, strict=True))

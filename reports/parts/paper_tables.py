@@ -6,7 +6,7 @@ from reports import printed
 from reports.document.elements import Column, Group, Section, Table
 from reports.evidence.row import NOT_MEASURED, Row, Subject, run_ids, subjects
 from reports.evidence.selection import Evidence
-from reports.verdicts.claims import verdicts
+from reports.verdicts.claims import Claim, verdicts
 from reports.verdicts.judgement import Judgement
 from wfn.measures.common.paired import signed
 
@@ -125,29 +125,38 @@ def table2(evidence: Evidence) -> Table:
 
 def claims_table(evidence: Evidence) -> Table:
     """Each claim of the paper with our verdict."""
-    rows = [
-        [claim.text + ending, claim.printed, found.ours, claim.rule, found.text, run_ids(found.runs) or "none"]
-        for claim, judged in verdicts(evidence)
-        for ending, found in _by_variant(judged)
+    judged = [
+        (claim, ending, found)
+        for claim, of_variants in verdicts(evidence)
+        for ending, found in _by_variant(of_variants)
     ]
-    titles = (("Claim", 1.1), ("In print", 1), ("Ours", 1.5), ("Rule", 1.2))
-    return Table(
+    return table_of_claims(
+        judged,
+        (1.1, 1, 1.5, 1.2),
         "claims",
         "Table 3. The paper's claims, judged by our runs, with 95 % intervals in brackets. n: runs that differ in "
         "their seed only. Where several networks disagree the verdict is “partly”.",
-        [
-            *(Column(title, width) for title, width in titles),
-            Column("Verdict", 0.6, strong=True),
-            Column("Runs", 0.45, code=True),
-        ],
-        [Section("", [Group("", rows)])],
-        [
-            "Accuracy: paired, as in Table 1. McNemar's test is exact; of several runs an image counts once, as lost "
-            "where more runs lose than gain it. Other figures: Student's t over seeds, of ratios on logarithms; a "
-            "network that others have released counts as known. Of one run a figure has no interval. A verdict is the "
-            "best that the whole interval allows. Runs whose method was given no training test nothing."
-        ],
+        "Accuracy: paired, as in Table 1. McNemar's test is exact; of several runs an image counts once, as lost "
+        "where more runs lose than gain it. Other figures: Student's t over seeds, of ratios on logarithms; a "
+        "network that others have released counts as known. Of one run a figure has no interval. A verdict is the "
+        "best that the whole interval allows. Runs whose method was given no training test nothing.",
     )
+
+
+def table_of_claims(
+    judged: Sequence[tuple[Claim, str, Judgement]], widths: Sequence[float], name: str, caption: str, note: str
+) -> Table:
+    """A row for each claim, with what is added to its text and our judgement; ``widths`` are those of the texts."""
+    rows = [
+        [claim.text + ending, claim.printed, found.ours, claim.rule, found.text, run_ids(found.runs) or "none"]
+        for claim, ending, found in judged
+    ]
+    columns = [
+        *(Column(title, width) for title, width in zip(("Claim", "In print", "Ours", "Rule"), widths, strict=True)),
+        Column("Verdict", 0.6, strong=True),
+        Column("Runs", 0.45, code=True),
+    ]
+    return Table(name, caption, columns, [Section("", [Group("", rows)])], [note])
 
 
 def _by_variant(judged: Mapping[str, Judgement]) -> list[tuple[str, Judgement]]:

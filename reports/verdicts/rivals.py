@@ -29,10 +29,8 @@ def _smaller_and_untrained(evidence: Evidence, subject: Subject) -> tuple[Row, R
         return None
     smaller = [
         row
-        for row in evidence.rows
-        if row.subject == subject
-        and not row.prefix
-        and row.training == UNTRAINED
+        for row in evidence.methods_on(subject)
+        if row.training == UNTRAINED
         and row.networks & fixed.networks
         and row.mean("artefact_bytes") is not None
         and row.mean("artefact_bytes") < fixed.mean("artefact_bytes")

@@ -117,14 +117,14 @@ def cycle(items: Sequence[Item], number: int) -> Item:
     return items[number % len(items)]
 
 
-def row_count(panels: int) -> int:
-    """How many rows so many panels take, :data:`ACROSS` side by side."""
-    return -(-panels // ACROSS)
+def row_count(panels: int, across: int = ACROSS) -> int:
+    """How many rows so many panels take, ``across`` side by side."""
+    return -(-panels // across)
 
 
-def panels_in_rows(canvas: "Figure", count: int) -> list["Axes"]:
-    """``count`` panels on the canvas, :data:`ACROSS` side by side."""
-    panels = canvas.subplots(row_count(count), min(ACROSS, count), squeeze=False).ravel().tolist()
+def panels_in_rows(canvas: "Figure", count: int, across: int = ACROSS) -> list["Axes"]:
+    """``count`` panels on the canvas, ``across`` side by side."""
+    panels = canvas.subplots(row_count(count, across), min(across, count), squeeze=False).ravel().tolist()
     for unused in panels[count:]:
         unused.remove()
     return panels[:count]
