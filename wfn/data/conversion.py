@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wfn.data.dataset import Batches, Data
 from wfn.data.in_memory import InMemoryBatches, SeveralInputs
+from wfn.data.passes import looking
 from wfn.data.validation import hold_back, validation_split
 from wfn.errors import UserError
 from wfn.system.fingerprint import fingerprint
@@ -136,8 +137,7 @@ def _of_batches(batches: object, place: str, task: Task, scan: bool) -> _Part:
     if count == 0:
         raise UserError(f"{place} is empty: it must hold at least one batch")
     part = None
-    with torch.random.fork_rng(devices=[]):  # looking leaves the run's random numbers alone, and always sees the same
-        torch.default_generator.manual_seed(0)
+    with looking():
         for batch in batches:
             inputs, labels = split(batch)
             width = _check(inputs, labels, place, task, of_a_batch=True)

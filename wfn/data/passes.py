@@ -1,6 +1,7 @@
 """Passes over batches: divided between the ranks of :mod:`wfn.system.ranks`, and brought to a device."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeGuard, TypeVar
 
@@ -137,6 +138,14 @@ def on_device(
 ) -> Iterator[tuple[Any, Any]]:
     """Batches as :func:`moved` gives them, parted into inputs and labels (:func:`wfn.tasks.batches.split`)."""
     return map(split, moved(batches, device, layout))
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """Look at data: what it draws at random inside is always the same, and torch's random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield
 
 
 def first_batch(batches: Iterable, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Any:
