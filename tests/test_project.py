@@ -39,8 +39,8 @@ def test_mlproject_has_every_option_as_a_typed_parameter_handed_to_the_option_of
             assert declared["type"] == TYPES[option.kind], option.name
             assert option.kind(declared["default"]) == option.kind(default)
     words = main["command"].split()
-    assert words[:4] == ["python", "-u", "-m", "wfn"]
-    assert words[4:] == [word for option in options for word in (f"--{option.name}", f"{{{option.name}}}")]
+    assert words[:5] == ["python", "-u", "-m", "wfn.commands.from_mlflow", "wfn"]
+    assert words[5:] == [word for option in options for word in (f"--{option.name}", f"{{{option.name}}}")]
 
 
 def test_an_mlproject_of_yesterday_is_brought_up_to_date(tmp_path, capsys):
