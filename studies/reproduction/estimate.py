@@ -23,7 +23,7 @@ from wfn.measures.common.predictions import predict
 from wfn.runs.settings import Settings
 from wfn.runs.workload import Workload, prepare
 from wfn.system.entry_points import is_entry_point
-from wfn.training.baseline import RECIPE
+from wfn.training.baseline.recipe import RECIPE, recipe_for
 
 STEPS, BATCHES = 4, 4  # that are timed: steps of training in each of two iterations, and batches of a pass
 LAYERS_IN_A_PASS = 12  # that the study of noise measures after one pass without noise
@@ -41,6 +41,7 @@ class Costs:
         held_back_pass: over those held back.
         step: method -> a step of training.
         choosing: method -> what else an iteration does: clustering.
+        baseline_epochs: by the recipe of such a network.
     """
 
     steps: int
@@ -50,6 +51,7 @@ class Costs:
     measuring: float
     step: Mapping[str, float] = field(default_factory=dict)
     choosing: Mapping[str, float] = field(default_factory=dict)
+    baseline_epochs: int = RECIPE.epochs
 
     def of_run(self, settings: Settings) -> float:
         """Seconds of a run of a method, the training of its float network left out."""
@@ -67,7 +69,7 @@ class Costs:
         """Seconds to train the float network of a seed; 0 where it is given."""
         if settings.weights or is_entry_point(settings.model):
             return 0.0
-        return (settings.baseline_epochs or RECIPE.epochs) * self.steps * max(self.step.values(), default=0.0)
+        return (settings.baseline_epochs or self.baseline_epochs) * self.steps * max(self.step.values(), default=0.0)
 
 
 def timed(trained_by: Iterable[Settings], base: Settings, threads: int) -> Costs:
@@ -90,6 +92,7 @@ def timed(trained_by: Iterable[Settings], base: Settings, threads: int) -> Costs
             test_pass=_seconds_of_pass(workload, workload.data.test),
             held_back_pass=_seconds_of_pass(workload, held_back) if held_back else 0.0,
             measuring=_seconds_of_measuring(workload),
+            baseline_epochs=recipe_for(workload.model).epochs,
         )
         of_methods = {settings.method: settings for settings in trained_by if _trains(settings)}
         found = {method: _trial(settings, workload) for method, settings in of_methods.items()}

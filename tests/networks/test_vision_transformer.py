@@ -10,7 +10,7 @@ from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.networks.forward_pass import trace
 from wfn.networks.vision_transformer import VisionTransformer
-from wfn.training import baseline
+from wfn.training.baseline import recipe, trained_baseline
 
 
 def tiny(shape=(2, 6, 6), patch=3):
@@ -50,10 +50,10 @@ def test_patches_that_do_not_fill_the_images_are_refused(shape):
 
 
 def test_layer_norm_alone_asks_for_adamw_and_spares_biases_from_decay():
-    assert baseline.recipe_for(tiny()) is baseline.TRANSFORMER_RECIPE
-    assert baseline.recipe_for(networks.build("small_resnet", 3, (1, 8, 8))) is baseline.RECIPE
-    assert baseline.recipe_for(nn.Sequential(nn.LayerNorm(3), nn.BatchNorm1d(3))) is baseline.RECIPE
-    optimiser = baseline._optimiser(tiny())
+    assert recipe.recipe_for(tiny()) is recipe.TRANSFORMER_RECIPE
+    assert recipe.recipe_for(networks.build("small_resnet", 3, (1, 8, 8))) is recipe.RECIPE
+    assert recipe.recipe_for(nn.Sequential(nn.LayerNorm(3), nn.BatchNorm1d(3))) is recipe.RECIPE
+    optimiser = recipe.optimiser_for(tiny(), recipe.TRANSFORMER_RECIPE)
     assert isinstance(optimiser, torch.optim.AdamW)
     decayed, spared = optimiser.param_groups
     assert {parameter.ndim for parameter in spared["params"]} == {1} and spared["weight_decay"] == 0
@@ -63,7 +63,7 @@ def test_layer_norm_alone_asks_for_adamw_and_spares_biases_from_decay():
 def test_it_learns(tmp_path, monkeypatch):
     monkeypatch.setenv("WFN_CACHE", str(tmp_path))
     network, data = tiny(), as_data(small_networks.data(), batch_size=20)
-    baseline.trained_baseline(network, "tiny", data, seed=0, device="cpu", epochs=12)
+    trained_baseline(network, "tiny", data, seed=0, device="cpu", epochs=12)
     with torch.no_grad():
         correct = sum(int((network(inputs).argmax(1) == labels).sum()) for inputs, labels in data.test)
     assert correct > 0.9 * 300

@@ -10,8 +10,8 @@ from torch import nn
 from wfn import data, networks
 from wfn.commands import messages
 from wfn.errors import UserError
-from wfn.training import baseline
-from wfn.training.baseline import trained_baseline
+from wfn.training.baseline import kept, recipe, trained_baseline
+from wfn.training.baseline.kept import path_of, shaped_by
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +39,8 @@ def lines(caplog):
 
 def train(digits, model=None, seed=0, epochs=1):
     model = model or initial()
-    path, was_cached = trained_baseline(model, "small_resnet", digits, seed=seed, device="cpu", epochs=epochs)
-    return model, path, was_cached
+    found = trained_baseline(model, "small_resnet", digits, seed=seed, device="cpu", epochs=epochs)
+    return model, found.path, found.was_kept
 
 
 def same(model, other):
@@ -97,9 +97,9 @@ def test_the_name_follows_all_that_shapes_the_weights(digits, monkeypatch):
         form = {"batch_size": 128, "validation_share": 0.1, "seed": 0, "device": "cpu"} | (settings or {})
         own = data.load("digits", None, **form) if settings else digits
         given = {"network": "small_resnet", "seed": 0, "device": torch.device("cpu"), "epochs": 1} | changed
-        return baseline._path(model or initial(), data=own, **given)
+        return path_of(shaped_by(model or initial(), data=own, **given), own)
 
-    monkeypatch.setattr(baseline, "_processor", lambda device: "this one")  # there may be no GPU to ask for its name
+    monkeypatch.setattr(kept, "_processor", lambda device: "this one")  # there may be no GPU to ask for its name
     paths = [
         path(),
         path(model=initial(1)),
@@ -111,8 +111,8 @@ def test_the_name_follows_all_that_shapes_the_weights(digits, monkeypatch):
         path(settings={"seed": 3}),
         path(settings={"batch_size": 127}),
     ]
-    paths.append((monkeypatch.setattr(baseline, "RECIPE", baseline.Recipe(version=99)), path())[1])
-    paths.append((monkeypatch.setattr(baseline, "_processor", lambda device: "another"), path())[1])
+    paths.append((monkeypatch.setattr(recipe, "RECIPE", recipe.Recipe(version=99)), path())[1])
+    paths.append((monkeypatch.setattr(kept, "_processor", lambda device: "another"), path())[1])
     assert len(set(paths)) == len(paths)
     monkeypatch.undo()
 
@@ -223,7 +223,7 @@ def test_waiting_can_be_interrupted(digits, cache, monkeypatch):
         with path.with_suffix(".lock").open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)  # as another process would
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr(baseline.log, "info", interrupt)
+                patch.setattr(kept.log, "info", interrupt)
                 trained_baseline(initial(), "small_resnet", digits, seed=0, device="cpu", epochs=1)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -100,6 +100,8 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     baseline = float_values | compared(float_values, float_values) | float_row
     progress.iteration(0, baseline)
     handle.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
+    for epoch, scores in enumerate(workload.baseline_curve, 1):
+        handle.log({f"baseline_{by_epoch(name)}": value for name, value in scores.items()}, step=epoch)
     observer = Observer(workload, handle, progress, method.epochs)
     outputs = _Outputs(workload, baseline, predicted_before) if predicted_before else None
     try:

@@ -25,6 +25,7 @@ from wfn.system.entry_points import is_entry_point
 from wfn.system.fingerprint import fingerprint
 from wfn.tasks.classification import Classification
 from wfn.training.baseline import trained_baseline
+from wfn.training.baseline.kept import Curve
 from wfn.training.flat_weights import adopted, check_task, traced
 
 MOST_NAMES = 20  # of unused parameters that are told
@@ -37,6 +38,7 @@ class Workload:
     Attributes:
         corrupted: the test images under each corruption, where they are asked for.
         corruptions: what these are: CIFAR-10-C, or like it; empty without them.
+        baseline_curve: of the network's training, a row an epoch, where it was trained here.
     """
 
     device: torch.device
@@ -45,6 +47,7 @@ class Workload:
     forward_pass: ForwardPass
     corrupted: Sequence[CorruptedSet] = ()
     corruptions: str = ""
+    baseline_curve: Curve = ()
 
     def weights(self) -> dict[str, Tensor]:
         """The counted weights by name, copied to the CPU."""
@@ -118,17 +121,18 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
     model = networks.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     give_shapes(model, first_inputs(loaded.test, device, torch.contiguous_format))
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
-    ranks.from_first(lambda: _give_weights(model, settings, loaded, device, trained))
+    curve = ranks.from_first(lambda: _give_weights(model, settings, loaded, device, trained))
     ranks.spread(value for value in model.state_dict().values() if isinstance(value, Tensor))
     model = adopted(model, loaded)
     if settings.fold_batch_norm:
         fold_batch_norm(model, first_inputs(loaded.test, device))
     check_task(model, loaded)
     check_state(model)
-    return Workload(device, loaded, model, traced(model, loaded), corrupted, corruptions)
+    return Workload(device, loaded, model, traced(model, loaded), corrupted, corruptions, curve)
 
 
-def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: torch.device, trained: bool) -> None:
+def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: torch.device, trained: bool) -> Curve:
+    """Give ``model`` its weights; return the curve of their training, empty where that is not known."""
     if settings.weights:
         load_weights(model, settings.weights, settings.model)
     elif trained and not is_entry_point(settings.model):
@@ -137,14 +141,15 @@ def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: to
                 f"network {settings.model!r} is trained here for classification alone, not for task "
                 f"{loaded.task.name!r}: give trained weights"
             )
-        trained_baseline(
+        return trained_baseline(
             model,
             settings.model,
             loaded,
             seed=settings.seed,
             device=device,
             epochs=settings.baseline_epochs,
-        )
+        ).curve
+    return ()
 
 
 def _device(name: str) -> torch.device:

@@ -1,6 +1,7 @@
 """One epoch of training: what every method has in common, and what a step may make small."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from math import inf, isfinite
 from time import perf_counter
@@ -119,7 +120,8 @@ def train_epoch(
         ``train_loss`` (the objective, a sample) and ``training_seconds``; of classification ``train_top1`` (percent).
 
     Raises:
-        UserError: the loss is no longer finite, or a batch holds fewer inputs than there are ranks.
+        UserError: the loss is no longer finite, a batch holds fewer inputs than there are ranks, or needs more memory
+            than the device has.
     """
     begin, task = perf_counter(), task or Classification()
     device = weights.values.device
@@ -130,16 +132,17 @@ def train_epoch(
         weights.values.grad.zero_()
         inputs, labels = split(batch)
         outputs, count = None, size(batch)
-        with autocast(device, precision):
-            if isinstance(task, OutputTask):
-                outputs, labels = task.outputs(model, inputs), task.labels(inputs, labels)
-                loss = objective(task, inputs, outputs, labels)
-            else:
-                loss = task.loss(model, batch)
-        if not loss.requires_grad:  # all of the network is frozen
-            loss = loss + 0 * weights.values.sum()
-        loss = ranks.backward(loss, count, weights.values.grad)
-        update.after(loss)
+        with enough_memory(count):
+            with autocast(device, precision):
+                if isinstance(task, OutputTask):
+                    outputs, labels = task.outputs(model, inputs), task.labels(inputs, labels)
+                    loss = objective(task, inputs, outputs, labels)
+                else:
+                    loss = task.loss(model, batch)
+            if not loss.requires_grad:  # all of the network is frozen
+                loss = loss + 0 * weights.values.sum()
+            loss = ranks.backward(loss, count, weights.values.grad)
+            update.after(loss)
         sums[0] += loss * count
         if isinstance(task, Classification) and outputs is not None:
             sums[1] += (outputs.argmax(1) == labels).sum()
@@ -152,6 +155,18 @@ def train_epoch(
         raise UserError(f"training diverged (loss {loss}): lower learning_rate or alpha, or use precision=float32")
     scores = {"train_top1": 100 * correct} if isinstance(task, Classification) else {}
     return {"train_loss": loss, **scores, "training_seconds": perf_counter() - begin}
+
+
+@contextmanager
+def enough_memory(inputs: int) -> Iterator[None]:
+    """A step on so many inputs; raises :class:`UserError`, which names that number, where a device lacks the memory."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(". ")[0]
+        raise UserError(
+            f"batch_size={inputs} needs more memory than the device has ({reason}): give a smaller batch_size"
+        ) from error
 
 
 def _refuse_nan(batches: Iterable) -> None:
