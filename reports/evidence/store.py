@@ -18,6 +18,8 @@ from reports.evidence.readings import (
 from reports.records.uncertainty_files import COLUMNS, read_table
 from wfn.errors import UserError
 from wfn.measures.common.outcomes import OUTCOMES
+from wfn.runs.tracking.launched import experiment_of_launcher
+from wfn.runs.tracking.metric_names import in_record
 from wfn.runs.tracking.mlflow_database import reached
 from wfn.runs.tracking.mlflow_store import PREFIX, RECORD_TAG
 
@@ -63,7 +65,7 @@ def _readable(client, found: Iterable[Any]) -> list[Run]:
 
 
 def _experiment_id(client, name: str) -> str:
-    launched = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    launched = experiment_of_launcher()
     if launched and not name:  # what is asked for goes before what mlflow run has set
         return launched
     name = name or "wfn"
@@ -77,10 +79,13 @@ def _experiment_id(client, name: str) -> str:
 def _run(client, run) -> Run:
     params = {key: value for key, value in run.data.params.items() if not key.startswith(PREFIX)}
     params |= {key.removeprefix(PREFIX): run.data.params[key] for key in run.data.params if key.startswith(PREFIX)}
+    by_age = sorted(run.data.metrics, key=lambda name: ("/" in name, name))  # an older version's names have no group
+    names = {name: key for name in by_age if (key := in_record(name))}
     history = [
-        (key, metric.step, metric.value)
-        for key in filter(is_of_iterations, sorted(run.data.metrics))
-        for metric in client.get_metric_history(run.info.run_id, key)
+        (names[name], metric.step, metric.value)
+        for name in names
+        if is_of_iterations(names[name])
+        for metric in client.get_metric_history(run.info.run_id, name)
     ]
     return Run(
         id=run.data.tags[RECORD_TAG],
@@ -88,7 +93,7 @@ def _run(client, run) -> Run:
         started=run.info.start_time,
         params=params,
         tags=dict(run.data.tags),
-        metrics=dict(run.data.metrics),
+        metrics={key: run.data.metrics[name] for name, key in names.items()},
         iterations=iterations(history),
         codebook=_file(client, run.info.run_id, CODEBOOK, read_codebook) or (),
         tables={name: rows for name in COLUMNS if (rows := _file(client, run.info.run_id, f"{name}.csv", read_table))},

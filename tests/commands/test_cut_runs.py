@@ -81,8 +81,8 @@ def test_a_tracked_run_with_given_weights_goes_on_by_its_id_alone(start, wfn, tm
     assert "mlflow ui" in output
     run = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(only_record(tmp_path).id)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["share_fixed"] == 1
-    assert run.data.params["wfn.weights"] == "w.safetensors"
+    assert run.data.metrics["iteration/share_fixed"] == 1
+    assert run.data.params["weights"] == "w.safetensors"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

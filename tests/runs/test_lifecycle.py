@@ -129,7 +129,7 @@ class LostStore:
     def finish_left_runs(self, parent):
         pass
 
-    def open_run(self, started, parent):
+    def open_run(self, started, settings):
         return new_id()
 
     def copy(self, record):

@@ -87,7 +87,7 @@ def weight_fixing(
     record.log({f"baseline_{name}": value for name, value in FLOAT.items()}, step=0)
     for t in range(1, iterations + 1):
         share = {name: t / iterations * count for name, count in ORDERS.items()}
-        record.log({"share_fixed": t / iterations, "centres": centres(t), **share}, step=t)
+        record.log({"share_fixed": t / iterations, "centres": centres(t), **share}, step=t, per="iteration")
     record.log(metrics, step=iterations)
     if paired:
         keep_outcomes(record, outcomes_of(metrics["top1"], shift=int(chosen["seed"])))

@@ -49,6 +49,7 @@ class Outline:
         class_name: of the method.
         summary: the first line of its docstring.
         options: in the order of the file.
+        named: those of them that tell rows of the method apart.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Outline:
     class_name: str
     summary: str
     options: tuple[Option, ...]
+    named: tuple[str, ...] = ()
 
 
 def outline(path: Path) -> Outline:
@@ -87,6 +89,7 @@ def outline(path: Path) -> Outline:
     name = next((_constant(f.value, {}) for f in fields if f.target.id == "name"), None)
     if not isinstance(name, str) or not name.isidentifier():
         raise wrong(f'lacks name: ClassVar[str] = "..." in {found.name}, by which the command line calls it')
+    named = next((_constant(f.value, {}) for f in fields if f.target.id == "named"), None) or ()
     helps = _attributes(ast.get_docstring(found) or "")
     constants = _constants(tree)
     options = []
@@ -103,7 +106,7 @@ def outline(path: Path) -> Outline:
             raise wrong(f"has no help for the option {node.target.id}: a line under Attributes: in the docstring")
         options.append(Option(node.target.id, KINDS[annotation], default, helps[node.target.id]))
     summary = (ast.get_docstring(found) or "").partition("\n")[0]
-    return Outline(name, path.stem, found.name, summary, tuple(options))
+    return Outline(name, path.stem, found.name, summary, tuple(options), named)
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class RunHandle:
             store.finish_left_runs(parent)
         with terminable(), uninterrupted():
             started = now()
-            run_id = store.open_run(started, settings.parent_run) if store else new_id()
+            run_id = store.open_run(started, settings.flat()) if store else new_id()
             try:
                 with _born_alone(parent / run_id):
                     record = OpenRecord.create(parent, settings.flat(), run_id, started)
@@ -126,9 +126,9 @@ class RunHandle:
             with _threads(handle.settings, handle.record.header):
                 yield handle
 
-    def log(self, metrics: Mapping[str, float | None], step: int) -> None:
+    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "") -> None:
         """See :meth:`wfn.runs.record.OpenRecord.log`."""
-        self.record.log(metrics, step)
+        self.record.log(metrics, step, per)
 
     def set(self, **changes: Any) -> None:
         """See :meth:`wfn.runs.record.OpenRecord.set`."""
@@ -174,7 +174,7 @@ class DistantRecord(Record):
     def set(self, **changes: Any) -> None:
         """Leave it to the process that keeps it."""
 
-    def log(self, metrics: Mapping[str, float | None], step: int) -> None:
+    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "") -> None:
         """Leave it to the process that keeps it."""
 
     def metrics_from(self, position: int) -> list[dict[str, Any]]:

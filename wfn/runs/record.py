@@ -30,8 +30,9 @@ LOCK = "lock"  # held by the process that carries the run out
 class Record:
     """One run's folder, as it was when it was read.
 
-    ``record.json`` holds the header; ``metrics.jsonl`` a line for each value: key, value, step and timestamp
-    (milliseconds since 1970); ``files/`` what else a run leaves; ``checkpoint.safetensors`` how far it is.
+    ``record.json`` holds the header; ``metrics.jsonl`` a line for each value: key, value, step, timestamp
+    (milliseconds since 1970) and, where steps count epochs or iterations, ``per``; ``files/`` what else a run leaves;
+    ``checkpoint.safetensors`` how far it is.
 
     Attributes:
         folder: where it lies.
@@ -160,14 +161,19 @@ class OpenRecord(Record):
             write_atomically(self.folder / HEADER, self.header.to_json().encode())
         self._tell()
 
-    def log(self, metrics: Mapping[str, float | None], step: int) -> None:
+    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "") -> None:
         """Add the values of one step; one that is there already (a resumed run repeats some) is left as it is.
+
+        Args:
+            metrics: name -> value; None is left out.
+            step: where on its curve.
+            per: what steps count, ``epoch`` or ``iteration``; empty for values of the run as a whole.
 
         Raises:
             UserError: they cannot be written.
         """
         lines = [
-            {"key": key, "value": float(value), "step": step, "timestamp": now()}
+            {"key": key, "value": float(value), "step": step, "timestamp": now()} | ({"per": per} if per else {})
             for key, value in metrics.items()
             if value is not None and (key, step) not in self._seen
         ]

@@ -112,7 +112,11 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         outputs.compare(quantised)
     last = observer.rows.get(method.iterations) or _row(workload, quantised.model, quantised.weights)[0]
     fixed = measure(quantised.weights, workload.forward_pass, float_values)
-    fixed |= last | dict(quantised.scores) | (outputs.values if outputs else {})
+    fixed |= (
+        {k: v for k, v in last.items() if k != "iteration"}
+        | dict(quantised.scores)
+        | (outputs.values if outputs else {})
+    )
     changes = {
         f"{name}_from_baseline": fixed[name] - baseline[name]
         for name in baseline
@@ -204,12 +208,12 @@ class Observer:
             case Epoch():
                 scores = {by_epoch(name): value for name, value in event.scores.items()}
                 self._progress.epoch(event)
-                self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch)
+                self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch, per="epoch")
             case Iteration() if event.number:
                 row = dict(event.scores) | _row(self._workload, event.model, event.weights)[0]
                 self.rows[event.number] = {"iteration": event.number} | row
                 self._progress.iteration(event.number, row)
-                self._handle.log(row, step=event.number)
+                self._handle.log(row, step=event.number, per="iteration")
                 self._handle.set(iterations=dict(self.rows))
 
 

@@ -99,6 +99,7 @@ class _LoggedValue(BaseModel):
     value: float
     step: Annotated[int, Field(ge=0, lt=1 << 53)]
     timestamp: Milliseconds
+    per: Literal["", "epoch", "iteration"] = ""  # older records have none
 
 
 class UnusableRecordError(UserError):
@@ -119,7 +120,7 @@ def reason_in(error: ValidationError, file: str) -> str:
 
 
 def logged_value(folder: Path, number: int, line: bytes, file: str) -> dict[str, Any]:
-    """The line of that number, from 0, in the ``file`` of metrics in ``folder``: key, value, step and timestamp.
+    """The line of that number, from 0, in the ``file`` of metrics in ``folder``: key, value, step, timestamp, per.
 
     Raises:
         UnusableRecordError: it is none.

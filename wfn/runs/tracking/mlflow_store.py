@@ -4,31 +4,36 @@ The record is the truth and the store a copy of it, so a store that cannot be re
 there is brought in later, by the same code, and what is there already is not brought in twice.
 """
 
-import json
 import logging
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from typing import Any
 
 from wfn.errors import UserError
 from wfn.runs.record import HEADER, Record, RunHeldError, alone, leads_out, read_each
-from wfn.runs.run_header import UnusableRecordError, reason_in
+from wfn.runs.run_header import RunHeader, UnusableRecordError
+from wfn.runs.tracking.copies import read_copy, remember_copy
+from wfn.runs.tracking.launched import (
+    DEFAULT,
+    NAME_TAG,
+    PROCESS_TAG,
+    experiment_of_launcher,
+    point,
+    show_values,
+    take_launched,
+)
+from wfn.runs.tracking.metric_names import BASELINE, ITERATION, in_store, per_of
 from wfn.runs.tracking.mlflow_database import artifacts_beside, opened, reached
-from wfn.system.files import write_atomically
+from wfn.runs.tracking.run_page import name_of
 from wfn.system.processes import is_dead, this_process
 
 log = logging.getLogger(__name__)
 
-PREFIX = "wfn."  # mlflow run logs its parameters under their plain names, as literal strings
+PREFIX = "wfn."  # of the names of params in runs that an older version logged
 RECORD_TAG = "wfn.record"
-PROCESS_TAG = "wfn.process"
 STARTED_TAG = "wfn.started"  # of the record: tells it from another one that has the same id
-COPIED = "copied.json"
 UNFIT = "INVALID_PARAMETER_VALUE"  # MLflow's code for a name or number that it does not take
 BATCH = 1000  # the most values that MLflow takes in one call
 EARLIER = 3_600_000  # milliseconds that an older version's run may have begun before its record
@@ -44,34 +49,37 @@ class Store:
     def __init__(self, experiment: str) -> None:
         with opened() as self._client:
             self.uri = self._client.tracking_uri
-            self.experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or self._experiment_id(experiment)
+            self.experiment = experiment_of_launcher() or self._experiment_id(experiment)
+        self._launched = ""
         self.answered_at = time.monotonic()
 
-    def open_run(self, started: int, parent: str = "") -> str:
-        """The id of the MLflow run to log to: that of ``mlflow run``, which set it in the environment, or a new one.
+    def open_run(self, started: int, settings: Mapping[str, Any]) -> str:
+        """The id of a new MLflow run, to which a run that ``mlflow run`` has launched shows the way.
 
         Args:
             started: when its record begins, milliseconds since 1970.
-            parent: id of the MLflow run under which to nest it.
+            settings: of the run, by name; ``parent_run`` among them is the id of the MLflow run under which to nest it.
         """
-        tags = {PROCESS_TAG: this_process(), STARTED_TAG: str(started), **_parent_tag(parent)}
-        with reached():
-            given = os.environ.pop("MLFLOW_RUN_ID", None)
-            if not given:  # with its tags at once: a process may die at any moment
-                return self._client.create_run(self.experiment, start_time=started, tags=tags).info.run_id
-            for name, value in tags.items():
-                self._client.set_tag(given, name, value)
-            return given
+        name = name_of(settings, {})
+        tags = {PROCESS_TAG: this_process(), STARTED_TAG: str(started), NAME_TAG: name}
+        tags |= _parent_tag(str(settings.get("parent_run", "")))
+        with reached():  # with its tags at once: a process may die at any moment
+            run = self._client.create_run(self.experiment, start_time=started, tags=tags)
+            self._show_the_way(run, name)
+        return run.info.run_id
 
     def reopen_run(self, record: Record) -> None:
         """Go on with the MLflow run of a record."""
         run_id = self._run_id(record)
         with reached():
-            launched = os.environ.pop("MLFLOW_RUN_ID", run_id)
-            if launched != run_id:
-                self._client.set_tag(launched, "mlflow.note.content", f"Went on with run {run_id}, see there.")
+            self._show_the_way(self._client.get_run(run_id), name_of(record.header.settings, record.header.tags))
             self._client.update_run(run_id, status="RUNNING")
             self._client.set_tag(run_id, PROCESS_TAG, this_process())
+
+    def _show_the_way(self, run: Any, title: str) -> None:
+        self._launched = take_launched()
+        if self._launched:
+            point(self._client, self._launched, run, title)
 
     def give_up(self, run_id: str) -> None:
         """Mark an MLflow run FAILED for which no record could be begun."""
@@ -89,21 +97,38 @@ class Store:
         """
         record = Record(record.folder, record.header)  # as it is now: it may grow, and end, meanwhile
         with reached():
-            done = self._copied(record)
+            done = read_copy(record, self.uri)
             if record.header.ended and done.get("ended") == record.header.ended:
                 return False
             run_id = done["run"] = self._run_id(record)
             self._copy_header(record, run_id)
-            for values in _batches(record.metrics_from(done.get("metrics", 0)), BATCH):
-                self._client.log_batch(run_id, metrics=[_metric(value) for value in values])
-                done["metrics"] = done.get("metrics", 0) + len(values)
-                self._remember(record, done)
+            for lines in _batches(record.metrics_from(done.get("metrics", 0)), BATCH):
+                self._client.log_batch(run_id, metrics=_metrics(lines, record.header))
+                done["metrics"] = done.get("metrics", 0) + len(lines)
+                remember_copy(record, self.uri, done)
+            if record.header.status == "FINISHED":
+                self._copy_last_values(record, run_id)
             if record.header.status != "RUNNING":
                 self._copy_files(record, run_id)
                 self._client.set_terminated(run_id, record.header.status, record.header.ended)
             done["ended"] = record.header.ended
-            self._remember(record, done)
+            remember_copy(record, self.uri, done)
         return True
+
+    def _copy_last_values(self, record: Record, run_id: str) -> None:
+        """Bring in under names of their own the last values of curves over iterations that have one before the method.
+
+        What is logged twice is there once. A launched run gets all last values.
+        """
+        lines = record.metrics_from(0)
+        before = {in_store(line["key"]) for line in lines}
+        last = {line["key"]: line for line in lines if per_of(line, record.header) == ITERATION}
+        ends = [line for key, line in last.items() if f"{BASELINE}/{key}" in before]
+        metrics = [_metric(line, in_store(line["key"])) for line in ends]
+        for some in _batches(metrics, BATCH):
+            self._client.log_batch(run_id, metrics=some)
+        if self._launched:
+            show_values(self._client, self._launched, self._client.get_run(run_id).data.metrics)
 
     def finish_left_runs(self, parent: Path) -> None:
         """See to runs that are RUNNING in the store though their process died: they get the end that they had.
@@ -112,7 +137,8 @@ class Store:
         where it does not say, or its process is one of this machine that is no more.
         """
         with reached():
-            running = self._client.search_runs([self.experiment], "attributes.status = 'RUNNING'")
+            places = list({self.experiment, DEFAULT})  # where launched runs lie
+            running = self._client.search_runs(places, "attributes.status = 'RUNNING'")
         for run in running:
             tags = run.data.tags
             folder = parent / tags.get(RECORD_TAG, run.info.run_id)
@@ -155,14 +181,18 @@ class Store:
     def _copy_header(self, record: Record, run_id: str) -> None:
         from mlflow.entities import Param, RunTag
 
-        there = self._client.get_run(run_id).data.params
-        params = {PREFIX + key: str(value) for key, value in record.header.params.items()}
-        params = [Param(key, value) for key, value in params.items() if key not in there]
-        tags = [RunTag(key, str(value)) for key, value in record.header.tags.items()]
+        there = self._client.get_run(run_id).data
+        params = {key: str(value) for key, value in record.header.params.items()}
+        # A store takes no second value, and a run of an older version has them under other names.
+        params = [Param(k, v) for k, v in params.items() if not {k, PREFIX + k} & there.params.keys()]
+        tags = {key: str(value) for key, value in record.header.tags.items()}
+        names = name_of(record.header.settings, {}), name_of(record.header.settings, record.header.tags)
+        if there.tags.get(NAME_TAG) in names:  # else somebody has given it another one
+            tags[NAME_TAG] = names[-1]
+        tags |= {RECORD_TAG: record.id, STARTED_TAG: str(record.header.started)}
         for some in _batches(params, 100):
             self._client.log_batch(run_id, params=some)
-        known_by = RunTag(RECORD_TAG, record.id), RunTag(STARTED_TAG, str(record.header.started))
-        self._client.log_batch(run_id, tags=[*tags, *known_by])
+        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self.answered_at = time.monotonic()
 
     def _copy_files(self, record: Record, run_id: str) -> None:
@@ -188,6 +218,7 @@ class Store:
         parent = str(record.header.settings.get("parent_run", ""))
         above = parent and self._found(parent)
         tags = {RECORD_TAG: record.id, STARTED_TAG: str(record.header.started)}
+        tags |= {NAME_TAG: name_of(record.header.settings, record.header.tags)}
         tags |= _parent_tag(above.info.run_id if above else parent)
         run = self._client.create_run(self.experiment, start_time=record.header.started, tags=tags)
         return run.info.run_id
@@ -202,14 +233,6 @@ class Store:
             query = f"tags.`{RECORD_TAG}` = '{record_id}'"
             made = self._client.search_runs([self.experiment], query, max_results=1)
         return made[0] if made else None
-
-    def _copied(self, record: Record) -> dict[str, Any]:
-        """What of the record is in this store: run, number of metrics, and when the run had ended."""
-        return _read_copied(record).get(self.uri, {})
-
-    def _remember(self, record: Record, done: dict[str, Any]) -> None:
-        # In a file of its own: a run that goes on writes its record while a sync copies it.
-        write_atomically(record.folder / COPIED, json.dumps(_read_copied(record) | {self.uri: done}).encode())
 
     def _experiment_id(self, name: str) -> str:
         """The experiment of that name, made where it is missing: perhaps by another process, at the same moment."""
@@ -272,35 +295,14 @@ def _is_copy(run: Any, record: Record) -> bool:
     return 0 <= record.header.started - run.info.start_time < EARLIER
 
 
-class _Copy(BaseModel):
-    """What of a record is in a store."""
-
-    run: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    metrics: Annotated[int, Field(ge=0)] = 0
-    ended: int | None = None
+def _metrics(lines: list[dict[str, Any]], header: RunHeader) -> list[Any]:
+    return [_metric(line, in_store(line["key"], per_of(line, header))) for line in lines]
 
 
-_COPIES = TypeAdapter(dict[str, _Copy])
-
-
-def _read_copied(record: Record) -> dict[str, dict[str, Any]]:
-    """By the store's URI what of the record is there."""
-    path = record.folder / COPIED
-    try:
-        text = path.read_bytes() if path.is_file() else b"{}"
-        copies = _COPIES.validate_json(text, strict=True)
-    except (OSError, ValidationError) as error:
-        reason = reason_in(error, COPIED) if isinstance(error, ValidationError) else str(error)
-        raise UnusableRecordError(
-            f"{record.folder} does not tell what the store has of it ({reason}): remove {COPIED}, to have it look"
-        ) from error
-    return {uri: copy.model_dump(exclude_unset=True) for uri, copy in copies.items()}
-
-
-def _metric(value: dict[str, Any]) -> Any:
+def _metric(line: dict[str, Any], name: str) -> Any:
     from mlflow.entities import Metric
 
-    return Metric(value["key"], value["value"], value["timestamp"], value["step"])
+    return Metric(name, line["value"], line["timestamp"], line["step"])
 
 
 def _batches(items: list, size: int) -> Iterator[list]:
