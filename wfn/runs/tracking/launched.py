@@ -1,9 +1,9 @@
 """The run that ``mlflow run`` makes before this program starts: it shows where the run of this program is.
 
-``mlflow run`` makes its run in the experiment that it was told, without ``--experiment-name`` in "Default", and fills in
-the parameters as they were typed. MLflow can neither move a run nor change a parameter. So this program makes a run of
-its own, where its other runs are and with each setting as it was resolved; the launched one gets a name, a link to it
-and, at the end, what was measured, for programs that know the launched run alone.
+``mlflow run`` makes its run in the experiment that it was told, without ``--experiment-name`` in "Default", with the
+parameters as they were typed. MLflow can neither move a run nor change a parameter. So this program makes a run of its
+own, where its other runs are and with each setting as it was resolved; the launched one gets a name, a link to it and,
+at the end, what was measured, for programs that know the launched run alone.
 """
 
 import os

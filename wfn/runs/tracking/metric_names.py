@@ -33,7 +33,7 @@ def in_store(key: str, per: str = "") -> str:
 
 
 def in_record(name: str) -> str | None:
-    """The record's name of a metric in MLflow; None for one that is none of a record's, such as MLflow's ``system/``."""
+    """The record's name of a metric in MLflow; None for one that no record has, such as MLflow's own ``system/``."""
     group, slash, key = name.partition("/")
     if not slash:  # an older version's
         return name
