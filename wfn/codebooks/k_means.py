@@ -7,6 +7,7 @@ from wfn.system.compiled import compiled
 MOST_STEPS = 10_000
 CELLS = 32  # of equal counts, for each centre
 WIDTHS = 16  # cells of one width, for each centre
+BLOCK = 64  # values between two prefix sums that are kept: few enough that the sums stay in the cache
 
 
 def even_start(ordered: np.ndarray, clusters: int) -> np.ndarray:
@@ -39,7 +40,7 @@ def k_means(values: np.ndarray, clusters: int, start: str = "even") -> tuple[np.
     """Cluster ``values`` by Lloyd's algorithm, from one of :data:`STARTS`.
 
     The values are sorted once, without their places; a cluster is then an interval, found by a search for the midpoints
-    between centres, and its mean a difference of prefix sums. A centre that no value is nearest to goes where the
+    between centres, and its mean a difference of prefix sums, of which every 64th is kept. A centre that no value is nearest to goes where the
     squared error is largest: it splits that cluster.
 
     Differs: where values are zero, and with two clusters or more, one centre stays zero, so that what is sparse stays
@@ -76,8 +77,8 @@ def _lloyd(ordered: np.ndarray, start: np.ndarray, holds_zero: bool) -> np.ndarr
 
     Where it ``holds_zero`` a value is zero, and so is a centre, which stays: then no other can come upon zero.
     """
-    sums = np.concatenate(([0.0], np.cumsum(ordered, dtype=np.float64)))
-    centres, bounds, squares = start.copy(), np.zeros(start.size + 1, np.int64), None
+    sums, squares = _sums_before(ordered, False), None
+    centres, bounds = start.copy(), np.zeros(start.size + 1, np.int64)
     bounds[-1] = ordered.size
     steps = 0
     while steps < MOST_STEPS:
@@ -86,22 +87,62 @@ def _lloyd(ordered: np.ndarray, start: np.ndarray, holds_zero: bool) -> np.ndarr
         if settled:
             break
         if squares is None:
-            squares = np.concatenate(([0.0], np.cumsum(ordered.astype(np.float64) ** 2)))
-        _split(centres, bounds, sums, squares)
+            squares = _sums_before(ordered, True)
+        _split(centres, bounds, _sums_at(ordered, sums, bounds, False), _sums_at(ordered, squares, bounds, True))
     return centres
 
 
 def _split(centres: np.ndarray, bounds: np.ndarray, sums: np.ndarray, squares: np.ndarray) -> None:
-    """Put each centre without values beside one of those with the largest squared errors, in place."""
+    """Put each centre without values beside one of those with the largest squared errors, in place.
+
+    Args:
+        centres: float64 [k].
+        bounds: int64 [k + 1], where the values of each begin.
+        sums, squares: float64 [k + 1], of all values before each bound, and of their squares.
+    """
     sizes = np.diff(bounds)
     used = np.flatnonzero(sizes)
-    means = np.diff(sums[bounds])[used] / sizes[used]
-    errors = np.diff(squares[bounds])[used] - sizes[used] * means**2
+    means = np.diff(sums)[used] / sizes[used]
+    errors = np.diff(squares)[used] - sizes[used] * means**2
     worst = np.argsort(-errors, kind="stable")[: sizes.size - used.size]
     spread = np.sqrt(np.maximum(errors[worst], 0) / sizes[used][worst])
     empty = np.flatnonzero(sizes == 0)[: worst.size]
     centres[empty] = centres[used][worst] + spread
     centres.sort()
+
+
+@compiled()
+def _sums_before(ordered, squared):
+    """The sum of all values, or squares, before every :data:`BLOCK`-th one, float64, added up in their order."""
+    sums, total = np.empty(ordered.size // BLOCK + 1), 0.0
+    for i in range(ordered.size):
+        if i % BLOCK == 0:
+            sums[i // BLOCK] = total
+        value = np.float64(ordered[i])
+        total += value * value if squared else value
+    if ordered.size % BLOCK == 0:
+        sums[-1] = total
+    return sums
+
+
+@compiled()
+def _sum_up_to(ordered, sums, count, squared):
+    """The sum of the first ``count`` values, or squares: to the bit what adding them up in their order gives."""
+    block = count // BLOCK
+    total = sums[block]
+    for i in range(block * BLOCK, count):
+        value = np.float64(ordered[i])
+        total += value * value if squared else value
+    return total
+
+
+@compiled()
+def _sums_at(ordered, sums, bounds, squared):
+    """The same for each of ``bounds``."""
+    found = np.empty(bounds.size)
+    for k in range(bounds.size):
+        found[k] = _sum_up_to(ordered, sums, bounds[k], squared)
+    return found
 
 
 @compiled()
@@ -112,19 +153,21 @@ def _settle(ordered, sums, centres, bounds, held, steps, most):
         How many steps are done then, and whether it has settled.
     """
     clusters = centres.size
+    up_to = _sums_at(ordered, sums, bounds, False)
     while steps < most:
         steps += 1
         same, empty = True, False
         for k in range(1, clusters):
             bound = _up_to(ordered, (centres[k] + centres[k - 1]) / 2, bounds[k])
-            same &= bound == bounds[k]
-            bounds[k] = bound
+            if bound != bounds[k]:
+                same = False
+                bounds[k], up_to[k] = bound, _sum_up_to(ordered, sums, bound, False)
         if same and steps > 1:
             return steps, True
         for k in range(clusters):
             size = bounds[k + 1] - bounds[k]
             if size and k != held:
-                centres[k] = (sums[bounds[k + 1]] - sums[bounds[k]]) / size
+                centres[k] = (up_to[k + 1] - up_to[k]) / size
             empty |= size == 0
         if empty:
             return steps, False
