@@ -7,7 +7,7 @@ import click
 
 from tests.attacks.attack import attacks, carry_out
 
-HEAD = "| attack | what happens, and what survives it | tried | survived | seconds |\n|---|---|---|---|---|"
+HEAD = "| attack | what happens, and what survives it | tried | survived | blows | seconds |\n|---|---|---|---|---|---|"
 
 
 @click.command()
@@ -25,12 +25,13 @@ def main(names: tuple[str, ...], seed: int, cases: int, first: int, short: bool)
     lost = 0
     for attack in (known[name] for name in names or known):
         if missing := attack.missing():
-            print(f"| {attack.name} | {attack.what} | 0 | needs {missing} | |", flush=True)
+            print(f"| {attack.name} | {attack.what} | 0 | needs {missing} | | |", flush=True)
             continue
         outcome = carry_out(attack, cases or (attack.short if short else attack.cases), seed, first)
         survived = outcome.tried - len(outcome.lost)
         lost += len(outcome.lost)
-        print(f"| {attack.name} | {attack.what} | {outcome.tried} | {survived} | {outcome.seconds:.0f} |", flush=True)
+        counts = f"{outcome.tried} | {survived} | {outcome.blows} | {outcome.seconds:.0f}"
+        print(f"| {attack.name} | {attack.what} | {counts} |", flush=True)
     sys.exit(1 if lost else 0)
 
 

@@ -24,7 +24,8 @@ class Attack:
         what: what a case does, and what it means to survive it; a phrase for the table.
         cases: how many the whole attack has.
         short: how many the test suite tries.
-        case: one case in an empty folder of its own; it raises AssertionError where the program did not survive.
+        case: one case in an empty folder of its own; it raises AssertionError where the program did not survive. It
+            gives how many blows fell in it, where that is not one.
         prepare: done once before, in another folder; what it gives is handed to every case.
         missing: what the machine lacks for it, or nothing.
     """
@@ -33,7 +34,7 @@ class Attack:
     what: str
     cases: int
     short: int
-    case: Callable[[random.Random, Path, Prepared], None]
+    case: Callable[[random.Random, Path, Prepared], int | None]
     prepare: Callable[[Path], Prepared] = lambda folder: None
     missing: Callable[[], str] = lambda: ""
 
@@ -44,11 +45,13 @@ class Outcome:
 
     Attributes:
         tried: how many cases.
+        blows: how many kills, signals and so on fell in them.
         lost: number of a case -> what went wrong in it.
         seconds: that it took.
     """
 
     tried: int = 0
+    blows: int = 0
     lost: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -68,13 +71,15 @@ def carry_out(attack: Attack, cases: int, seed: int, first: int = 0) -> Outcome:
         for number in range(first, first + cases):
             with _folder() as folder:
                 try:
-                    attack.case(random.Random(f"{seed} {attack.name} {number}"), folder, prepared)
+                    blows = attack.case(random.Random(f"{seed} {attack.name} {number}"), folder, prepared)
+                    outcome.blows += 1 if blows is None else blows
                 except Exception as problem:  # a case that cannot be tried is not survived
                     outcome.lost[number] = f"{type(problem).__name__}: {problem}"
                     print(f"{attack.name}, case {number} of seed {seed}: {outcome.lost[number]}", file=sys.stderr)
             outcome.tried += 1
             if outcome.tried % 10 == 0:
-                print(f"{attack.name}: {outcome.tried} tried, {len(outcome.lost)} lost", file=sys.stderr, flush=True)
+                done = f"{outcome.tried} tried, {outcome.blows} blows, {len(outcome.lost)} lost"
+                print(f"{attack.name}: {done}", file=sys.stderr, flush=True)
     outcome.seconds = time.monotonic() - began
     return outcome
 

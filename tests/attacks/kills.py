@@ -1,17 +1,21 @@
 """Runs are killed at a random action, gone on with and killed again, and end as one does to which nothing happens."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from safetensors.torch import load_file
 
+from tests.attacks import store
 from tests.attacks.attack import Attack
-from tests.attacks.victim import COUNTED, KILL, RUN, SHARES, run
+from tests.attacks.victim import COUNTED, KILL, RUN, SHARES, is_fresh, run
 from wfn.runs.record import Record
 
 MOST_KILLS = 3
 OWN = ("seconds", "artefact")  # in names of metrics that no two runs share: the file holds the id
+TRACKED = 0.2  # of the cases: tracked in an MLflow store of their own, which takes longer
+NEW_STORE = 0.2  # of those: the store is not there yet
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,16 @@ class Uncut:
     """What a run comes to, and how many actions it has.
 
     Attributes:
+        actions: tracking -> how many.
         bits: name of a tensor -> its bytes.
         values: (name of a metric, step) -> value; what no two runs share is left out.
+        store: a file of MLflow's in which no run is.
     """
 
-    actions: int
+    actions: dict[str, int]
     bits: dict[str, bytes]
     values: dict[tuple[str, int], float]
+    store: Path
 
     def assert_same(self, folder: Path) -> None:
         """That the only run in ``folder`` ended so, with every metric once and nothing half written left."""
@@ -37,6 +44,14 @@ class Uncut:
         assert values(record) == self.values, "a metric is lost, or another"
         left = [str(path.relative_to(folder)) for path in folder.rglob("*.partial")]
         assert not left, f"left half written: {left}"
+
+    def tracking(self, random: Random, folder: Path) -> str:
+        """How a case is tracked; its store is put into ``folder``."""
+        if random.random() >= TRACKED:
+            return "folder"
+        if random.random() >= NEW_STORE:
+            shutil.copy(self.store, folder / self.store.name)
+        return "mlflow"
 
 
 def records(folder: Path) -> list[Record]:
@@ -57,16 +72,24 @@ def values(record: Record) -> dict[tuple[str, int], float]:
 
 
 def uncut(folder: Path) -> Uncut:
-    """A run to which nothing happens."""
-    assert_ends(run(folder, [*RUN, *SHARES]))
-    (record,) = records(folder)
-    return Uncut(int((folder / COUNTED).read_text()), bits(record), values(record))
+    """Runs to which nothing happens, one of each tracking."""
+    actions = {}
+    empty = store.made(folder)
+    for tracking in ("folder", "mlflow"):
+        place = folder / tracking
+        place.mkdir()
+        shutil.copy(empty, place)
+        assert_ends(run(place, again(place, tracking)))
+        actions[tracking] = int((place / COUNTED).read_text())
+    (record,) = records(place)
+    store.assert_has(place, record)
+    return Uncut(actions, bits(record), values(record), empty)
 
 
-def again(folder: Path) -> list[str]:
+def again(folder: Path, tracking: str = "folder") -> list[str]:
     """The command line that goes on with the run in ``folder``, or begins it where there is none yet."""
     there = records(folder)
-    return ["--resume", there[0].id, "--tracking", "folder"] if there else [*RUN, *SHARES]
+    return ["--tracking", tracking, *(["--resume", there[0].id] if there else [*RUN, *SHARES])]
 
 
 def is_finished(folder: Path) -> bool:
@@ -81,25 +104,40 @@ def assert_ends(program) -> str:
     return output
 
 
-def killed_and_gone_on_with(random: Random, folder: Path, whole: Uncut) -> None:
+def assert_as_uncut(folder: Path, whole: Uncut, tracking: str, fresh: bool) -> None:
+    """That all is there in the end, in the store as well, which a resume of what is finished may have to complete."""
+    if tracking == "mlflow":
+        program = run(folder, again(folder, tracking), fresh=fresh)
+        _, error = program.communicate()
+        assert program.returncode == 2 and "is finished" in error, f"status {program.returncode}: {error[-300:]}"
+        store.assert_has(folder, *records(folder))
+    whole.assert_same(folder)
+
+
+def killed_and_gone_on_with(random: Random, folder: Path, whole: Uncut) -> int:
+    fresh, tracking, kills = is_fresh(random), whole.tracking(random, folder), 0
     for _ in range(random.randint(1, MOST_KILLS)):
-        program = run(folder, again(folder), [(random.randint(1, whole.actions), KILL)])
+        event = (random.randint(1, whole.actions[tracking]), KILL)
+        program = run(folder, again(folder, tracking), [event], fresh=fresh)
         _, error = program.communicate()
         if program.returncode == 0:  # what was left had fewer actions than that
             break
         assert program.returncode == -9, f"status {program.returncode}: {error[-300:]}"
+        kills += 1
         if is_finished(folder):
             break
     else:
-        assert_ends(run(folder, again(folder)))
-    whole.assert_same(folder)
+        assert_ends(run(folder, again(folder, tracking), fresh=fresh))
+    assert_as_uncut(folder, whole, tracking, fresh)
+    return kills
 
 
 ATTACK = Attack(
     "kills",
     "a run is killed (SIGKILL) before a random one of its writes, up to three times over, and gone on with: "
-    "same weights and metrics as uncut, nothing twice, nothing left half written",
-    cases=300,
+    "same weights and metrics as uncut, nothing twice, nothing left half written; a fifth of them tracked in MLflow, "
+    "whose store has it all in the end",
+    cases=550,
     short=4,
     case=killed_and_gone_on_with,
     prepare=uncut,

@@ -18,7 +18,7 @@ from tests.support.servers import STOP, Servers, commands
 BEGINS, LASTS = (0.0, 25.0), (1.0, 30.0)  # seconds: when, after the launcher's start, and for how long
 
 
-def outage(random: Random, folder: Path, whole: dict[float, dict[str, bytes]]) -> None:
+def outage(random: Random, folder: Path, whole: studies.Uncut) -> None:
     with _servers() as servers:
         url, environment = servers.url("studies"), {"PGPASSFILE": servers.environment["PGPASSFILE"]}
         arguments = [*studies.COMMAND, "--workers", "2", "--storage", url]
@@ -68,6 +68,6 @@ ATTACK = Attack(
     cases=20,
     short=0,
     case=outage,
-    prepare=studies.uncut,
+    prepare=studies.Uncut,
     missing=_missing,
 )

@@ -8,13 +8,14 @@ from safetensors import safe_open
 
 from tests.attacks.attack import Attack
 from tests.attacks.kills import Uncut, again, assert_ends, is_finished, records, uncut
-from tests.attacks.victim import RUN, SHARES, run
+from tests.attacks.victim import is_fresh, run
 
 
-def power_cut(random: Random, folder: Path, whole: Uncut) -> None:
-    before, after = folder / "before", folder / "after"
+def power_cut(random: Random, folder: Path, whole: Uncut) -> int:
+    fresh, before, after = is_fresh(random), folder / "before", folder / "after"
     before.mkdir()
-    program = run(before, [*RUN, *SHARES], [(random.randint(1, whole.actions), "")], disk=str(after))
+    event = (random.randint(1, whole.actions["folder"]), "")
+    program = run(before, again(before), [event], disk=str(after), fresh=fresh)
     _, error = program.communicate()
     if program.returncode == 0:  # it had an action less than the uncut one
         after = before
@@ -23,8 +24,9 @@ def power_cut(random: Random, folder: Path, whole: Uncut) -> None:
         for record in records(after):
             _assert_is_not_behind(record)
         if not is_finished(after):
-            assert_ends(run(after, again(after)))
+            assert_ends(run(after, again(after), fresh=fresh))
     whole.assert_same(after)
+    return int(after.name == "after")
 
 
 def _assert_is_not_behind(record) -> None:

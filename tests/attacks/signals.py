@@ -4,17 +4,18 @@ from pathlib import Path
 from random import Random
 
 from tests.attacks.attack import Attack
-from tests.attacks.kills import Uncut, again, assert_ends, records, uncut
-from tests.attacks.victim import COUNTED, RUN, SHARES, run
+from tests.attacks.kills import Uncut, again, assert_as_uncut, assert_ends, records, uncut
+from tests.attacks.victim import COUNTED, is_fresh, run
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-def signalled(random: Random, folder: Path, whole: Uncut) -> None:
-    first = random.randint(1, whole.actions)
+def signalled(random: Random, folder: Path, whole: Uncut) -> int:
+    fresh, tracking = is_fresh(random), whole.tracking(random, folder)
+    first = random.randint(1, whole.actions[tracking])
     moments = {first + random.randint(0, 6) for _ in range(random.randint(1, 3))}
     events = [(moment, random.choice(NAMES)) for moment in sorted(moments)]
-    output, error = (program := run(folder, [*RUN, *SHARES], events)).communicate()
+    output, error = (program := run(folder, again(folder, tracking), events, fresh=fresh)).communicate()
     assert program.returncode in (0, 130), f"status {program.returncode}: {error[-300:]}"
     assert "Traceback" not in output + error, error[-600:]
     there = records(folder)
@@ -29,10 +30,11 @@ def signalled(random: Random, folder: Path, whole: Uncut) -> None:
         assert (f"--resume {there[0].id}" if resumable else "stopped\n") in error, error
         assert ("--resume" in error) == resumable, error
         if resumable:
-            assert_ends(run(folder, again(folder)))
+            assert_ends(run(folder, again(folder, tracking), fresh=fresh))
         elif not there:
-            return
-    whole.assert_same(folder)
+            return len(events)
+    assert_as_uncut(folder, whole, tracking, fresh)
+    return len(events)
 
 
 ATTACK = Attack(

@@ -1,11 +1,14 @@
 """Programs in processes of their own that start warm: forked from a server that has imported what takes seconds.
 
-They are killed, interrupted and waited for as any other process. What a fresh Python does is another question: for
-that, start one.
+They are killed, interrupted and waited for as any other process. The server has no thread but an idle one of pyarrow's,
+of which nothing here makes use, and has used no random numbers. Each program gets its own environment and current folder
+after the fork. What programs of one server share, and fresh Pythons do not, is the seed of hashes: for that there is
+:func:`start_fresh`.
 """
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -14,16 +17,18 @@ from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Timer
-
-import pytest
+from unittest import mock
 
 from tests.support.places import ROOT
 from tests.support.waiting import LIMIT
 
-# No library that starts a thread as it is imported, such as mlflow: the fork would lack the thread, not its locks.
-PRELOADED = ["torch._dynamo", "sklearn.datasets", "sklearn.model_selection", "matplotlib.pyplot", "optuna",
-             "wfn.runs.lifecycle", "wfn.commands.summary", "wfn.methods.weight_fixing", "wfn.training.baseline",
-             "studies.workers.launch", "wfn.runs.run", "tests.support.warm_numba"]  # fmt: skip
+PRELOADED = ["torch._dynamo", "sklearn.datasets", "sklearn.model_selection", "matplotlib.pyplot", "optuna", "mlflow",
+             "mlflow.store.tracking.sqlalchemy_store", "wfn.runs.lifecycle", "wfn.commands.summary",
+             "wfn.methods.weight_fixing", "wfn.training.baseline", "studies.workers.launch", "studies.workers.worker",
+             "wfn.runs.run", "tests.support.programs", "tests.support.warm"]  # fmt: skip
+# One thread, as the tests have; and MLflow would start threads to tell its makers of its use, which no fork has.
+SERVER = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+STARTED = "import sys; from tests.support.programs import called; sys.exit(called(sys.argv[1], sys.argv[2:]))"
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(PRELOADED)
@@ -46,8 +51,7 @@ class Program:
     def __init__(
         self, function: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str] = os.environ
     ) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(ROOT))
+        with mock.patch.dict(os.environ, SERVER):
             ensure_running()
         reader, writer = os.pipe()
         self._error = TemporaryFile("w+")  # noqa: SIM115 - communicate closes it
@@ -88,6 +92,21 @@ class Program:
             return output, self._error.read()
 
 
+def start_fresh(function: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]):
+    """The same in a Python that starts anew, which takes seconds: a :class:`subprocess.Popen` of texts."""
+    paths = {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-c", STARTED, function, *arguments], cwd=folder, env={**environment, **paths},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def called(function: str, arguments: Sequence[str]) -> int:
+    """What ``"package.module:function"`` returns."""
+    module, _, name = function.partition(":")
+    return getattr(import_module(module), name)(list(arguments))
+
+
 def _run(function, arguments, folder, environment, output, error):
     for number, stream in enumerate((output, error), start=1):
         os.dup2(stream.fileno(), number)
@@ -97,5 +116,4 @@ def _run(function, arguments, folder, environment, output, error):
     os.environ.update(environment)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
-    module, _, name = function.partition(":")
-    sys.exit(getattr(import_module(module), name)(list(arguments)))
+    sys.exit(called(function, arguments))

@@ -1,0 +1,53 @@
+"""MLflow's local store of a victim: made once and copied, and looked into without MLflow."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tests.attacks.victim import environment
+from tests.support.programs import Program
+from wfn.runs.record import Record
+
+NAME = "mlflow.db"
+
+
+def made(folder: Path) -> Path:
+    """A store in which no run is, nor an experiment but MLflow's own."""
+    program = Program("tests.attacks.store:make", [], folder, environment(folder))
+    _, error = program.communicate()
+    assert program.returncode == 0, error[-300:]
+    return folder / NAME
+
+
+def make(arguments: list[str]) -> int:
+    """Make it in the current folder."""
+    from wfn.runs.tracking.mlflow_database import opened
+
+    with opened():
+        return 0
+
+
+def assert_has(folder: Path, record: Record) -> None:
+    """That the store in ``folder`` has all of ``record``, once, and no run that is still going on."""
+    with closing(sqlite3.connect(folder / NAME)) as database:
+
+        def rows(query: str, *values: object) -> list[tuple]:
+            return database.execute(query, values).fetchall()
+
+        statuses = dict(rows("SELECT run_uuid, status FROM runs"))
+        assert "RUNNING" not in statuses.values(), f"left running: {statuses}"
+        made = rows("SELECT run_uuid FROM tags WHERE key = 'wfn.record' AND value = ?", record.id)
+        assert len(made) == 1, f"the store has it {len(made)} times"
+        ((run,),) = made
+        assert statuses[run] == record.header.status, f"the store says {statuses[run]}"
+        logged = [(line["key"], line["step"]) for line in record.metrics_from(0)]
+        there = rows("SELECT key, step FROM metrics WHERE run_uuid = ?", run)
+        assert sorted(there) == sorted(logged), f"{len(there)} metrics in the store, {len(logged)} in the record"
+        params = {f"wfn.{name}" for name in record.header.params}
+        stored = {name for (name,) in rows("SELECT key FROM params WHERE run_uuid = ?", run)}
+        assert stored >= params, f"params are lost: {params - stored}"
+        ((place,),) = rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run)
+    artifacts = Path(place.removeprefix("file://"))
+    files = {path.relative_to(record.files): path.read_bytes() for path in record.files.rglob("*") if path.is_file()}
+    for path, content in files.items():
+        assert (artifacts / path).read_bytes() == content, f"{path} is another in the store"
