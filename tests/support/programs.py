@@ -1,8 +1,8 @@
 """Programs in processes of their own that start warm: forked from a server that has imported what takes seconds.
 
 They are killed, interrupted and waited for as any other process. The server has no thread but an idle one of pyarrow's,
-of which nothing here makes use, and has used no random numbers. Each program gets its own environment and current folder
-after the fork. What programs of one server share, and fresh Pythons do not, is the seed of hashes: for that there is
+of which nothing here makes use, and has drawn no random numbers. Each program gets its own environment and folder after
+the fork. What programs of one server share, and fresh Pythons do not, is the seed of hashes: for that there is
 :func:`start_fresh`.
 """
 
