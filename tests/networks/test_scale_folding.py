@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.support import small_networks
 from wfn import networks
 from wfn.errors import UserError
-from wfn.networks.scale_folding import fold, fold_to_deviation, foldable_pairs
+from wfn.networks.scale_folding import fold, foldable_pairs
 
 
 def lively(model):
@@ -125,21 +124,6 @@ def test_the_function_is_the_same_whatever_the_factors(factors):
     assert model(inputs()).isfinite().all()
 
 
-def test_layers_get_one_deviation_and_dead_channels_keep_their_statistics():
-    torch.manual_seed(0)
-    model = lively(networks.build("small_resnet", 10, (1, 8, 8)))
-    dead = model.layer1[0]
-    with torch.no_grad():
-        dead.conv1.weight[3] = 0
-        dead.bn1.running_mean[3] = dead.bn1.running_var[3] = 0
-    example = inputs(shape=(1, 8, 8))
-    before = model(example)
-    fold_to_deviation(model, example, 2**-6)
-    assert torch.allclose(model(example), before, rtol=1e-4, atol=1e-4)
-    assert dead.bn1.running_var[3] == 0
-    assert all(p.std(correction=0).item() == pytest.approx(2**-6, rel=1e-3) for p in model.parameters() if p.ndim == 4)
-
-
 REFUSED = {
     "too small": ({"conv.weight": 1e-4}, "running_var cannot follow.*take factors of"),
     "negative": ({"conv.weight": -2.0}, "must be above 0 and finite, but one is -2"),
@@ -159,8 +143,3 @@ def test_what_cannot_be_folded_is_refused_and_left_as_it_was(case):
     with pytest.raises(UserError, match=match):
         fold(model, inputs(), factors)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-
-
-def test_a_network_without_pairs_is_refused():
-    with pytest.raises(UserError, match="to a batch-norm alone, but this network has none: leave"):
-        fold_to_deviation(small_networks.build("transformer").eval(), inputs(), 0.1)

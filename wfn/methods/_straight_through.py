@@ -14,7 +14,8 @@ from wfn.interface import Observe
 from wfn.networks.forward_pass import ForwardPass
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
-from wfn.training.flat_weights import fold_scales, traced
+from wfn.training.flat_weights import traced
+from wfn.training.layer_scales import fold_scales
 from wfn.training.stages import StagedMethod, StagedTraining, check_stage_settings
 from wfn.training.updates.straight_through import Descent, Quantiser, StraightThrough
 
@@ -53,7 +54,8 @@ class StraightThroughTraining(StagedTraining[M]):
         straight_through: the update.
 
     Args:
-        fold: standard deviation that layers are scaled to first (:func:`wfn.training.flat_weights.fold_scales`).
+        fold: standard deviation that layers are scaled to first (:func:`wfn.training.layer_scales.fold_scales`).
+        fold_sensitivity: as there.
         averaged_share: as in :class:`wfn.training.updates.straight_through.Descent`.
         teacher: what the network learns from; it is the network itself, as it is given, where there is none.
     """
@@ -66,13 +68,14 @@ class StraightThroughTraining(StagedTraining[M]):
         observe: Observe,
         checkpoint: Checkpoint | None,
         fold: float = 0.0,
+        fold_sensitivity: float = 0.0,
         averaged_share: float = 0.0,
         teacher: nn.Module | None = None,
     ) -> None:
         objective = objective_of(
             model if teacher is None else teacher, method.distillation, method.distillation_temperature
         )
-        fold_scales(model, data, fold)
+        fold_scales(model, data, fold, fold_sensitivity)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective
         descent = Descent(

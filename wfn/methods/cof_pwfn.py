@@ -20,8 +20,8 @@ from wfn.methods._noise import (
     summary,
     used_regularisation,
 )
+from wfn.methods._shares import check_shares
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.clustered_on_the_fly import ClusteredOnTheFly, Schedule
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size

@@ -17,7 +17,7 @@ from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.flat_weights import check_fold
+from wfn.training.layer_scales import check_fold
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class EntropyConstrained(Method):
         rate: what a bit costs, in squared steps; 0 assigns to the nearest.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
+        fold_sensitivity: how far these deviations follow the layers' sensitivities, from 0, all alike, to 1
+            (:func:`wfn.training.layer_scales.fold_scales`).
         memory: share of the running histogram that stays from step to step.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: of both networks' outputs.
@@ -72,6 +74,7 @@ class EntropyConstrained(Method):
     step: float = 2.0**-5
     rate: float = 0.05
     fold: float = 2.0**-4
+    fold_sensitivity: float = 0.5
     memory: float = 0.9
     distillation: float = 1.0
     distillation_temperature: float = 4.0
@@ -93,7 +96,7 @@ class EntropyConstrained(Method):
         in_range = 2.0**-30 <= self.step <= 2.0**30
         require("step", self.step, in_range and log2(self.step).is_integer(), "a power of two, such as 0.03125")
         require("rate", self.rate, 0 <= self.rate < inf, "0 (nearest) or more")
-        check_fold(self.fold)
+        check_fold(self.fold, self.fold_sensitivity)
         require("memory", self.memory, 0 <= self.memory < 1, "from 0 to below 1")
         require("averaged_share", self.averaged_share, 0 <= self.averaged_share <= 1, "from 0 to 1")
         check_teacher(self.distillation, self.teacher, self.teacher_model)
@@ -142,7 +145,8 @@ class EntropyConstrainedTraining(StraightThroughTraining[EntropyConstrained]):
         self, method: EntropyConstrained, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
         teacher = teacher_of(model, data, method.teacher, method.teacher_model)
-        super().__init__(method, model, data, observe, checkpoint, method.fold, method.averaged_share, teacher)
+        folded = method.fold, method.fold_sensitivity
+        super().__init__(method, model, data, observe, checkpoint, *folded, method.averaged_share, teacher)
 
     def identity(self) -> dict[str, object]:
         """The weights that the run began with, folded where they are, and the teacher's file."""

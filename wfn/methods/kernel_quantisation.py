@@ -16,9 +16,9 @@ from wfn.data import Data
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._kernels import positions
+from wfn.methods._shares import check_shares
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
-from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 

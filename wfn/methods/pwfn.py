@@ -26,8 +26,8 @@ from wfn.methods._noise import (
     summary,
     used_regularisation,
 )
+from wfn.methods._shares import check_shares
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.shares import check_shares
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.sampled_weights import SampledWeights
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size

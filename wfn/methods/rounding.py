@@ -12,7 +12,8 @@ from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.data import as_data
 from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
-from wfn.training.flat_weights import adopted, check_fold, counted_weights, fold_scales
+from wfn.training.flat_weights import adopted, counted_weights
+from wfn.training.layer_scales import check_fold, fold_scales
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from wfn.data import as_data
 from wfn.errors import require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
-from wfn.training.flat_weights import adopted, check_fold, counted_weights, fold_scales
+from wfn.training.flat_weights import adopted, counted_weights
+from wfn.training.layer_scales import check_fold, fold_scales
 from wfn.training.stages import seed_epoch
 
 
@@ -29,6 +30,8 @@ class UniformRounding(Method):
         step: distance between neighbouring values.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
+        fold_sensitivity: how far these deviations follow the layers' sensitivities, from 0, all alike, to 1
+            (:func:`wfn.training.layer_scales.fold_scales`).
         reestimate: take batch-norm's running statistics anew afterwards, over one pass of training images.
         seed: settles how training images are augmented in that pass.
     """
@@ -40,13 +43,14 @@ class UniformRounding(Method):
 
     step: float = 2.0**-6.5
     fold: float = 0.0
+    fold_sensitivity: float = 0.0
     reestimate: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
         require("step", self.step, 1e-30 <= self.step <= 1e8, "from 1e-30 to 1e8")
-        check_fold(self.fold)
+        check_fold(self.fold, self.fold_sensitivity)
         require("seed", self.seed, self.seed >= 0, "0 or more")
 
     @property
@@ -69,7 +73,7 @@ class UniformRounding(Method):
         """
         data = as_data(data)
         model = adopted(model, data)
-        fold_scales(model, data, self.fold)
+        fold_scales(model, data, self.fold, self.fold_sensitivity)
         weights = counted_weights(model, data)
         weights.values.data.copy_(torch.from_numpy(round_to_grid(weights.values.data.cpu().numpy(), self.step)))
         weights.release()

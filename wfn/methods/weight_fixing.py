@@ -18,12 +18,12 @@ from wfn.codebooks.powers_of_two import round_signed
 from wfn.data.dataset import Data
 from wfn.errors import UserError, require
 from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.methods._shares import check_shares
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.regulariser.penalty import Penalty
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
-from wfn.training.flat_weights import check_fold, fold_scales
-from wfn.training.shares import check_shares
+from wfn.training.layer_scales import check_fold, fold_scales
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 from wfn.training.updates.shared_values import SharedValues

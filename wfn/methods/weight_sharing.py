@@ -17,7 +17,8 @@ from wfn.interface import Method, Observe, Quantised, Treatment, ignore
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
-from wfn.training.flat_weights import FlatWeights, check_fold, fold_scales
+from wfn.training.flat_weights import FlatWeights
+from wfn.training.layer_scales import check_fold, fold_scales
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.shared_values import SharedValues
 

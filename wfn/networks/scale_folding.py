@@ -11,7 +11,7 @@ the function is the same but for ``eps``.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,38 +70,6 @@ def foldable_pairs(model: nn.Module, example: Any) -> tuple[FoldablePair, ...]:
     with undisturbed(model, next(model.parameters()).device), torch.no_grad(), watch:
         torch.func.functional_call(model, buffers, *arguments(example))
     return tuple(watch.pairs())
-
-
-def deviation_factors(model: nn.Module, pairs: Iterable[FoldablePair], deviation: float) -> dict[str, Tensor]:
-    """Weight -> the factors that give its layer the standard ``deviation``, float64 [channels].
-
-    They are one number, but in channels that hardly vary: where the variance could not follow it takes the least factor
-    that it can, which is 1 for a channel that is dead. Layers whose weights are one value alone are left out.
-    """
-    tensors, factors = dict(model.named_parameters()) | dict(model.named_buffers()), {}
-    for pair in pairs:
-        of_layer = tensors[pair.weight].detach().double().std(correction=0)
-        if of_layer > 0:
-            least = _least_factor(tensors[pair.running_var], pair.eps)
-            factors[pair.weight] = torch.maximum(deviation / of_layer, least)
-    return factors
-
-
-def fold_to_deviation(model: nn.Module, inputs: Any, deviation: float) -> dict[str, Tensor]:
-    """Give every foldable layer of ``model`` weights of one standard ``deviation``, in place; return the factors.
-
-    Raises:
-        UserError: no layer can be folded, or as :func:`fold`.
-    """
-    pairs = foldable_pairs(model, head(inputs, 1))
-    if not pairs:
-        raise UserError(
-            f"fold={deviation:g} needs layers whose outputs go to a batch-norm alone, but this network has none: "
-            "leave fold at 0"
-        )
-    factors = deviation_factors(model, pairs, deviation)
-    fold(model, inputs, factors)
-    return factors
 
 
 def fold(
@@ -170,7 +138,7 @@ def _scale(tensors: Mapping[str, Tensor], pair: FoldablePair, factor: Tensor) ->
     mean.copy_(mean.double() * factor)
     followed = factor.square() * (var.double() + pair.eps) - pair.eps
     if (followed < 0).any():
-        least = _least_factor(var, pair.eps).max().item()
+        least = least_factor(var, pair.eps).max().item()
         raise UserError(
             f"{pair.running_var} cannot follow: a factor of {pair.weight} is too small, a variance would be below 0; "
             f"take factors of {least:.3g} or more"
@@ -178,8 +146,8 @@ def _scale(tensors: Mapping[str, Tensor], pair: FoldablePair, factor: Tensor) ->
     var.copy_(followed)
 
 
-def _least_factor(var: Tensor, eps: float) -> Tensor:
-    """The factor of each channel that leaves a variance of 0: float64 [channels], at most 1."""
+def least_factor(var: Tensor, eps: float) -> Tensor:
+    """The factor of each channel that leaves a running variance ``var`` of 0: float64 [channels], at most 1."""
     return (eps / (var.double() + eps)).sqrt()
 
 

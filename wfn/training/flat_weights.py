@@ -1,21 +1,19 @@
 """A network's counted weights as one flat vector that the network itself computes with."""
 
 from collections.abc import Iterator
-from math import inf
 
 import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
 from wfn.data.passes import first_batch, first_inputs, looking, some_batches
-from wfn.errors import UserError, require
+from wfn.errors import UserError
 from wfn.networks.forward_pass import ForwardPass, trace
 from wfn.networks.own.layout import choose_layout, layout
 from wfn.networks.own.permanent import PRUNED
 from wfn.networks.own.plain import plain
 from wfn.networks.own.shared_memory import Tie, ties
 from wfn.networks.own.transformed import transformed_weights
-from wfn.networks.scale_folding import fold_to_deviation
 from wfn.tasks.batches import head
 from wfn.tasks.task import OutputTask
 
@@ -192,24 +190,6 @@ def _check_moved(model: nn.Module, data: Data, before: ForwardPass, weights: Fla
 
 def _device(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-def check_fold(fold: float) -> None:
-    """Raise :class:`UserError` unless ``fold``, an option of methods, is a standard deviation or 0."""
-    require("fold", fold, 0 <= fold < inf, "0 (scales stay) or a standard deviation")
-
-
-def fold_scales(model: nn.Module, data: Data, deviation: float) -> None:
-    """Give the layers before a batch-norm weights of one standard ``deviation``, in place; 0 leaves them as they are.
-
-    That the network still computes the same is proven on the inputs of the first test batch
-    (:func:`wfn.networks.scale_folding.fold`).
-
-    Raises:
-        UserError: no layer can be folded, or the outputs would be others.
-    """
-    if deviation:
-        fold_to_deviation(model, first_inputs(data.test, _device(model), layout(model)), deviation)
 
 
 def _check(parameters: dict[str, nn.Parameter]) -> None:
