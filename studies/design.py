@@ -105,17 +105,32 @@ class Results:
         varied: name -> what it is varied over.
         objectives: name of a metric -> MAXIMISE or MINIMISE.
         trials: by number, those that were cut off and taken up again left out.
+        nuisance: the setting that tells the repeats of a point apart.
     """
 
     base: Mapping[str, Any]
     varied: Mapping[str, Interval | Sequence[Any]]
     objectives: Mapping[str, str]
     trials: Sequence[Trial]
+    nuisance: str = "seed"
 
     @property
     def complete(self) -> list[Trial]:
         """The trials that came to their end."""
         return [trial for trial in self.trials if trial.state == "COMPLETE"]
+
+    @property
+    def repeats(self) -> list[list[Trial]]:
+        """The trials that came to their end, those together that differ in the nuisance alone."""
+        points: list[Point] = []
+        found: list[list[Trial]] = []
+        for trial in self.complete:
+            point = {name: value for name, value in trial.settings.items() if name != self.nuisance}
+            if point not in points:
+                points.append(point)
+                found.append([])
+            found[points.index(point)].append(trial)
+        return found
 
 
 def fix_weights(settings: Settings, handle: "RunHandle") -> object:

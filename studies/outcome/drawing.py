@@ -37,7 +37,7 @@ def effects(results: Results, path: Path) -> None:
 
 
 def conditions(results: Results) -> str:
-    """The network, the data, settings that are neither the paper's nor varied, and how many trials are finished."""
+    """The network, the data, settings that are neither the paper's nor varied, how many trials are finished, and n."""
     silent = {*WHERE, "device", "model", "dataset", *results.varied}
     defaults = {setting.name: setting.default for setting in Settings.common()}
     defaults |= own_options(results.base.get("method", Settings.method))
@@ -48,5 +48,8 @@ def conditions(results: Results) -> str:
     ]
     workload = [f"{results.base[name]}" for name in ("model", "dataset") if name not in results.varied]
     trials = len(results.complete)
-    count = f"{trials} trial{'s' * (trials != 1)}"
-    return ", ".join([*([" on ".join(workload)] if workload else []), *departures, count])
+    count = [f"{trials} trial{'s' * (trials != 1)}"]
+    sizes = sorted({len(trials) for trials in results.repeats})
+    if sizes and sizes[-1] > 1:
+        count.append(f"n = {sizes[0]}{f' to {sizes[-1]}' * (len(sizes) > 1)} at each point")
+    return ", ".join([*([" on ".join(workload)] if workload else []), *departures, *count])

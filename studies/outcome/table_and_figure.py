@@ -11,12 +11,15 @@ from wfn.runs.record import Record
 from wfn.system.files import csv_table, write_atomically
 
 
-def write_report(queue: Queue, record: Record) -> None:
-    """Write figure and table of the results so far into the files of the study's run."""
+def write_report(queue: Queue, record: Record) -> list[Path]:
+    """Write table and figure of the results so far into the files of the study's run; return where they are."""
     results = queue.results()
-    write_atomically(record.files / file_name(queue.label, "csv"), as_csv(results).encode())
-    if results.complete:
-        draw(queue, record.files / file_name(queue.label, "png"))
+    table, figure = (record.files / file_name(queue.label, ending) for ending in ("csv", "png"))
+    write_atomically(table, as_csv(results).encode())
+    if not results.complete:
+        return [table]
+    draw(queue, figure)
+    return [table, figure]
 
 
 def file_name(label: str, ending: str) -> str:

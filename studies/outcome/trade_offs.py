@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
 
 
-def as_optuna(results: Results) -> "OptunaStudy":
-    """The finished trials as a study of Optuna's in memory, numbered from 0 in their order here."""
+def as_optuna(results: Results, settings: Sequence[str] = ()) -> "OptunaStudy":
+    """The finished trials as a study of Optuna's in memory, numbered from 0 in their order, with these settings."""
     import optuna
 
-    space = {name: _distribution(values) for name, values in results.varied.items()}
+    space = {name: _distribution(results.varied[name]) for name in settings}
     study = optuna.create_study(directions=list(results.objectives.values()), sampler=optuna.samplers.RandomSampler(0))
     for trial in results.complete:
         params = {name: trial.settings[name] for name in space}
@@ -36,7 +36,9 @@ def importances(results: Results, objective: str) -> dict[str, float]:
     if len({trial.metrics[objective] for trial in results.complete}) < 2:
         return {}
     evaluator = FanovaImportanceEvaluator(seed=0)
-    shares = get_param_importances(as_optuna(results), evaluator=evaluator, target=lambda trial: trial.values[place])
+    shares = get_param_importances(
+        as_optuna(results, list(results.varied)), evaluator=evaluator, target=lambda trial: trial.values[place]
+    )
     return {name: shares.get(name, 0.0) for name in results.varied}
 
 

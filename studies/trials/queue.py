@@ -91,6 +91,8 @@ class Queue:
             study = optuna.create_study(study_name=label, storage=storage, directions=directions, load_if_exists=True)
             if "plan" not in study.user_attrs and not study.get_trials(deepcopy=False):
                 study.set_user_attr("plan", plan.to_json())
+            if "plan" in study.user_attrs and study.metric_names is None:  # else optuna-dashboard numbers them
+                _name_objectives(study, list(plan.study.objectives))
         queue = cls(url, label, storage)
         with queue.alone():
             known = Plan.from_json(queue.get("plan"))
@@ -172,7 +174,7 @@ class Queue:
     def results(self) -> Results:
         """What a figure is drawn from."""
         study = self.plan.study
-        return Results(self.plan.base, study.varied.values, study.objectives, self.trials())
+        return Results(self.plan.base, study.varied.values, study.objectives, self.trials(), study.nuisance)
 
     def _fill(self) -> None:
         last = self._last_for_each_place()
@@ -196,6 +198,14 @@ class Queue:
 
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_state_values(trial_id, state=optuna.trial.TrialState.FAIL)
+
+
+def _name_objectives(study, names: list[str]) -> None:
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(names)
 
 
 def _cuts(trial) -> int:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from studies.outcome.ending import ending
 from studies.outcome.table_and_figure import write_report
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
@@ -84,7 +85,8 @@ def launch(
             try:
                 Supervisor(queue, url, below, artifacts, handle.record.folder, workers).to_the_end()
             finally:
-                write_report(queue, handle.record)
+                paths = write_report(queue, handle.record)
+            log.info(ending(queue.results(), [path.absolute() for path in paths]))
             if Standing(queue.results()).open:
                 raise KeyboardInterrupt  # stopped by 'studies stop': the run is to say so
 

@@ -201,3 +201,28 @@ def test_a_search_shows_its_front_its_volume_and_what_matters(canvas):
     assert points(volume.lines[0]) == [(1, 0.25), (2, 0.5)]
     assert [bar.get_width() for bar in matters.patches] == [0.75, 0.25]
     assert [label.get_text() for label in matters.get_yticklabels()] == ["delta", "alpha"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "ticks"),
+    [
+        ((60, 110), ["60", "70", "80", "90", "100", "110"]),
+        ((50, 900), ["50", "100", "200", "500", "1,000"]),
+        ((20, 30_000), ["100", "1,000", "10,000"]),
+    ],
+)
+def test_unique_values_of_a_search_have_as_many_ticks_as_find_room(canvas, counts, ticks):
+    search.draw(canvas, [search.Candidate(90.0, 4.0, count, True) for count in counts], [0.5, 0.5], {"a": {}})
+    canvas.canvas.draw()
+    axes = canvas.axes[1]
+    low, high = axes.get_xlim()
+    places = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    assert [label.get_text() for place, label in places if low <= place <= high] == ticks
+
+
+def test_the_legend_of_importances_lies_above_the_bars(canvas):
+    trials = [search.Candidate(90.0, 4.0, 100, True)]
+    search.draw(canvas, trials, [0.5], {name: {"delta": 1.0, "alpha": 1.0} for name in ("a", "b", "c")})
+    canvas.canvas.draw()
+    axes = canvas.axes[3]
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1

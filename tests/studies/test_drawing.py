@@ -106,5 +106,8 @@ def test_what_is_not_the_papers_stands_above_whatever_the_method():
     assert conditions(Results(BASE, {"delta": (0.01, 0.02)}, {}, done)) == "resnet20 on cifar10, epochs = 1, 1 trial"
     of_models = Results(BASE | {"folder": "elsewhere"}, {"model": ("a", "b")}, {}, [])
     assert conditions(of_models) == "cifar10, delta = 0.01, epochs = 1, 0 trials"
+    repeated = [complete({"delta": delta, "seed": seed}) for delta, seed in ((0.01, 0), (0.01, 1), (0.02, 0))]
+    assert conditions(Results(BASE, {"delta": ()}, {}, repeated)).endswith("3 trials, n = 1 to 2 at each point")
+    assert conditions(Results(BASE, {"delta": ()}, {}, repeated[:2])).endswith("2 trials, n = 2 at each point")
     other = {"method": "kmeans", "model": "a", "dataset": "b", "clusters": 7, "alpha": 0.1}
     assert conditions(Results(other, {}, {}, [])) == "a on b, method = kmeans, clusters = 7, 0 trials"

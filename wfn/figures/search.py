@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = (WIDTH, 5.0)
+FEW_DECADES = 200  # the largest count of the least at which ticks at 1, 2, 5, 10, ... find room
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,21 @@ def draw(
             name = "on the front" if on_front else "not on it"
             axes.scatter([getattr(p, across) for p in points], [p.top1 for p in points], s=12, label=name, **style)
         axes.set(xlabel=label, ylabel="top-1, held back (%)")
-    logarithmic(unique, "x")
+    _space_ticks(unique, [trial.unique_params for trial in trials])
     entropy.legend()
     volume.step(range(1, len(trials) + 1), hypervolumes, where="post", color="0.2")
     volume.set(xlabel="trials done", ylabel="hypervolume (of the box around all)")
+    volume.locator_params(axis="x", integer=True)
     _draw_importances(importance, importances)
+
+
+def _space_ticks(axes: "Axes", counts: Sequence[float]) -> None:
+    """Counts over more than a decade stand on a logarithmic axis; over several, ticks are powers of ten alone."""
+    spread = max(counts) / max(min(counts), 1)
+    if spread > 10:
+        logarithmic(axes, "x", (1, 2, 5) if spread < FEW_DECADES else (1,))
+    else:
+        axes.locator_params(axis="x", nbins=6, integer=True)
 
 
 def _draw_importances(axes: "Axes", importances: Mapping[str, Mapping[str, float]]) -> None:
@@ -64,4 +75,4 @@ def _draw_importances(axes: "Axes", importances: Mapping[str, Mapping[str, float
             axes.set_yticks(range(len(shares)), list(shares))
     axes.invert_yaxis()
     axes.set(xlabel="importance")
-    axes.legend()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=1)  # bars can be anywhere below

@@ -130,13 +130,13 @@ def panels_in_rows(canvas: "Figure", count: int, across: int = ACROSS) -> list["
     return panels[:count]
 
 
-def logarithmic(axes: "Axes", which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with ticks that are plain numbers; the data must be drawn before."""
+def logarithmic(axes: "Axes", which: Literal["x", "y"], ticks: Sequence[int] = (1, 2, 5)) -> None:
+    """Make an axis logarithmic, with plain numbers at multiples of powers of ten; the data must be drawn before."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_locator(LogLocator(subs=ticks))
     axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axis.set_minor_formatter(NullFormatter())
 

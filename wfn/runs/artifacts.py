@@ -27,9 +27,12 @@ from wfn.system.files import csv_table, write_atomically
 
 log = logging.getLogger(__name__)
 FIXED = "fixed.safetensors"
+TITLE = 0.25  # inches above the panels of a figure
 RELIABILITY, CORRUPTIONS, SPREADS = "reliability.csv", "corruptions.csv", "spreads.csv"
 FILE_QUANTITIES = {
-    "artefact_bytes": Quantity("artefact_bytes", "size of the compressed file (bytes)", "{:,}"),
+    "artefact_bytes": Quantity(
+        "artefact_bytes", "size of the compressed file (bytes)", "{:,}", meaning="fixed.wfn, all of it"
+    ),
     "images_lost": Quantity("images_lost", "test images right before, wrong after", "{:,}"),
     "images_gained": Quantity("images_gained", "test images wrong before, right after", "{:,}", "higher"),
 }
@@ -64,13 +67,16 @@ def write_files(
     write_atomically(folder / FIXED, _safetensors(state, codebook, list(quantised.weights), about))
     write_atomically(folder / "codebook.csv", csv_table(codebook).encode())
     weights = _flat(before), _flat(quantised.weights)
-    picture = render(lambda canvas: weight_histograms.draw(canvas, *weights), weight_histograms.SIZE, "png")
+    title = ", ".join([*(about[name] for name in ("label", "model", "dataset") if name in about), "n = 1 run"])
+    picture = render(lambda canvas: weight_histograms.draw(canvas, *weights), weight_histograms.SIZE, "png", title)
     write_atomically(folder / "weights.png", picture)
     if iterations:
         write_atomically(folder / "iterations.csv", csv_table(iterations).encode())
         values = [(row["value"], row["weights"]) for row in codebook]
         fixing = Fixing([Curve("", iterations)], iterations, values)
-        picture = render(lambda canvas: iterations_figure.draw(canvas, [fixing]), iterations_figure.size(1), "png")
+        width, height = iterations_figure.size(1)
+        size = width, height + TITLE
+        picture = render(lambda canvas: iterations_figure.draw(canvas, [fixing]), size, "png", title)
         write_atomically(folder / "iterations.png", picture)
     try:
         compressed = compressed_file.pack(quantised.weights, state, _of_the_network(about), quantised.deviations)
