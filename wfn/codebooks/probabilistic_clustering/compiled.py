@@ -6,6 +6,7 @@ from wfn.system.compiled import compiled
 
 LEAST_DEVIATION = 2.0**-20  # smaller ones count as this where a distance is divided by them
 ROUNDING = 1 + 1e-12  # more than a product or a quotient of float64 can be off by
+NEAR = 1e-6  # more than the ends of an interval can be off by, in units: they are 2^20 of them at most
 
 
 @compiled()
@@ -53,31 +54,46 @@ def reached(means, deviations, free, centres, below, unit, most, small, packed):
     Returns:
         how many weights reach a centre.
     """
-    count, zero, last = 0, centres.size // 2, centres.size
+    count, zero = 0, centres.size // 2
+    scale, least, past = 1 / unit, centres[0] / unit, np.float64(below.size - 1)
+    # Nearer than this to a centre, in units, rounding could have an end on the wrong side of it: that is looked at.
+    certain = 0.5 - NEAR if np.exp2(np.round(np.log2(unit))) == unit else -1.0
     for i in free:
         mean, deviation = np.float64(means[i]), max(np.float64(deviations[i]), LEAST_DEVIATION)
-        above = _below(below, centres, unit, mean)
-        # In [first, stop) the distance is at most the one asked for: it falls towards the mean, and rises from there.
-        # Where several are so near, the ends are looked up, and put right where rounding made a difference.
-        first = stop = above
-        if above > 0 and _near(mean - centres[above - 1], deviation, most):
-            first = min(_below(below, centres, unit, mean - most * deviation), above - 1)
-            while first > 0 and _near(mean - centres[first - 1], deviation, most):
-                first -= 1
-            while not _near(mean - centres[first], deviation, most):
-                first += 1
-        if above < last and _near(centres[above] - mean, deviation, most):
-            stop = max(_below(below, centres, unit, mean + most * deviation), above + 1)
-            while stop < last and _near(centres[stop] - mean, deviation, most):
-                stop += 1
-            while not _near(centres[stop - 1] - mean, deviation, most):
-                stop -= 1
+        low, high = (mean - most * deviation) * scale - least, (mean + most * deviation) * scale - least
+        up, down = np.ceil(low), np.floor(high)
+        first = below[np.uint64(min(max(up, 0.0), past))]
+        stop = below[np.uint64(min(max(down + 1, 0.0), past))]
+        if max(abs(up - low - 0.5), abs(high - down - 0.5)) > certain:  # there may be a centre at an end
+            first, stop = _interval(mean, deviation, centres, below, unit, most)
         if abs(mean) < small:
             first, stop = (min(first, zero), max(stop, zero + 1)) if first < stop else (zero, zero + 1)
-        if first < stop:
-            packed[count] = (np.uint64(first) << np.uint64(48)) | (np.uint64(stop - 1) << np.uint64(32)) | np.uint64(i)
-            count += 1
+        packed[count] = (np.uint64(first) << np.uint64(48)) | (np.uint64(stop - 1) << np.uint64(32)) | np.uint64(i)
+        count += first < stop
     return count
+
+
+@compiled()
+def _interval(mean, deviation, centres, below, unit, most):
+    """The first centre at distance ``most`` at most, and the one behind the last, by divisions where these matter."""
+    last = centres.size
+    above = _below(below, centres, unit, mean)
+    # In [first, stop) the distance is at most the one asked for: it falls towards the mean, and rises from there.
+    # Where several are so near, the ends are looked up, and put right where rounding made a difference.
+    first = stop = above
+    if above > 0 and _near(mean - centres[above - 1], deviation, most):
+        first = min(_below(below, centres, unit, mean - most * deviation), above - 1)
+        while first > 0 and _near(mean - centres[first - 1], deviation, most):
+            first -= 1
+        while not _near(mean - centres[first], deviation, most):
+            first += 1
+    if above < last and _near(centres[above] - mean, deviation, most):
+        stop = max(_below(below, centres, unit, mean + most * deviation), above + 1)
+        while stop < last and _near(centres[stop] - mean, deviation, most):
+            stop += 1
+        while not _near(centres[stop - 1] - mean, deviation, most):
+            stop -= 1
+    return first, stop
 
 
 @compiled()
@@ -122,13 +138,12 @@ def assign(assignment, members, index):
 
 @compiled()
 def still_free(free, assignment):
-    """Those of ``free`` that are assigned to nothing."""
-    left, count = np.empty_like(free), 0
+    """Those of ``free`` that are assigned to nothing: its first part, written over."""
+    count = 0
     for i in free:
-        if assignment[i] < 0:
-            left[count] = i
-            count += 1
-    return left[:count].copy()
+        free[count] = i
+        count += assignment[i] < 0
+    return free[:count]
 
 
 @compiled()
