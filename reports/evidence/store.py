@@ -19,9 +19,9 @@ from reports.records.uncertainty_files import COLUMNS, read_table
 from wfn.errors import UserError
 from wfn.measures.common.outcomes import OUTCOMES
 from wfn.runs.tracking.launched import experiment_of_launcher
-from wfn.runs.tracking.metric_names import in_record
 from wfn.runs.tracking.mlflow_database import reached
 from wfn.runs.tracking.mlflow_store import PREFIX, RECORD_TAG
+from wfn.runs.tracking.names import in_record
 
 log = logging.getLogger("wfn.reports.store")
 

@@ -25,7 +25,12 @@ class CalibrationError(OutputMeasure):
     """
 
     quantities = (
-        Quantity("ece", "expected calibration error", "{:.4f}"),
+        Quantity(
+            "ece",
+            "expected calibration error",
+            "{:.4f}",
+            meaning="distance between confidence and accuracy, mean over 15 bins of confidence",
+        ),
         Quantity("ece_adaptive", "  with equally filled bins", "{:.4f}", summary=False),
         Quantity("ece_classwise", "  of each class, mean", "{:.4f}", summary=False),
     )

@@ -15,8 +15,8 @@ class Entropy(WeightMeasure):
     """Shannon's entropy of the weights, bits a weight: of all, and as the paper prints it, without the zeros."""
 
     quantities = (
-        Quantity("entropy_bits", "entropy (bits a weight)"),
-        Quantity("entropy_nonzero_bits", "  zeros left out"),
+        Quantity("entropy_bits", "entropy (bits a weight)", meaning="what an ideal code of the values takes"),
+        Quantity("entropy_nonzero_bits", "  zeros left out", meaning="as the paper prints it"),
         Quantity("entropy_nonzero_bits_no_bn_fl", "  and batch-norm, first, last layer"),
     )
     every_iteration = True

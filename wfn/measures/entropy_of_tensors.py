@@ -15,7 +15,13 @@ class EntropyOfTensors(WeightMeasure):
     code needs are not in it, nor are they in the other one.
     """
 
-    quantities = (Quantity("entropy_bits_per_tensor", "  of each tensor, mean by size"),)
+    quantities = (
+        Quantity(
+            "entropy_bits_per_tensor",
+            "  of each tensor, mean by size",
+            meaning="what a code with a table for each tensor takes",
+        ),
+    )
     every_iteration = True
 
     def __init__(self, forward_pass: ForwardPass) -> None:

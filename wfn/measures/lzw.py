@@ -21,8 +21,8 @@ class LzwSize(WeightMeasure):
     """Size of the weights under :data:`VARIANT` with their codebook, and the size as float32 over it."""
 
     quantities = (
-        Quantity("lzw_bytes", "size under LZW (bytes)", "{:,}"),
-        Quantity("compression_ratio", "compression ratio", "{:.1f}", "higher"),
+        Quantity("lzw_bytes", "size under LZW (bytes)", "{:,}", meaning="the indices of the values, and the codebook"),
+        Quantity("compression_ratio", "compression ratio", "{:.1f}", "higher", meaning="float32 over LZW"),
     )
 
     def __init__(self, forward_pass: ForwardPass) -> None:

@@ -23,7 +23,12 @@ class RepMixed(WeightMeasure):
     """Eq. 5, bits an inference, and over the float network's own; both as defined and as the paper's column has it."""
 
     quantities = (
-        Quantity("rep_mixed", "Rep_Mixed (Eq. 5, of the baseline's)", "{:.3f}"),
+        Quantity(
+            "rep_mixed",
+            "Rep_Mixed (Eq. 5, of the baseline's)",
+            "{:.3f}",
+            meaning="bits that an inference reads under a Huffman code, of those of the float network",
+        ),
         Quantity("rep_mixed_as_printed", "Rep_Mixed as the paper's column has it", "{:.3f}", summary=False),
         Quantity("use_bits", "Eq. 5 (bits an inference)", "{:,.0f}", summary=False),
         Quantity("use_bits_as_printed", "Eq. 5 as the paper's column has it (bits)", "{:,.0f}", summary=False),

@@ -12,10 +12,10 @@ class UniqueValues(WeightMeasure):
     """Distinct values among all counted weights, as the paper's Table 2 counts them; -0.0 and 0.0 are one."""
 
     quantities = (
-        Quantity("unique_params", "unique values", "{:,}"),
+        Quantity("unique_params", "unique values", "{:,}", meaning="distinct values among all counted weights"),
         Quantity("unique_params_no_bn_fl", "  without batch-norm, first, last layer", "{:,}"),
         Quantity("unique_params_conv_linear", "  of convolutions and linear layers", "{:,}"),
-        Quantity("zeros", "zeros", "{:,}", "neither"),
+        Quantity("zeros", "zeros", "{:,}", "neither", meaning="a shared value as any other"),
         Quantity("weights", "counted weights", "{:,}", "neither", summary=False),
     )
     every_iteration = True

@@ -61,6 +61,7 @@ class Settings:
         0, "of the processor, on which a run's bits depend; 0 takes as many as the machine gives, a study's trial 1"
     )
     workers: int = _setting(2, "processes that read images of imagenet")
+    skip_broken: bool = _setting(False, "leave out images of imagenet that cannot be read, rather than refuse them")
     seed: int = _setting(0, "settles everything random")
     tracking: str = _setting("mlflow", "mlflow, or folder: write all that a run would log, for 'wfn sync' to bring in")
     experiment: str = _setting("wfn", "the MLflow experiment, where mlflow run has not set one")

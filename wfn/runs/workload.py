@@ -76,6 +76,10 @@ class Workload:
             "weights_sha256": fingerprint(part for entry in sorted(counted.items()) for part in entry),
             "data_sha256": self.data.fingerprint,
             "training_batches": len(self.data.train),
+            "validation_batches": len(self.data.validation) if self.data.validation else 0,
+            "test_batches": len(self.data.test),
+            "input_shape": " ".join(map(str, self.data.input_shape)),
+            "classes": self.data.classes,
         }
 
 
@@ -99,6 +103,7 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
             seed=settings.seed,
             device=device,
             workers=settings.workers,
+            skip_broken=settings.skip_broken,
             task=settings.task,
         )
     )

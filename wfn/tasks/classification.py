@@ -24,8 +24,8 @@ class Classification(OutputTask):
     has_classes = True
     scans_labels = True
     quantities = (
-        Quantity("top1", "top-1 (%)", better="higher"),
-        Quantity("top5", "top-5 (%)", better="higher"),
+        Quantity("top1", "top-1 (%)", better="higher", meaning="test images whose label is the best class"),
+        Quantity("top5", "top-5 (%)", better="higher", meaning="or among the best five"),
         Quantity("loss", "cross-entropy (nats)", "{:.4f}", summary=False),
     )
 

@@ -16,6 +16,7 @@ class Quantity:
         form: a format, such as ``{:.2f}``.
         better: which direction is.
         summary: whether a run's summary shows it.
+        meaning: a line for who does not know it, where the title does not say all.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Quantity:
     form: str = "{:.2f}"
     better: Better = "lower"
     summary: bool = True
+    meaning: str = ""
 
     def text(self, value: float | None) -> str:
         """The value as it is shown; a dash where it was not measured."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from wfn.runs.tracking.metric_names import BASELINE, FINAL
+from wfn.runs.tracking.names import BASELINE, FINAL
 from wfn.system.processes import this_process
 
 DEFAULT = "0"  # id of the experiment in which runs lie for which none was named

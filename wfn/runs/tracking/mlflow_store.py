@@ -21,12 +21,11 @@ from wfn.runs.tracking.launched import (
     PROCESS_TAG,
     experiment_of_launcher,
     point,
-    show_values,
     take_launched,
 )
-from wfn.runs.tracking.metric_names import BASELINE, ITERATION, in_store, per_of
 from wfn.runs.tracking.mlflow_database import artifacts_beside, opened, reached
-from wfn.runs.tracking.run_page import name_of
+from wfn.runs.tracking.names import in_store, name_of, per_of
+from wfn.runs.tracking.run_page import BATCH, RunPage, batches, metric
 from wfn.system.processes import is_dead, this_process
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,6 @@ PREFIX = "wfn."  # of the names of params in runs that an older version logged
 RECORD_TAG = "wfn.record"
 STARTED_TAG = "wfn.started"  # of the record: tells it from another one that has the same id
 UNFIT = "INVALID_PARAMETER_VALUE"  # MLflow's code for a name or number that it does not take
-BATCH = 1000  # the most values that MLflow takes in one call
 EARLIER = 3_600_000  # milliseconds that an older version's run may have begun before its record
 
 
@@ -50,7 +48,7 @@ class Store:
         with opened() as self._client:
             self.uri = self._client.tracking_uri
             self.experiment = experiment_of_launcher() or self._experiment_id(experiment)
-        self._launched = ""
+        self._page = RunPage(self._client)
         self.answered_at = time.monotonic()
 
     def open_run(self, started: int, settings: Mapping[str, Any]) -> str:
@@ -77,9 +75,9 @@ class Store:
             self._client.set_tag(run_id, PROCESS_TAG, this_process())
 
     def _show_the_way(self, run: Any, title: str) -> None:
-        self._launched = take_launched()
-        if self._launched:
-            point(self._client, self._launched, run, title)
+        self._page.launched = take_launched()
+        if self._page.launched:
+            point(self._client, self._page.launched, run, title)
 
     def give_up(self, run_id: str) -> None:
         """Mark an MLflow run FAILED for which no record could be begun."""
@@ -102,33 +100,17 @@ class Store:
                 return False
             run_id = done["run"] = self._run_id(record)
             self._copy_header(record, run_id)
-            for lines in _batches(record.metrics_from(done.get("metrics", 0)), BATCH):
+            for lines in batches(record.metrics_from(done.get("metrics", 0)), BATCH):
                 self._client.log_batch(run_id, metrics=_metrics(lines, record.header))
                 done["metrics"] = done.get("metrics", 0) + len(lines)
                 remember_copy(record, self.uri, done)
-            if record.header.status == "FINISHED":
-                self._copy_last_values(record, run_id)
+            self._page.bring_up_to_date(record, run_id)
             if record.header.status != "RUNNING":
                 self._copy_files(record, run_id)
                 self._client.set_terminated(run_id, record.header.status, record.header.ended)
             done["ended"] = record.header.ended
             remember_copy(record, self.uri, done)
         return True
-
-    def _copy_last_values(self, record: Record, run_id: str) -> None:
-        """Bring in under names of their own the last values of curves over iterations that have one before the method.
-
-        What is logged twice is there once. A launched run gets all last values.
-        """
-        lines = record.metrics_from(0)
-        before = {in_store(line["key"]) for line in lines}
-        last = {line["key"]: line for line in lines if per_of(line, record.header) == ITERATION}
-        ends = [line for key, line in last.items() if f"{BASELINE}/{key}" in before]
-        metrics = [_metric(line, in_store(line["key"])) for line in ends]
-        for some in _batches(metrics, BATCH):
-            self._client.log_batch(run_id, metrics=some)
-        if self._launched:
-            show_values(self._client, self._launched, self._client.get_run(run_id).data.metrics)
 
     def finish_left_runs(self, parent: Path) -> None:
         """See to runs that are RUNNING in the store though their process died: they get the end that they had.
@@ -190,7 +172,7 @@ class Store:
         if there.tags.get(NAME_TAG) in names:  # else somebody has given it another one
             tags[NAME_TAG] = names[-1]
         tags |= {RECORD_TAG: record.id, STARTED_TAG: str(record.header.started)}
-        for some in _batches(params, 100):
+        for some in batches(params, 100):
             self._client.log_batch(run_id, params=some)
         self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self.answered_at = time.monotonic()
@@ -296,17 +278,7 @@ def _is_copy(run: Any, record: Record) -> bool:
 
 
 def _metrics(lines: list[dict[str, Any]], header: RunHeader) -> list[Any]:
-    return [_metric(line, in_store(line["key"], per_of(line, header))) for line in lines]
-
-
-def _metric(line: dict[str, Any], name: str) -> Any:
-    from mlflow.entities import Metric
-
-    return Metric(name, line["value"], line["timestamp"], line["step"])
-
-
-def _batches(items: list, size: int) -> Iterator[list]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+    return [metric(line, in_store(line["key"], per_of(line, header))) for line in lines]
 
 
 def _parent_tag(parent: str) -> dict[str, str]:

@@ -1,52 +1,101 @@
-"""What a run's page in MLflow says first: its name, and a description in Markdown."""
+"""What a run's page in MLflow has beside a copy of the record: made of the record, too, and so the same by a sync."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wfn import methods
-from wfn.runs.settings import own_options
+from wfn.runs.record import Record
+from wfn.runs.run_header import RunHeader
+from wfn.runs.tracking.launched import NOTE_TAG, show_values
+from wfn.runs.tracking.names import BASELINE, ITERATION, in_store, per_of
 
-SYMBOLS = {"delta": "δ"}
-WORKLOAD = ("model", "dataset")
+PARTS = {"training": "train", "validation": "validation", "test": "test"}  # as params call them, and as MLflow does
+SHAPE = ("batch_size", "input_shape", "classes")
+DIGITS = 16  # of the fingerprint: MLflow takes 36, and shows all of them
+BATCH = 1000  # the most values that MLflow takes in one call
 
 
-def name_of(settings: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
-    """What a run is called, such as ``wfn δ=0.0075 resnet20_conv/cifar10``.
+class RunPage:
+    """Brings the page of one run after another up to date.
 
-    A trial says which it is and what its study varies (``ablation 3: wfn δ=0.0075 alpha=0.2 ...``), and the run of a
-    study that it is one.
-
-    Args:
-        settings: of the run's record.
-        tags: of the same; those of a run that has just begun may be missing.
+    Attributes:
+        launched: id of the run that ``mlflow run`` made for this one, which shows its last values; empty without.
     """
-    place = "/".join(str(settings.get(name, "unknown")) for name in WORKLOAD)
-    study = str(tags.get("study", ""))
-    if study and "trial" not in tags:
-        return f"study {study} {place}"
-    method = str(settings.get("method", ""))
-    words = [method, *_told(method, settings)] if "method" in tags or not study else []
-    told = {word.partition("=")[0] for word in words}
-    varied = [name for name in str(tags.get("varied", "")).split() if name not in WORKLOAD]
-    words += [_word(name, settings[name]) for name in varied if name in settings and _symbol(name) not in told]
-    words += [_word(name, value) for name, value in settings.items() if name.endswith("seed") and value]
-    start = f"{study} {tags['trial']}: " if study else ""
-    return f"{start}{' '.join([*words, place])}"
+
+    def __init__(self, client: Any) -> None:
+        self._client, self.launched = client, ""
+        self._described: tuple = ()
+        self._has_data = ""
+
+    def bring_up_to_date(self, record: Record, run_id: str) -> None:
+        """Make the page of the MLflow run ``run_id`` show what is known of its record by now."""
+        self._describe(record, run_id)
+        self._show_data(record, run_id)
+        if record.header.status == "FINISHED":
+            self._show_last_values(record, run_id)
+
+    def _describe(self, record: Record, run_id: str) -> None:
+        """Write the description anew where there is more to say, unless somebody has written one, or below ours."""
+        header = record.header
+        state = (record.id, header.status, len(header.iterations), len(header.tags))
+        if state == self._described:
+            return
+        from wfn.runs.tracking.description import END, describe_run  # with torch, which little else needs here
+
+        self._described = state
+        there = self._client.get_run(run_id).data.tags.get(NOTE_TAG, "")
+        if (text := describe_run(record, run_id)) and (not there or there.endswith(END)):
+            self._client.set_tag(run_id, NOTE_TAG, text)
+
+    def _show_data(self, record: Record, run_id: str) -> None:
+        """Show the parts of the data as inputs of the run, once they are known; what is there stays as it is."""
+        if record.id != self._has_data and (inputs := data_inputs(record.header)):
+            self._client.log_inputs(run_id, datasets=inputs)
+            self._has_data = record.id
+
+    def _show_last_values(self, record: Record, run_id: str) -> None:
+        """Bring in under names of their own the last values of curves over iterations that have one before the method.
+
+        What is logged twice is there once. A launched run gets all last values.
+        """
+        lines = record.metrics_from(0)
+        before = {in_store(line["key"]) for line in lines}
+        last = {line["key"]: line for line in lines if per_of(line, record.header) == ITERATION}
+        ends = [line for key, line in last.items() if f"{BASELINE}/{key}" in before]
+        for some in batches(ends, BATCH):
+            self._client.log_batch(run_id, metrics=[metric(line, in_store(line["key"])) for line in some])
+        if self.launched:
+            show_values(self._client, self.launched, self._client.get_run(run_id).data.metrics)
 
 
-def _told(method: str, settings: Mapping[str, Any]) -> list[str]:
-    """The options by which rows of the method are told apart, those that are numbers always."""
-    if method not in methods.names():
-        return []
-    defaults = own_options(method)
-    names = [name for name in methods.outlines()[method].named if name in settings]
-    is_number = {name: type(defaults[name]) in (int, float) for name in names}
-    return [_word(name, settings[name]) for name in names if is_number[name] or settings[name] != defaults[name]]
+def data_inputs(header: RunHeader) -> list[Any]:
+    """The parts of the data as inputs for MLflow; none where the record does not know its fingerprint.
+
+    Each is called by data set and part, and the fingerprint is that of all of them: it tells what was held back, too.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    params, name = header.params, str(header.settings.get("dataset", "unknown"))
+    whole = str(params.get("data_sha256", ""))
+    source = json.dumps({"uri": name, "sha256": whole})
+    found = []
+    for part, context in PARTS.items():
+        number = params.get(f"{part}_batches")
+        if not whole or not isinstance(number, int) or not number:
+            continue
+        profile = {"batches": number} | {key: params[key] for key in SHAPE if key in params}
+        dataset = Dataset(f"{name} {context}", whole[:DIGITS], "local", source, profile=json.dumps(profile))
+        found.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
+    return found
 
 
-def _word(name: str, value: Any) -> str:
-    return f"{_symbol(name)}={value:g}" if isinstance(value, float) else f"{_symbol(name)}={value}"
+def metric(line: Mapping[str, Any], name: str) -> Any:
+    """A line of a record's metrics as MLflow takes it, by that name."""
+    from mlflow.entities import Metric
+
+    return Metric(name, line["value"], line["timestamp"], line["step"])
 
 
-def _symbol(name: str) -> str:
-    return SYMBOLS.get(name, name)
+def batches(items: list, size: int) -> Iterator[list]:
+    """The items, ``size`` at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,11 +1,11 @@
-"""Metrics have names in groups in MLflow, and the record's own everywhere else; one place knows both."""
+"""Names in MLflow: of runs, by which they are told apart, and of metrics, whose other name is the record's."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wfn.runs.run_header import RunHeader
-from wfn.runs.tracking.metric_names import in_record, in_store, per_of
+from wfn.runs.tracking.names import in_record, in_store, name_of, per_of
 
 PIECES = st.sampled_from(
     ["baseline_", "calibrated_", "top1", "_from_baseline", "_from_calibrated_baseline", "_deviation"]
@@ -45,3 +45,30 @@ def test_of_older_records_the_header_tells_what_steps_count():
     lines = {key: {"key": key, "per": ""} for key in ("top1", "train_loss", "held_back_top1_by_epoch", "lzw_bytes")}
     assert [per_of(line, header) for line in lines.values()] == ["iteration", "epoch", "epoch", ""]
     assert per_of({"key": "own", "per": "epoch"}, header) == "epoch"
+
+
+RUN = {"method": "wfn", "delta": 0.0075, "alpha": 0.2, "model": "resnet20_conv", "dataset": "cifar10", "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "tags", "name"),
+    [
+        ({}, {}, "wfn δ=0.0075 resnet20_conv/cifar10"),
+        ({"seed": 3, "variant": "released"}, {}, "wfn δ=0.0075 variant=released seed=3 resnet20_conv/cifar10"),
+        ({"method": "kmeans", "clusters": 128}, {}, "kmeans clusters=128 resnet20_conv/cifar10"),
+        ({"method": "of another version"}, {}, "of another version resnet20_conv/cifar10"),
+        (
+            {},
+            {"method": "wfn", "study": "ablation", "trial": 3, "varied": "alpha delta model"},
+            "ablation 3: wfn δ=0.0075 alpha=0.2 resnet20_conv/cifar10",
+        ),
+        (
+            {"noise": "relative", "noise_seed": 2},
+            {"study": "mine", "trial": 0, "varied": "noise"},
+            "mine 0: noise=relative noise_seed=2 resnet20_conv/cifar10",
+        ),
+        ({}, {"study": "ablation", "question": "ablation"}, "study ablation resnet20_conv/cifar10"),
+    ],
+)
+def test_runs_trials_and_studies_have_names_that_tell(changes, tags, name):
+    assert name_of(RUN | changes, tags) == name
