@@ -60,7 +60,7 @@ def reports(
         record_files.write_records(distinct(runs), Path(write_records).expanduser())
         click.echo(write_records)
         return
-    for path in write(runs, Path(out).expanduser()):
+    for path in write(runs, Path(out).expanduser().absolute()):
         click.echo(path)
 
 

@@ -127,7 +127,7 @@ def plot(output: Path | None, **which: str) -> None:
         from wfn.runs.tracking.mlflow_store import Store
 
         Store(here["experiment"]).attach(Record.read(own))
-    click.echo(path)
+    click.echo(path.absolute())
 
 
 @studies.command()

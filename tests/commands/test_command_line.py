@@ -80,6 +80,7 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn, tmp_path):
     assert "unique values" in output
     record = only_record(tmp_path)
     assert record.header.status == "FINISHED"
+    assert f"files: {record.files.absolute()}" in output
     assert {"fixed.safetensors", "codebook.csv", "iterations.csv", "weights.png", "iterations.png"} <= {
         path.name for path in record.files.iterdir()
     }

@@ -19,11 +19,11 @@ def summarise(record: Record, result: Result) -> str:
         if quantity.summary and (name in measured or isinstance(result.task, Classification)):
             lines.append(f"{quantity.title:40}{before:>14}{after:>14}")
     lines += _change(result)
-    lines.append(f"\nfiles: {record.files}")
+    lines.append(f"\nfiles: {record.files.absolute()}")
     if is_in_a_store(record):
         lines.append(f"run {record.id}: look at it with 'mlflow ui'")
     else:
-        lines.append(f"bring it into MLflow: python -m wfn sync {record.folder}")
+        lines.append(f"bring it into MLflow: python -m wfn sync {record.folder.absolute()}")
     return "\n".join(lines)
 
 
