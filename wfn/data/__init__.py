@@ -50,6 +50,7 @@ def load(
     seed: int,
     device: torch.device | str,
     workers: int = 0,
+    skip_broken: bool = False,
     task: str | Task = tasks.CLASSIFICATION,
 ) -> Data:
     """Load a data set.
@@ -65,6 +66,7 @@ def load(
         seed: settles which inputs are held back, and nothing else.
         device: where data that fits in memory lives.
         workers: processes that read the images of ``imagenet``.
+        skip_broken: leave out images of ``imagenet`` that cannot be read, rather than refuse them.
         task: what a network is to do with it, as :func:`as_data` takes it.
 
     Raises:
@@ -92,7 +94,7 @@ def load(
     else:
         from wfn.data.named.imagenet import imagenet
 
-        loaded = imagenet(cast(Path, folder), device=device, workers=workers, **settings)
+        loaded = imagenet(cast(Path, folder), device=device, workers=workers, skip_broken=skip_broken, **settings)
     return loaded if task == tasks.CLASSIFICATION else _for_task(loaded, _task(task))
 
 

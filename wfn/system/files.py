@@ -35,6 +35,15 @@ def in_home(text: str, variable: str) -> Path:
         raise UserError(f"{text} cannot be found ({error}): set HOME, or name a folder by {variable}") from error
 
 
+def user_cache(name: str) -> Path:
+    """Where what can be made anew is kept: the folder ``name`` in ``$WFN_CACHE``, or in ``~/.cache/wfn``.
+
+    Raises:
+        UserError: this user has no home folder.
+    """
+    return in_home(os.environ.get("WFN_CACHE") or "~/.cache/wfn", "WFN_CACHE") / name
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` so that ``path`` holds either all of it or what it held before, whenever the process dies.
 

@@ -1,6 +1,7 @@
 """ImageNet, or any images, in torchvision's folder layout: ``train/CLASS/*`` and ``val/CLASS/*``."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from wfn.data.dataset import Data
+from wfn.data.named.image_folder import image_folder
 from wfn.data.validation import validation_split
 from wfn.errors import UserError
 from wfn.system.fingerprint import fingerprint
@@ -19,7 +21,14 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def imagenet(
-    folder: Path, *, batch_size: int, validation_share: float, seed: int, device: torch.device | str, workers: int
+    folder: Path,
+    *,
+    batch_size: int,
+    validation_share: float,
+    seed: int,
+    device: torch.device | str,
+    workers: int,
+    skip_broken: bool,
 ) -> Data:
     """Load the images under ``folder``; ``val`` is the test part, and the validation share comes out of ``train``.
 
@@ -32,9 +41,10 @@ def imagenet(
     to_normalised = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     training = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), *to_normalised]
     testing = transforms.Compose([transforms.Resize((256, 256)), transforms.CenterCrop(224), *to_normalised])
-    train = _image_folder(folder / "train", transforms.Compose(training))
-    untouched = _image_folder(folder / "train", testing)
-    test = _image_folder(folder / "val", testing)
+    train, test = (image_folder(folder / part, skip_broken=skip_broken, workers=workers) for part in ("train", "val"))
+    untouched = copy(train)
+    for images, transform in ((train, transforms.Compose(training)), (untouched, testing), (test, testing)):
+        images.transform = transform
     if train.classes != test.classes:
         odd = sorted(set(train.classes) ^ set(test.classes))[:3]
         raise UserError(f"{folder}: class folders of train and val differ ({', '.join(odd)}): they must be the same")
@@ -60,15 +70,3 @@ def imagenet(
         classes=len(train.classes),
         fingerprint=fingerprint([*listing(train, kept), *listing(train, held_back), *listing(test, range(len(test)))]),
     )
-
-
-def _image_folder(folder: Path, transform: Callable) -> "ImageFolder":
-    from torchvision.datasets import ImageFolder
-
-    try:
-        return ImageFolder(folder, transform)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{folder} holds no images in folders named by class ({error}): ImageNet comes from image-net.org; "
-            "give the folder that holds train and val as data_folder"
-        ) from error

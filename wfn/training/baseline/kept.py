@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from torch import nn
 from wfn.data import Data
 from wfn.errors import UserError
 from wfn.networks.weights import load_weights
-from wfn.system.files import held, in_home, write_atomically
+from wfn.system.files import held, user_cache, write_atomically
 from wfn.system.fingerprint import fingerprint
 from wfn.training.baseline.recipe import precision_of, recipe_for
 
@@ -28,7 +27,7 @@ SHAPED_BY, CURVE = "shaped_by", "curve"  # of a file's metadata; older files hav
 
 def cache_folder() -> Path:
     """Return where trained baselines are kept: ``baselines`` in ``$WFN_CACHE``, or in ``~/.cache/wfn``."""
-    return in_home(os.environ.get("WFN_CACHE") or "~/.cache/wfn", "WFN_CACHE") / "baselines"
+    return user_cache("baselines")
 
 
 def shaped_by(
