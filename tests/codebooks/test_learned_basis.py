@@ -93,6 +93,22 @@ def test_values_come_from_the_basis_in_use_and_the_basis_moves_by_its_average():
     assert torch.allclose(quantiser.state_dict()["0"], expected)
 
 
+@given(st.integers(1, 4), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=30)
+def test_a_compiled_step_does_what_operations_on_tensors_do(bits, seed):
+    generator = torch.Generator().manual_seed(seed)
+    latent = torch.randn(64, generator=generator)
+    quantisers = [LearnedBasis(latent, [ChannelLayer(3, 63, 5)], bits) for _ in range(2)]
+    quantisers[1]._on_cpu = False
+    moved, outs = latent * 1.3 + 0.1, [torch.zeros(64), torch.zeros(64)]
+    for quantiser, out in zip(quantisers, outs, strict=True):
+        quantiser.quantise(moved, out)
+    # Of two values that are equally near but for rounding either may be chosen.
+    assert torch.allclose((moved - outs[0]).abs(), (moved - outs[1]).abs(), atol=1e-5)
+    bases = [quantiser.state_dict()["0"] for quantiser in quantisers]
+    assert torch.allclose(*bases, rtol=1e-3, atol=1e-4)
+
+
 def test_channels_of_one_value_or_of_zeros_are_no_trouble():
     latent, out = torch.cat([torch.zeros(10), torch.full((10,), 0.7)]), torch.zeros(20)
     LearnedBasis(latent, [ChannelLayer(0, 20, 2)], 3).quantise(latent, out)

@@ -40,8 +40,8 @@ def k_means(values: np.ndarray, clusters: int, start: str = "even") -> tuple[np.
     """Cluster ``values`` by Lloyd's algorithm, from one of :data:`STARTS`.
 
     The values are sorted once, without their places; a cluster is then an interval, found by a search for the midpoints
-    between centres, and its mean a difference of prefix sums, of which every 64th is kept. A centre that no value is nearest to goes where the
-    squared error is largest: it splits that cluster.
+    between centres, and its mean a difference of prefix sums, of which every 64th is kept. A centre that no value is
+    nearest to goes where the squared error is largest: it splits that cluster.
 
     Differs: where values are zero, and with two clusters or more, one centre stays zero, so that what is sparse stays
     sparse; it is the one that starts nearest to zero.

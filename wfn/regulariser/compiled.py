@@ -1,15 +1,12 @@
 """Evaluating the penalty's table on the CPU: one compiled pass over the weights."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from wfn.regulariser.table import PenaltyTable
-from wfn.system.compiled import compiled
+from wfn.system.compiled import compiled, torch_threads
 
 CHUNK = 8192  # weights that one thread takes at a time
 
@@ -33,16 +30,6 @@ class KernelEvaluation:
         with torch_threads():
             total = _evaluate(weights, weights.view(np.int32), gradient.numpy(), out, *self.table)
         return torch.tensor(total, dtype=torch.float64)
-
-
-@contextmanager
-def torch_threads() -> Iterator[None]:
-    """Let compiled code run on as many threads as torch does, and torch keep its number."""
-    threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # ty: ignore[missing-attribute]
-    yield
-    if torch.get_num_threads() != threads:  # numba's start sets OpenMP's number, and with it torch's
-        torch.set_num_threads(threads)
 
 
 @compiled(parallel=True)

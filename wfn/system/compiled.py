@@ -1,6 +1,7 @@
 """Compiling of inner loops, by numba; what is compiled is kept on disk where there is a place for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numba
 
@@ -20,3 +21,15 @@ def compiled(**options) -> Callable:
             return numba.njit(function, **options)
 
     return compile_function
+
+
+@contextmanager
+def torch_threads() -> Iterator[None]:
+    """Let compiled code run on as many threads as torch does, and torch keep its number."""
+    import torch
+
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # ty: ignore[missing-attribute]
+    yield
+    if torch.get_num_threads() != threads:  # numba's start sets OpenMP's number, and with it torch's
+        torch.set_num_threads(threads)

@@ -13,7 +13,8 @@ Differs: the basis starts from the channel's own deviation, where the authors' c
 and is then fitted until codes stay, as weights here are trained ones; B B^T gets the same small ridge as there.
 
 A channel's weights of one code are an interval of them once they are sorted, so B B^T and B w are sums over 2^K numbers
-and sums of weights: the first basis takes one sort, and each of its passes but a few searches a channel.
+and sums of weights: the first basis takes one sort, and each of its passes but a few searches a channel. On the CPU a
+step is one compiled pass over the weights; elsewhere it is operations on tensors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,9 @@ from itertools import product
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+
+from wfn.codebooks.quantisers import compiled
+from wfn.system.compiled import torch_threads
 
 KEPT = 0.9
 RIDGE = 1e-4
@@ -52,6 +55,7 @@ class LearnedBasis:
     def __init__(self, latent: Tensor, layers: Sequence[ChannelLayer], bits: int) -> None:
         self._layers = layers
         self._codes = torch.tensor(list(product((-1.0, 1.0), repeat=bits)), device=latent.device)
+        self._on_cpu = latent.device.type == "cpu"
         self._bases = [first_basis(_channels(latent, layer), self._codes) for layer in layers]
 
     def quantise(self, latent: Tensor, out: Tensor) -> None:
@@ -59,6 +63,11 @@ class LearnedBasis:
         out.copy_(latent)
         for number, layer in enumerate(self._layers):
             weights, basis = _channels(latent, layer), self._bases[number]
+            if self._on_cpu:
+                values = _channels(out, layer).numpy()
+                with torch_threads():
+                    compiled.quantise(weights.numpy(), basis.numpy(), self._codes.double().numpy(), KEPT, RIDGE, values)
+                continue
             chosen = nearest(weights, basis, self._codes)
             out[layer.start : layer.end] = chosen.mul(basis[:, None]).sum(2).flatten()
             self._bases[number] = KEPT * basis + (1 - KEPT) * fitted(weights, chosen)
@@ -77,36 +86,25 @@ class LearnedBasis:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take what :meth:`state_dict` gave."""
         device = self._codes.device
-        self._bases = [state[str(number)].to(device) for number in range(len(self._layers))]
+        self._bases = [state[str(number)].clone().to(device) for number in range(len(self._layers))]
 
 
 def first_basis(weights: Tensor, codes: Tensor) -> Tensor:
     """A basis, [channels, bits], for each channel of ``weights``, float32 [channels, n]: fitted until codes stay.
 
-    :func:`nearest` and :func:`fitted` in turns, at most :data:`FIRST_FITS` times, on weights that are sorted once.
+    What :func:`nearest` and :func:`fitted` do in turns, at most :data:`FIRST_FITS` times, compiled, on weights that are
+    sorted once; on the CPU wherever they live.
 
     Args:
         weights: of the channels.
         codes: float32 [2^bits, bits], all of -1 and 1.
     """
-    bits, size = codes.shape[1], weights.shape[1]
-    powers = 2.0 ** torch.arange(bits, device=weights.device) / 2 ** (bits - 1)
-    basis = MEDIAN_DEVIATION * weights.std(1, correction=0)[:, None] * powers
-    ordered = torch.from_numpy(np.sort(weights.cpu().numpy(), 1)).to(weights.device)  # without places: torch's has them
-    sums = pad(ordered.double().cumsum(1), (1, 0))
-    before = None
-    for _ in range(FIRST_FITS):
-        middles, order = _middles(basis, codes)
-        ends = torch.searchsorted(ordered, middles, right=True)
-        bounds = pad(pad(ends, (1, 0)), (0, 1), value=size)
-        if before is not None and all(map(torch.equal, (bounds, order), before)):
-            break
-        before = bounds, order
-        of_values = codes[order].double()  # [channels, 2^bits, bits], from the least value to the largest
-        counts, totals = bounds.diff().double(), sums.gather(1, bounds).diff()
-        products = (of_values * counts[..., None]).mT @ of_values
-        basis = _solved(products, (of_values * totals[..., None]).sum(1)).float()
-    return basis
+    bits = codes.shape[1]
+    ordered = np.sort(weights.cpu().numpy(), 1)
+    start = MEDIAN_DEVIATION * 2.0 ** np.arange(bits) / 2 ** (bits - 1)
+    with torch_threads():
+        found = compiled.first_bases(ordered, codes.double().cpu().numpy(), start, RIDGE, FIRST_FITS)
+    return torch.from_numpy(found).to(weights.device)
 
 
 def nearest(weights: Tensor, basis: Tensor, codes: Tensor) -> Tensor:

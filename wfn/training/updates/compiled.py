@@ -5,9 +5,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.regulariser.compiled import NO_TABLE, gather, torch_threads
+from wfn.regulariser.compiled import NO_TABLE, gather
 from wfn.regulariser.penalty import Penalty
-from wfn.system.compiled import compiled
+from wfn.system.compiled import compiled, torch_threads
 
 
 class KernelFree:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.regulariser.compiled import torch_threads
+from wfn.system.compiled import torch_threads
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates import sampled_kernel as kernel
 
