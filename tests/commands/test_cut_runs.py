@@ -78,7 +78,7 @@ def test_a_tracked_run_with_given_weights_goes_on_by_its_id_alone(start, wfn, tm
     status, output, error = wfn("--resume", only_record(tmp_path).id)
     assert status == 0, error
     assert "warning" not in output
-    assert "mlflow ui" in output
+    assert "mlflow ui, then http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning" in output
     run = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(only_record(tmp_path).id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["iteration/share_fixed"] == 1

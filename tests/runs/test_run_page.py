@@ -23,7 +23,8 @@ def described(folder, status="FINISHED", **tags):
 
 def test_a_finished_run_says_what_was_done_before_and_after_and_how_to_reload(tmp_path):
     text = describe_run(described(tmp_path), "abc")
-    assert text.startswith("**WFN δ = 0.0075**: Weight Fixing Networks")
+    assert text.startswith("**WFN δ = 0.0075**: top-1 (%) 92.50 → **92.25**, unique values 990 → **40**, entropy")
+    assert "size of the compressed file (bytes) **1,234**\n\nWeight Fixing Networks" in text
     assert "Network resnet20\\_conv, 1000 weights counted" in text
     assert "| top-1 (%) | 92.50 | 92.25 | test images whose label is the best class |" in text
     assert "| unique values | 990 | 40 |" in text

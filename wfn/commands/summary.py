@@ -5,7 +5,7 @@ from wfn.measures.common.paired import change_of_counts
 from wfn.runs.artifacts import FILE_QUANTITIES
 from wfn.runs.record import Record
 from wfn.runs.run import Result
-from wfn.runs.tracking.copies import is_in_a_store
+from wfn.runs.tracking.copies import way_to
 from wfn.tasks.classification import Classification
 
 
@@ -20,8 +20,8 @@ def summarise(record: Record, result: Result) -> str:
             lines.append(f"{quantity.title:40}{before:>14}{after:>14}")
     lines += _change(result)
     lines.append(f"\nfiles: {record.files.absolute()}")
-    if is_in_a_store(record):
-        lines.append(f"run {record.id}: look at it with 'mlflow ui'")
+    if way := way_to(record):
+        lines.append(f"look at run {record.id}: {way}")
     else:
         lines.append(f"bring it into MLflow: python -m wfn sync {record.folder.absolute()}")
     return "\n".join(lines)

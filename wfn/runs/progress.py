@@ -3,10 +3,8 @@
 import logging
 from collections.abc import Mapping
 
-from tqdm import tqdm
-
 from wfn.interface import Epoch, Step
-from wfn.system import ranks
+from wfn.methods._telling import StepBar
 from wfn.tasks.quantity import Quantity
 
 log = logging.getLogger(__name__)
@@ -22,23 +20,15 @@ class RunProgress:
     def __init__(self, iterations: int, epochs: int, score: Quantity) -> None:
         self._iterations, self._epochs, self._score = iterations, epochs, score
         self._unit = " %" if "(%)" in score.title else ""
-        self._bar: tqdm | None = None
+        self._bar = StepBar(iterations, epochs)
 
     def step(self, step: Step) -> None:
         """Move the bar."""
-        total = self._iterations * self._epochs * step.steps
-        if self._bar is None:
-            self._bar = tqdm(total=total, unit="step", disable=ranks.this() > 0 or None, leave=False)
-        self._bar.total = total  # a first stage may take a part of the data alone
-        self._bar.set_description(
-            f"iteration {step.iteration}/{self._iterations} epoch {step.epoch}/{self._epochs}", refresh=False
-        )
-        done = ((step.iteration - 1) * self._epochs + step.epoch - 1) * step.steps + step.step
-        self._bar.update(done - self._bar.n)
+        self._bar.step(step)
 
     def epoch(self, epoch: Epoch) -> None:
         """Tell of an epoch, where there is no bar."""
-        if self._bar is None or self._bar.disable:
+        if self._bar.hidden:
             scores = epoch.scores
             value = scores.get(f"held_back_{self._score.name}")
             held_back = "" if value is None else f", held back {self._score.text(value)}{self._unit}"
@@ -56,16 +46,9 @@ class RunProgress:
             f"{name}: {self._score.name} {score}, {scores['unique_params']:,} unique values, "
             f"{scores['entropy_bits']:.2f} bits{fixed}"
         )
-        if self._bar is not None:
-            self._bar.set_postfix(
-                {
-                    self._score.name: self._score.text(scores[self._score.name]),
-                    "unique": scores["unique_params"],
-                    "bits": f"{scores['entropy_bits']:.2f}",
-                }
-            )
+        values = {"unique": scores["unique_params"], "bits": f"{scores['entropy_bits']:.2f}"}
+        self._bar.note(**{self._score.name: self._score.text(scores[self._score.name]), **values})
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()

@@ -11,7 +11,7 @@ from torch import nn
 
 from wfn.errors import UserError
 from wfn.interface import Epoch, Event, Iteration, Quantised, Step
-from wfn.measures import compared, measure, measure_outputs
+from wfn.measures import compared, measure, measure_outputs, quantities
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.averaged import predict_mean
 from wfn.measures.common.networks_compared import (
@@ -99,7 +99,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     float_row, predicted_before = _row(workload, workload.model, before)
     baseline = float_values | compared(float_values, float_values) | float_row
     progress.iteration(0, baseline)
-    handle.log({f"baseline_{name}": value for name, value in baseline.items()}, step=0)
+    handle.log({f"baseline_{name}": value for name, value in _telling_first(baseline, task).items()}, step=0)
     for epoch, scores in enumerate(workload.baseline_curve, 1):
         handle.log({f"baseline_{by_epoch(name)}": value for name, value in scores.items()}, step=epoch)
     observer = Observer(workload, handle, progress, method.epochs)
@@ -133,7 +133,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
                 outputs.write(record.files, quantised)
     except OSError as error:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
-    handle.log(fixed | changes | _seconds(record), step=method.iterations)
+    handle.log(_telling_first(fixed, task) | changes | _seconds(record), step=method.iterations)
     return Result(baseline, fixed, task)
 
 
@@ -213,7 +213,7 @@ class Observer:
                 row = dict(event.scores) | _row(self._workload, event.model, event.weights)[0]
                 self.rows[event.number] = {"iteration": event.number} | row
                 self._progress.iteration(event.number, row)
-                self._handle.log(row, step=event.number, per="iteration")
+                self._handle.log(_telling_first(row, self._workload.data.task), step=event.number, per="iteration")
                 self._handle.set(iterations=dict(self.rows))
 
 
@@ -240,6 +240,13 @@ def _row(
         temperature = fitted_temperature(held_back)
         row |= named_as_calibrated(measure_outputs(scaled(predictions, temperature)), temperature)
     return row | {"evaluation_seconds": perf_counter() - begin}, predictions
+
+
+def _telling_first(measured: Measures, task: Task) -> Measures:
+    """The same in the order in which MLflow is to show it: first what a run's summary shows, the task's before all."""
+    shown = [*task.quantities, *quantities().values()]
+    first = dict.fromkeys(quantity.name for quantity in shown if quantity.summary and quantity.name in measured)
+    return {name: measured[name] for name in first} | measured
 
 
 def by_epoch(name: str) -> str:

@@ -15,7 +15,7 @@ from wfn.system import entry_points
 from wfn.system.precision import PRECISIONS
 
 if TYPE_CHECKING:
-    from wfn.interface import Method
+    from wfn.methods import Method
 
 DEVICES = ("auto", "cpu", "cuda")
 TRACKINGS = ("mlflow", "folder")

@@ -1,6 +1,8 @@
 """What of a record is in which tracking store: a file beside the record, so that nothing is brought in twice."""
 
 import json
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -10,12 +12,16 @@ from wfn.runs.run_header import UnusableRecordError, reason_in
 from wfn.system.files import write_atomically
 
 COPIED = "copied.json"
+TRAINING = "workflowType=machine_learning"  # without it a fresh browser shows no runs
+LOCAL_SERVER = "http://127.0.0.1:5000"  # where 'mlflow ui' listens
+DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 
 
 class _Copy(BaseModel):
     """What of a record is in a store."""
 
     run: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    experiment: Annotated[str, Field(max_length=100)] = ""
     metrics: Annotated[int, Field(ge=0)] = 0
     ended: int | None = None
 
@@ -24,7 +30,7 @@ _COPIES = TypeAdapter(dict[str, _Copy])
 
 
 def read_copy(record: Record, uri: str) -> dict[str, Any]:
-    """What of the record is in the store at ``uri``: ``run``, number of ``metrics``, and when the run had ``ended``.
+    """What of the record is in the store at ``uri``: ``run``, ``experiment``, how many ``metrics``, when it ``ended``.
 
     Raises:
         UnusableRecordError: the file is damaged.
@@ -34,12 +40,34 @@ def read_copy(record: Record, uri: str) -> dict[str, Any]:
 
 def remember_copy(record: Record, uri: str, done: dict[str, Any]) -> None:
     """Write it down, in a file of its own: a run that goes on writes its record while a sync copies it."""
-    write_atomically(record.folder / COPIED, json.dumps(_read(record) | {uri: done}).encode())
+    others = {other: copy for other, copy in _read(record).items() if other != uri}
+    write_atomically(record.folder / COPIED, json.dumps(others | {uri: done}).encode())
 
 
-def is_in_a_store(record: Record) -> bool:
-    """Whether anything of the record is in any store."""
-    return (record.folder / COPIED).exists()
+def way_to(record: Record) -> str:
+    """How to look at an ended run in the store that it was copied to last: an address, or a command and one.
+
+    Returns:
+        Nothing where no store has all of it.
+    """
+    uri, copy = next(reversed(_read(record).items()), ("", {}))
+    if not uri or copy.get("ended") != record.header.ended:
+        return ""
+    experiment, run = copy.get("experiment", ""), copy.get("run", "")
+    if uri.startswith(("http://", "https://")) and experiment:
+        return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run}?{TRAINING}"
+    if not uri.startswith(DATABASES):
+        return f"run {run} in {uri}"
+    place = f"experiments/{experiment}/runs?{TRAINING}" if experiment else ""
+    return f"mlflow ui{_store_option(uri)}, then {LOCAL_SERVER}/#/{place}"
+
+
+def _store_option(uri: str) -> str:
+    """What tells 'mlflow ui' of the store, where it does not find it by itself; no password is shown."""
+    if uri == f"sqlite:///{Path.cwd() / 'mlflow.db'}":
+        return ""
+    is_known = uri == os.environ.get("MLFLOW_TRACKING_URI") or not uri.startswith("sqlite:")
+    return ' --backend-store-uri "$MLFLOW_TRACKING_URI"' if is_known else f" --backend-store-uri '{uri}'"
 
 
 def _read(record: Record) -> dict[str, dict[str, Any]]:

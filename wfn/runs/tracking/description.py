@@ -14,6 +14,7 @@ END = "*Written by `wfn` from the run's record. What you add below this line sta
 OF_THE_RUN = re.compile("^held_back_|_seconds$|_by_epoch$")  # metrics that tell of the run, not of a network
 SAFE = re.compile(r"[\w.:-]+")  # a network's name that may stand in code
 SIZES = re.compile(r"\d+( \d+)+")
+HEADLINE = ("unique_params", "entropy_bits", "artefact_bytes")
 STATES = {
     "RUNNING": "The run goes on; this page is brought up to date after each iteration.",
     "FAILED": "The run ended in an error: {error}",
@@ -29,6 +30,7 @@ def describe_run(record: Record, run_id: str) -> str:
         return ""
     measured = list(_table(record))
     parts = [
+        f"**{_plain(header.tags['label'])}**{_headline(record)}",
         _what_was_done(header),
         STATES[header.status].format(id=header.id, error=_plain(header.tags.get("error", ""))),
         "\n".join(["| measure | baseline | fixed | |", "|---|--:|--:|---|", *measured]) if measured else "",
@@ -46,10 +48,22 @@ def _what_was_done(header: RunHeader) -> str:
     weights = _plain(settings.get("weights") or "trained here, or as its function gives them")
     parts = {name: _plain(header.tags.get(name, "not stated")) for name in ("first_last", "batch_norm", "activations")}
     return (
-        f"**{_plain(header.tags['label'])}**: {summary}.\n\nNetwork {place['model']}, {counted} weights counted "
+        f"{summary}. Network {place['model']}, {counted} weights counted "
         f"({weights}). Data {place['dataset']}, seed {place['seed']}. First and last layer: {parts['first_last']}; "
         f"batch-norm: {parts['batch_norm']}; activations: {parts['activations']}."
     )
+
+
+def _headline(record: Record) -> str:
+    """What matters most, before and after: MLflow shows the first lines alone until it is asked for more."""
+    values = record.last_values()
+    known = _quantities(record.header, values)
+    words = []
+    for name in [next(iter(known)), *HEADLINE]:
+        before, after = (_text(values.get(key), known[name]) for key in (f"baseline_{name}", name))
+        if name in values:
+            words.append(f"{known[name].title.strip()} {f'{before} → ' if before != '-' else ''}**{after}**")
+    return f": {', '.join(words)}" if words else ""
 
 
 def _table(record: Record) -> Iterator[str]:
@@ -58,8 +72,8 @@ def _table(record: Record) -> Iterator[str]:
     for name, quantity in _quantities(record.header, values).items():
         before, after = values.get(f"baseline_{name}"), values.get(name)
         if quantity.summary and (before is not None or after is not None):
-            texts = [quantity.text(_whole(value, quantity.form)) for value in (before, after)]
-            yield f"| {quantity.title.replace('  ', '&emsp;')} | {' | '.join(texts)} | {quantity.meaning} |"
+            title = quantity.title.replace("  ", "&emsp;")
+            yield f"| {title} | {_text(before, quantity)} | {_text(after, quantity)} | {quantity.meaning} |"
 
 
 def _quantities(header: RunHeader, values: Mapping[str, float]) -> dict[str, Quantity]:
@@ -74,9 +88,9 @@ def _quantities(header: RunHeader, values: Mapping[str, float]) -> dict[str, Qua
     return of_task | {name: known[name] for name in known if name not in of_task} | FILE_QUANTITIES
 
 
-def _whole(value: float | None, form: str) -> float | int | None:
-    """Records have all numbers as floats; what is counted is shown without a point."""
-    return int(value) if value is not None and form == "{:,}" and value.is_integer() else value
+def _text(value: float | None, quantity: Quantity) -> str:
+    """As a run's summary shows it; records have all numbers as floats, and what is counted is shown without a point."""
+    return quantity.text(int(value) if value is not None and quantity.form == "{:,}" and value.is_integer() else value)
 
 
 def _reload(header: RunHeader, run_id: str) -> str:

@@ -99,6 +99,8 @@ class Store:
             if record.header.ended and done.get("ended") == record.header.ended:
                 return False
             run_id = done["run"] = self._run_id(record)
+            if "experiment" not in done:
+                done["experiment"] = self._client.get_run(run_id).info.experiment_id
             self._copy_header(record, run_id)
             for lines in batches(record.metrics_from(done.get("metrics", 0)), BATCH):
                 self._client.log_batch(run_id, metrics=_metrics(lines, record.header))

@@ -1,0 +1,49 @@
+"""What the last line of a run says: the way to its page, in the store that has all of it."""
+
+import pytest
+
+from wfn.runs.record import OpenRecord
+from wfn.runs.tracking.copies import read_copy, remember_copy, way_to
+
+DONE = {"run": "abc", "experiment": "7", "ended": 5}
+RUNS = "#/experiments/7/runs?workflowType=machine_learning"
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    record = OpenRecord.create(tmp_path / "runs", {})
+    record.set(status="FINISHED", ended=5)
+    return record
+
+
+def test_a_server_has_an_address_for_the_run(record):
+    remember_copy(record, "http://host:1234/", DONE)
+    assert way_to(record) == "http://host:1234/#/experiments/7/runs/abc?workflowType=machine_learning"
+
+
+def test_a_local_file_needs_a_command_and_then_an_address(record, tmp_path, monkeypatch):
+    remember_copy(record, f"sqlite:///{tmp_path}/mlflow.db", DONE)
+    assert way_to(record) == f"mlflow ui, then http://127.0.0.1:5000/{RUNS}"
+    monkeypatch.chdir("/")
+    store = f"--backend-store-uri 'sqlite:///{tmp_path}/mlflow.db'"
+    assert way_to(record) == f"mlflow ui {store}, then http://127.0.0.1:5000/{RUNS}"
+
+
+def test_a_password_is_not_shown(record, monkeypatch):
+    uri = "postgresql://me:secret@host/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    remember_copy(record, uri, DONE)
+    assert way_to(record).startswith('mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI", then ')
+
+
+def test_the_last_store_counts_and_only_one_that_has_all(record):
+    assert way_to(record) == ""
+    remember_copy(record, "http://first", DONE)
+    remember_copy(record, "http://second", DONE)
+    remember_copy(record, "http://first", DONE | {"metrics": 3})
+    assert way_to(record).startswith("http://first/")
+    assert read_copy(record, "http://second") == DONE
+    record.set(ended=6)
+    assert way_to(record) == ""
