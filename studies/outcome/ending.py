@@ -61,18 +61,20 @@ def _table(results: Results, points: Sequence[MeanOfRepeats]) -> list[str]:
     arrows = [f"{name} {'↑' if way == MAXIMISE else '↓'}" for name, way in results.objectives.items()]
     lines = [[*names, *arrows, "n", "front"]]
     for point in points:
-        settings = [_setting(point.settings.get(name, "")) for name in names]
-        values = [_text(name, *point.objectives[name]) for name in results.objectives]
+        settings = [setting_text(point.settings.get(name, "")) for name in names]
+        values = [objective_text(name, *point.objectives[name]) for name in results.objectives]
         lines.append([*settings, *values, str(point.trials), "*" if point.is_on_front else ""])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["", *("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)]
 
 
-def _setting(value: object) -> str:
+def setting_text(value: object) -> str:
+    """A setting's value as a table shows it."""
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value))[:WIDEST]
 
 
-def _text(name: str, mean: float, half: float) -> str:
+def objective_text(name: str, mean: float, half: float) -> str:
+    """An objective's mean as a table shows it, with half of its interval where there is one."""
     quantity = quantities().get(name)
     form = quantity.form if quantity else Quantity(name, name).form
     if form == "{:,}":  # a count, of which the mean is none

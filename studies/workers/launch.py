@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.outcome.ending import ending
+from studies.outcome.study_page import show
 from studies.outcome.table_and_figure import write_report
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
@@ -81,11 +82,13 @@ def launch(
                 queue.set("run", handle.record.id)
             until_begun.close()
             handle.set(params=_description(label, plan), tags={"study": label, "question": plan.question})
+            show(queue, handle)
             below = {**here, "parent_run": queue.get("run"), "resume": ""}
             try:
                 Supervisor(queue, url, below, artifacts, handle.record.folder, workers).to_the_end()
             finally:
                 paths = write_report(queue, handle.record)
+                show(queue, handle)
             log.info(ending(queue.results(), [path.absolute() for path in paths]))
             if Standing(queue.results()).open:
                 raise KeyboardInterrupt  # stopped by 'studies stop': the run is to say so

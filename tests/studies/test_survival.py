@@ -175,6 +175,9 @@ def test_failing_trials_stop_no_other_and_all_is_tracked(studies, tmp_path):
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {study.info.run_id}
     assert {(run.info.run_id, run.data.tags["trial"]) for run in trials} == {(row["run"], row["trial"]) for row in rows}
     assert Counter(run.info.status for run in [study, *trials]) == {"FINISHED": 3, "FAILED": 2}
+    assert "**Study delta**" in study.data.tags["mlflow.note.content"]
+    assert study.info.run_name == f"study delta {TINY}:network/{TINY}:data"
+    assert {"final/best_top1", "final/best_lzw_bytes"} <= study.data.metrics.keys()
     assert {"delta.csv", "delta.png"} <= {file.path for file in client.list_artifacts(study.info.run_id)}
 
     status, _, error = studies(*arguments, "--epochs", "2")

@@ -15,6 +15,7 @@ OF_THE_RUN = re.compile("^held_back_|_seconds$|_by_epoch$")  # metrics that tell
 SAFE = re.compile(r"[\w.:-]+")  # a network's name that may stand in code
 SIZES = re.compile(r"\d+( \d+)+")
 HEADLINE = ("unique_params", "entropy_bits", "artefact_bytes")
+THIS_RUN = "{run}"  # stands for the run's id in MLflow, in a description that a record brings along
 STATES = {
     "RUNNING": "The run goes on; this page is brought up to date after each iteration.",
     "FAILED": "The run ended in an error: {error}",
@@ -30,9 +31,9 @@ def describe_run(record: Record, run_id: str) -> str:
         return ""
     measured = list(_table(record))
     parts = [
-        f"**{_plain(header.tags['label'])}**{_headline(record)}",
+        f"**{plain(header.tags['label'])}**{_headline(record)}",
         _what_was_done(header),
-        STATES[header.status].format(id=header.id, error=_plain(header.tags.get("error", ""))),
+        STATES[header.status].format(id=header.id, error=plain(header.tags.get("error", ""))),
         "\n".join(["| measure | baseline | fixed | |", "|---|--:|--:|---|", *measured]) if measured else "",
         _reload(header, run_id) if header.status == "FINISHED" else "",
         END,
@@ -44,9 +45,9 @@ def _what_was_done(header: RunHeader) -> str:
     method, settings = str(header.tags.get("method")), header.settings
     summary = methods.outlines()[method].summary.rstrip(".") if method in methods.names() else "a method"
     counted = header.params.get("counted_weights", "all")
-    place = {name: _plain(settings.get(name, "unknown")) for name in ("model", "dataset", "seed")}
-    weights = _plain(settings.get("weights") or "trained here, or as its function gives them")
-    parts = {name: _plain(header.tags.get(name, "not stated")) for name in ("first_last", "batch_norm", "activations")}
+    place = {name: plain(settings.get(name, "unknown")) for name in ("model", "dataset", "seed")}
+    weights = plain(settings.get("weights") or "trained here, or as its function gives them")
+    parts = {name: plain(header.tags.get(name, "not stated")) for name in ("first_last", "batch_norm", "activations")}
     return (
         f"{summary}. Network {place['model']}, {counted} weights counted "
         f"({weights}). Data {place['dataset']}, seed {place['seed']}. First and last layer: {parts['first_last']}; "
@@ -118,6 +119,6 @@ def _reload(header: RunHeader, run_id: str) -> str:
     return "**Reload the fixed network**\n\n```python\n" + "\n".join(lines) + "\n```"
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
     """A text of the record, which may be somebody else's, as Markdown shows it: in one line, nothing acted on."""
     return re.sub(r"([\\`*_{}\[\]()<>#!|~$])", r"\\\1", " ".join(str(text)[:300].split()))

@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,27 @@ def _told_in_one_line() -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield
+        with _without_strays(mlflow.get_tracking_uri()):
+            yield
     except (MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise StoreAwayError(
             f"the tracking store {_shown(mlflow.get_tracking_uri())} cannot be used ({_reason(error)}): check "
             "MLFLOW_TRACKING_URI, or track to a folder with tracking=folder"
         ) from error
+
+
+@contextmanager
+def _without_strays(uri: str) -> Iterator[None]:
+    """Remove empty folders that MLflow makes in the body: of a URL with ``%20`` in it, it takes that for a name."""
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    is_odd = uri.startswith("sqlite:///") and "%" in uri
+    missing = [place for place in (folder, *folder.parents) if not place.exists()] if is_odd else []
+    try:
+        yield
+    finally:
+        for place in missing:  # one that is of use is not empty
+            with suppress(OSError):
+                place.rmdir()
 
 
 @contextmanager
@@ -142,7 +157,8 @@ def _make(file: Path) -> None:
             log.warning("%s was left half made and empty: it is made anew", file)
         with partial_of(file) as partial:
             url = URL.create("sqlite", database=str(partial)).render_as_string(hide_password=False)
-            SqlAlchemyStore(url, "./mlruns").engine.dispose()
+            with _without_strays(url):
+                SqlAlchemyStore(url, "./mlruns").engine.dispose()
 
 
 def _is_half_made(file: Path) -> bool:

@@ -18,6 +18,7 @@ from wfn.runs.tracking.copies import read_copy, remember_copy
 from wfn.runs.tracking.launched import (
     DEFAULT,
     NAME_TAG,
+    NOTE_TAG,
     PROCESS_TAG,
     experiment_of_launcher,
     point,
@@ -169,7 +170,7 @@ class Store:
         params = {key: str(value) for key, value in record.header.params.items()}
         # A store takes no second value, and a run of an older version has them under other names.
         params = [Param(k, v) for k, v in params.items() if not {k, PREFIX + k} & there.params.keys()]
-        tags = {key: str(value) for key, value in record.header.tags.items()}
+        tags = {key: str(value) for key, value in record.header.tags.items() if key != NOTE_TAG}
         names = name_of(record.header.settings, {}), name_of(record.header.settings, record.header.tags)
         if there.tags.get(NAME_TAG) in names:  # else somebody has given it another one
             tags[NAME_TAG] = names[-1]

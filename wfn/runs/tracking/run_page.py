@@ -37,14 +37,20 @@ class RunPage:
     def _describe(self, record: Record, run_id: str) -> None:
         """Write the description anew where there is more to say, unless somebody has written one, or below ours."""
         header = record.header
-        state = (record.id, header.status, len(header.iterations), len(header.tags))
+        given = str(header.tags.get(NOTE_TAG, ""))  # a study's run brings its own
+        state = (record.id, header.status, len(header.iterations), len(header.tags), given)
         if state == self._described:
             return
-        from wfn.runs.tracking.description import END, describe_run  # with torch, which little else needs here
+        from wfn.runs.tracking.description import (
+            END,
+            THIS_RUN,
+            describe_run,
+        )  # with torch, which little else needs here
 
         self._described = state
         there = self._client.get_run(run_id).data.tags.get(NOTE_TAG, "")
-        if (text := describe_run(record, run_id)) and (not there or there.endswith(END)):
+        text = given.replace(THIS_RUN, run_id) or describe_run(record, run_id)
+        if text and (not there or there.endswith(END)):
             self._client.set_tag(run_id, NOTE_TAG, text)
 
     def _show_data(self, record: Record, run_id: str) -> None:
