@@ -1,15 +1,13 @@
-"""What every compression method takes, tells and gives back.
+"""What every compression method tells and gives back.
 
-A method is a frozen dataclass whose fields are its hyperparameters. It takes a trained network and data, tells an
-``observe`` function what happens while it works, and gives back a :class:`Quantised` network. Progress bars,
-experiment tracking and pruning listen through ``observe``; the algorithms import none of them.
+A method (:class:`wfn.methods.Method`) is a frozen dataclass whose fields are its hyperparameters. It takes a trained
+network and data, tells an ``observe`` function what happens while it works, and gives back a :class:`Quantised`
+network. Progress bars, experiment tracking and pruning listen through ``observe``; the algorithms import none of them.
+Each event is a line as text, so that ``observe=print`` can be read.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar
 
 import torch
 
@@ -22,6 +20,9 @@ class Step:
     epoch: int  # 1..epochs of this training stage
     step: int  # 1..steps
     steps: int  # steps in this epoch
+
+    def __str__(self) -> str:
+        return f"iteration {self.iteration} epoch {self.epoch} step {self.step} of {self.steps}"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Epoch:
     epoch: int  # 1..epochs of this training stage
     scores: Mapping[str, float]
 
+    def __str__(self) -> str:
+        return f"iteration {self.iteration} epoch {self.epoch}: {_told(self.scores)}"
+
 
 @dataclass(frozen=True)
 class Iteration:
@@ -47,13 +51,22 @@ class Iteration:
 
     number: int  # 0 is the untouched baseline, then 1..total
     total: int
-    model: torch.nn.Module
-    weights: Mapping[str, torch.Tensor]
+    model: torch.nn.Module = field(repr=False)
+    weights: Mapping[str, torch.Tensor] = field(repr=False)
     scores: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if not self.number:
+            return f"baseline: {sum(weight.numel() for weight in self.weights.values()):,} weights"
+        return f"iteration {self.number} of {self.total}: {_told(self.scores)}"
 
 
 Event = Step | Epoch | Iteration
 Observe = Callable[[Event], None]
+
+
+def _told(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in scores.items()) or "done"
 
 
 def ignore(event: Event) -> None:
@@ -102,57 +115,3 @@ class Treatment:
     first_last: str
     batch_norm: str
     activations: str = "float"
-
-
-class Method(ABC):
-    """A way to compress a trained network: one file of ``wfn/methods/`` that holds one class derived from this one.
-
-    The class is a frozen dataclass. Its fields are the method's options: each has a plain constant as its default and a
-    line under "Attributes:" in the docstring, which is its help text on the command line. Fields of the names that
-    every run's settings have (``seed``, ``precision``) take theirs.
-
-    Attributes:
-        name: by which the command line calls it.
-        rank: where its rows stand in tables, lower ones first.
-        named: the options that :attr:`label` tells.
-        switched_off: option -> what a table's row says where it is False, for "False" alone tells little.
-        switched_on: option -> what it says where it is True, which is not the default.
-        files: the options that are paths: what tells runs apart is the files' content, which :meth:`hashes` gives.
-        iterations: how many :class:`Iteration` events it tells of, number 0 apart.
-        epochs: of training in each iteration.
-    """
-
-    name: ClassVar[str]
-    rank: ClassVar[int] = 50
-    named: ClassVar[tuple[str, ...]] = ()
-    switched_off: ClassVar[Mapping[str, str]] = {}
-    switched_on: ClassVar[Mapping[str, str]] = {}
-    files: ClassVar[tuple[str, ...]] = ()
-    iterations: int = 0
-    epochs: int = 0
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """How a row of it is called, such as "WFN δ = 0.0075"."""
-
-    @property
-    @abstractmethod
-    def treatment(self) -> Treatment:
-        """What it does to which part of the network."""
-
-    def hashes(self) -> dict[str, str]:
-        """Name -> SHA-256 of each file that the method reads, the names ending in ``_sha256``.
-
-        A run has them among its params, and is resumed with the same files only.
-        """
-        return {}
-
-    @abstractmethod
-    def compress(
-        self, model: torch.nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
-        """Compress ``model`` (changed in place) with the help of ``data`` (anything :func:`wfn.data.as_data` takes).
-
-        Where ``checkpoint`` is given, a method that takes its time writes there how far it is, and resumes from there.
-        """

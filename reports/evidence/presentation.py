@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
 from wfn import methods
-from wfn.interface import Method, Treatment
+from wfn.interface import Treatment
 from wfn.runs.settings import WHERE, Settings, own_options
+
+if TYPE_CHECKING:  # it would import torch
+    from wfn.methods import Method
 
 Params = Mapping[str, str]
 
@@ -97,7 +101,7 @@ def in_words(method: str, settings: Params) -> list[str]:
     return [*words, "without training"] if untrained else words
 
 
-def _in_words(name: str, value: str, kind: type[Method] | None) -> str:
+def _in_words(name: str, value: str, kind: "type[Method] | None") -> str:
     words = {"False": kind.switched_off, "True": kind.switched_on} if kind else {}
     if name in (told := words.get(value, {})):
         return told[name]
@@ -105,7 +109,7 @@ def _in_words(name: str, value: str, kind: type[Method] | None) -> str:
 
 
 @cache
-def _class(method: str) -> type[Method] | None:
+def _class(method: str) -> "type[Method] | None":
     return methods.load(method) if method in methods.names() else None
 
 
@@ -120,7 +124,7 @@ def _defaults(method: str) -> dict[str, str]:
     return options | (trains if "epochs" in options else {})
 
 
-def _made(method: str, params: Params) -> Method | None:
+def _made(method: str, params: Params) -> "Method | None":
     """The method as the run had it, unchecked, for files that it read may be gone; None where it is unknown here."""
     kind = _class(method)
     if not kind:

@@ -17,9 +17,10 @@ import torch
 
 from wfn.data.dataset import Batches
 from wfn.data.passes import FirstBatches
-from wfn.interface import Event, Iteration, Method, Step
+from wfn.interface import Event, Iteration, Step
 from wfn.measures import measure
 from wfn.measures.common.predictions import predict
+from wfn.methods import Method
 from wfn.runs.settings import Settings
 from wfn.runs.workload import Workload, prepare
 from wfn.system.entry_points import is_entry_point

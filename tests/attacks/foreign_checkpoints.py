@@ -12,7 +12,8 @@ from tests.attacks.damage import damaged
 from tests.support import small_networks
 from wfn import methods
 from wfn.errors import UserError
-from wfn.interface import Epoch, Method, Step
+from wfn.interface import Epoch, Step
+from wfn.methods import Method
 from wfn.training.checkpoint import Checkpoint
 
 QUICK = {

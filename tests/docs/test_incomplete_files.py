@@ -43,7 +43,7 @@ INCOMPLETE_METHODS = {
     "must declare TernaryRounding a @dataclass(frozen=True)": replaced(METHOD, "@dataclass(frozen=True)\n", ""),
     "lacks label in TernaryRounding": without(METHOD, "    @property\n    def label"),
     "lacks treatment in TernaryRounding": without(METHOD, "    @property\n    def treatment"),
-    "lacks compress in TernaryRounding": replaced(METHOD, "def compress", "def squeeze"),
+    "lacks _compress in TernaryRounding": replaced(METHOD, "def _compress", "def squeeze"),
     "lacks name: ClassVar[str]": without(METHOD, "    name: ", end="\n"),
     "has the option cut of type complex": replaced(METHOD, "cut: float = ", "cut: complex = "),
     "has the option cut without a plain constant": replaced(METHOD, "float = 0.75", "float = max(0, 1)"),

@@ -11,7 +11,8 @@ from tests.support import made_up_saves, small_networks
 from tests.support.places import ROOT
 from wfn import compressed_file, methods
 from wfn.errors import UserError
-from wfn.interface import Epoch, Iteration, Method, Step
+from wfn.interface import Epoch, Iteration, Step
+from wfn.methods import Method
 
 METHODS = methods.names()
 # So that a run takes moments: a method takes those that are options of its own.

@@ -12,11 +12,18 @@ from wfn.errors import UserError, unknown_name
 from wfn.methods._reading import Option, Outline, outline
 
 if TYPE_CHECKING:
-    from wfn.interface import Method
+    from wfn.methods._method import Method
 
-__all__ = ["Option", "Outline", "load", "make", "names", "options", "outlines"]
+__all__ = ["Method", "Option", "Outline", "load", "make", "names", "options", "outlines"]
 
 _FOLDER = Path(__file__).parent
+
+
+def __getattr__(name: str) -> Any:
+    """Import what methods derive from when it is asked for, for that takes torch's seconds."""
+    if name != "Method":
+        raise AttributeError(f"module 'wfn.methods' has no attribute {name!r}")
+    return import_module("wfn.methods._method").Method
 
 
 @cache

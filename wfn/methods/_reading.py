@@ -12,7 +12,7 @@ from typing import Any
 
 from wfn.errors import UserError
 
-NEEDED = ("label", "treatment", "compress")  # what a method must define
+NEEDED = ("label", "treatment", "_compress")  # what a method must define
 KINDS = {"float": float, "int": int, "bool": bool, "str": str, "tuple[float, ...]": tuple}
 _OPERATORS = {ast.Pow: operator.pow, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Sub: operator.sub}
 
@@ -91,7 +91,7 @@ def outline(path: Path) -> Outline:
         raise wrong(f'lacks name: ClassVar[str] = "..." in {found.name}, by which the command line calls it')
     named = next((_constant(f.value, {}) for f in fields if f.target.id == "named"), None) or ()
     helps = _attributes(ast.get_docstring(found) or "")
-    constants = _constants(tree)
+    constants = _imported(tree, path.parent) | _constants(tree)
     options = []
     for node in fields:
         annotation = ast.unparse(node.annotation)
@@ -107,6 +107,17 @@ def outline(path: Path) -> Outline:
         options.append(Option(node.target.id, KINDS[annotation], default, helps[node.target.id]))
     summary = (ast.get_docstring(found) or "").partition("\n")[0]
     return Outline(name, path.stem, found.name, summary, tuple(options), named)
+
+
+def _imported(tree: ast.Module, folder: Path) -> dict[str, Any]:
+    """The constants that the module takes from what methods of this folder share, by name."""
+    constants: dict[str, Any] = {}
+    for node in tree.body:
+        file = folder / f"{(getattr(node, 'module', None) or '').rpartition('.')[2]}.py"
+        if isinstance(node, ast.ImportFrom) and file.name.startswith("_") and file.is_file():
+            known = _constants(ast.parse(file.read_text(encoding="utf-8")))
+            constants |= {name.name: known[name.name] for name in node.names if name.name in known}
+    return constants
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:

@@ -4,6 +4,10 @@ from itertools import pairwise
 
 from wfn.errors import UserError
 
+# p_t of the runs that the authors of weight fixing, and of PWFN, have released; the papers give none.
+WEIGHT_FIXING_SHARES = (0.3, 0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.9975, 0.999, 1.0)
+PROBABILISTIC_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
+
 
 def check_shares(shares: tuple[float, ...]) -> None:
     """Raise :class:`UserError` unless ``shares`` (``p_t``) rise strictly in (0, 1] and end at 1."""

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.additive_powers import Projection, quantise_input, quantise_to_8_bits, quantise_weight
-from wfn.data import Data, as_data
+from wfn.data import Data
 from wfn.errors import UserError
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
 from wfn.measures.accuracy import evaluate
+from wfn.methods import Method
 from wfn.networks.scale_folding import fold, foldable_pairs
 from wfn.networks.weights import check_variances
 from wfn.system.fingerprint import file_sha256
@@ -79,9 +80,7 @@ class ApotSave(Method):
         """
         return {"save_sha256": file_sha256("save", self.save)}
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Put the save's tensors into ``model``, in place, the weights as the values that it really computes with.
 
         Where activations are quantised as well, each layer has a module ``input_quantiser`` that sees to it, whose
@@ -91,14 +90,13 @@ class ApotSave(Method):
 
         Args:
             model: a network of the save's shape; its own weights do not matter.
-            data: what :func:`wfn.data.as_data` takes; only its test images are used here.
+            data: only its test images are used here.
             observe: told of nothing.
             checkpoint: not needed.
 
         Raises:
             UserError: as :meth:`put_into`; the network does not fit the data; scales are to be folded and cannot be.
         """
-        data = as_data(data)
         clips = self.put_into(model)
         if self.fold_clips:
             self._fold_clips(model, {name: clip for name, (clip, _) in clips.items()}, data)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from wfn.data.dataset import Data
 from wfn.errors import require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.methods._noise import (
     check_noise_settings,
     clustering_rules,
@@ -20,14 +21,12 @@ from wfn.methods._noise import (
     summary,
     used_regularisation,
 )
-from wfn.methods._shares import check_shares
+from wfn.methods._shares import PROBABILISTIC_SHARES, check_shares
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.clustered_on_the_fly import ClusteredOnTheFly, Schedule
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
 
-# Those of PWFN's rounds.
-ROUND_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
 ASSIGNMENTS = ("permanent", "straight_through")
 COURSES = ("rounds", "cubic")
 VALUE_DEVIATIONS = ("own", "permuted", "common")
@@ -89,7 +88,7 @@ class ClusterOnTheFly(Method):
         "reestimate": "running statistics as trained",
     }
 
-    shares: tuple[float, ...] = ROUND_SHARES
+    shares: tuple[float, ...] = PROBABILISTIC_SHARES
     course: str = "rounds"
     assign: str = "permanent"
     clusterings: int = 20
@@ -142,16 +141,14 @@ class ClusterOnTheFly(Method):
         """One codebook for all, batch-norm's weights among them unless they are left alone."""
         return Treatment("shared values", "shared values" if self.fix_batch_norm else "float")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
 
         Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; its test images are only looked at for the inputs' shape.
+            data: its test images are only looked at for the inputs' shape.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from wfn.codebooks.quantisers.kernel_rows import RELAXATIONS, RowRegulariser
 from wfn.codebooks.quantisers.vectors import vector_k_means
+from wfn.data import Data
 from wfn.errors import UserError, require, unknown_name
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.methods._kernels import positions
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 
@@ -85,16 +87,14 @@ class DeepKMeans(Method):
         """First and last layer and batch-norm stay float."""
         return Treatment("float", "float")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Let the rows of the convolutions of ``model`` share values, in place, on the device where it is.
 
         Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            data: only its training and validation images are used here.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 

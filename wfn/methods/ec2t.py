@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from torch import nn
 
-from wfn.data import as_data
+from wfn.data import Data
 from wfn.errors import UserError
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.networks.weights import load_weights
 from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
@@ -61,14 +62,12 @@ class Ec2tSave(Method):
         """
         return {"save_sha256": file_sha256("save", self.save)}
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Put the save's tensors into ``model``, in place.
 
         Args:
             model: a network of the save's shape; its own weights do not matter.
-            data: what :func:`wfn.data.as_data` takes.
+            data: told of the inputs.
             observe: told of nothing.
             checkpoint: not needed.
 
@@ -86,6 +85,6 @@ class Ec2tSave(Method):
                     f"save {self.save!r} is not ternary: {name} takes {values} values; a float network is given as "
                     "weights, not as save"
                 )
-        weights = counted_weights(model.eval(), as_data(data))
+        weights = counted_weights(model.eval(), data)
         weights.release()
         return Quantised(model, weights.named())

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from wfn.data import Data, as_data
+from wfn.data import Data
 from wfn.errors import UserError, require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
+from wfn.methods._method import random_state_kept
 from wfn.system import ranks
 from wfn.training.baseline import trained_baseline
 from wfn.training.flat_weights import counted_weights
@@ -59,15 +61,12 @@ class DeepEnsemble(Method):
         """Nothing is changed."""
         return Treatment("float", "float")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Give ``model`` back, with the others beside it; each of these is kept, so ``checkpoint`` is not needed.
 
         Raises:
             UserError: the network does not fit the data, has no layer that can draw its weights, or cannot be trained.
         """
-        data = as_data(data)
         weights = counted_weights(model, data)
         weights.release()
         others = [self._trained(model, data, number) for number in range(1, self.members)]
@@ -101,8 +100,7 @@ def draw_anew(model: nn.Module, seed: int) -> None:
             "an ensemble needs layers that draw their weights anew (reset_parameters), but the network has none: "
             "choose a network of torch's layers"
         )
-    devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
-    with torch.random.fork_rng(devices):
+    with random_state_kept(model):
         torch.manual_seed(seed)
         for layer in layers:
             layer.reset_parameters()

@@ -13,7 +13,8 @@ from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid
 from wfn.data.dataset import Data
 from wfn.errors import require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.checkpoint import Checkpoint
@@ -116,9 +117,7 @@ class EntropyConstrained(Method):
         """``teacher_sha256``, where a file of its weights is given."""
         return teacher_hash(self.teacher)
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Let every weight of ``model`` be a multiple of the step, in place, on the device where it is.
 
         The weights of :class:`Iteration` number 0 are those of the folded network. Of several ranks every one calls
@@ -126,7 +125,7 @@ class EntropyConstrained(Method):
 
         Args:
             model: any trained network that takes one tensor; the float network that it learns from is a copy.
-            data: what :func:`wfn.data.as_data` takes; its training and validation images are used here, and inputs of
+            data: its training and validation images are used here, and inputs of
                 its first test batch to prove that folding changes nothing.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from torch import nn
 
-from wfn.data import as_data
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
-from wfn.training.flat_weights import adopted, counted_weights
+from wfn.data import Data
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
+from wfn.training.flat_weights import counted_weights
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,12 @@ class FloatNetwork(Method):
         """Nothing is changed."""
         return Treatment("float", "float")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Give ``model`` back, with its weights; nothing is told, and ``checkpoint`` is not needed.
 
         Raises:
             UserError: the network does not fit the data, or its weights are not finite float32.
         """
-        data = as_data(data)
-        model = adopted(model, data)
         weights = counted_weights(model, data)
         weights.release()
         return Quantised(model.eval(), weights.named())

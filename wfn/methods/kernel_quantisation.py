@@ -14,16 +14,14 @@ from torch.nn.modules.conv import _ConvNd
 from wfn.codebooks.quantisers.vectors import nearest, vector_k_means
 from wfn.data import Data
 from wfn.errors import UserError, require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.methods._kernels import positions
-from wfn.methods._shares import check_shares
+from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
-
-# The course of weight fixing.
-SHARES = (0.3, 0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.9975, 0.999, 1.0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class KernelQuantisation(Method):
 
     index_bits: int = 8
     parameter_bits: int = 6
-    shares: tuple[float, ...] = SHARES
+    shares: tuple[float, ...] = WEIGHT_FIXING_SHARES
     distillation: float = 0.0
     distillation_temperature: float = 4.0
     epochs: int = 3
@@ -94,9 +92,7 @@ class KernelQuantisation(Method):
         """First and last layer are treated as all others; batch-norm stays float."""
         return Treatment("shared kernels", "float")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Let the kernels of ``model`` be those of codebooks, in place, on the device where it is.
 
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float.
@@ -104,7 +100,7 @@ class KernelQuantisation(Method):
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            data: only its training and validation images are used here.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 

@@ -7,8 +7,10 @@ from typing import ClassVar
 from torch import nn
 
 from wfn.codebooks.quantisers.learned_basis import ChannelLayer, LearnedBasis
+from wfn.data import Data
 from wfn.errors import UserError, require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 
 
@@ -69,9 +71,7 @@ class LearnedBases(Method):
         """First and last layer and batch-norm stay float."""
         return Treatment("float", "float")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Quantise the layers in between of ``model``, in place, on the device where it is.
 
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float. Of
@@ -79,7 +79,7 @@ class LearnedBases(Method):
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            data: only its training and validation images are used here.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps, quantise_inputs
+from wfn.data import Data
 from wfn.data.passes import first_inputs
 from wfn.errors import UserError, require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.networks.own.layout import layout
 from wfn.networks.scale_folding import fold, foldable_pairs
@@ -93,9 +95,7 @@ class LearnedStepSizes(Method):
         activations = f"{self.bits} bit" if self.quantise_activations else "float"
         return Treatment(f"{self.first_last_bits} bit", batch_norm, activations)
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Quantise ``model``, in place, on the device where it is.
 
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float unless the
@@ -104,7 +104,7 @@ class LearnedStepSizes(Method):
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            data: only its training and validation images are used here.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from wfn.data import as_data
+from wfn.data import Data
 from wfn.errors import UserError, require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
+from wfn.methods._method import random_state_kept
 from wfn.networks.forward_pass import unfused_attention
 from wfn.training.flat_weights import counted_weights
 
@@ -50,9 +52,7 @@ class MonteCarloDropout(Method):
         """Nothing is changed."""
         return Treatment("float", "float")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Give ``model`` back, with what draws its units; nothing is told, and ``checkpoint`` is not needed.
 
         Raises:
@@ -63,7 +63,7 @@ class MonteCarloDropout(Method):
                 "mc_dropout needs a network with dropout layers (torch.nn.Dropout with p above 0), but this one has "
                 "none: choose model=small_resnet_dropout, or a network of your own that has"
             )
-        weights = counted_weights(model, as_data(data))
+        weights = counted_weights(model, data)
         weights.release()
         return Quantised(
             model.eval(),
@@ -81,11 +81,10 @@ def dropouts(model: nn.Module) -> list[nn.Module]:
 def with_dropout(model: nn.Module, samples: int, seed: int) -> Iterator[nn.Module]:
     """``model`` in evaluation but for its dropout, ``samples`` times; what is dropped is the same in each call."""
     active = _ActiveDropout(model)
-    devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
     try:
         with unfused_attention():  # the fused one leaves dropout out in evaluation
             for sample in range(samples):
-                with torch.random.fork_rng(devices):
+                with random_state_kept(model):
                     torch.manual_seed(seed * samples + sample)
                     yield active
     finally:

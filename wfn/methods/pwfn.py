@@ -17,7 +17,8 @@ from wfn.codebooks.probabilistic_clustering.merging import merge_weights
 from wfn.data.dataset import Data
 from wfn.data.passes import FirstBatches
 from wfn.errors import UserError, require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.methods._noise import (
     check_noise_settings,
     clustering_rules,
@@ -26,13 +27,11 @@ from wfn.methods._noise import (
     summary,
     used_regularisation,
 )
-from wfn.methods._shares import check_shares
+from wfn.methods._shares import PROBABILISTIC_SHARES, check_shares
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.sampled_weights import SampledWeights
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
-
-RELEASED_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class ProbabilisticWeightFixing(Method):
         "prior": "equal deviations at the start",
     }
 
-    shares: tuple[float, ...] = RELEASED_SHARES
+    shares: tuple[float, ...] = PROBABILISTIC_SHARES
     start_epochs: int = 1
     start_share: float = 0.05
     epochs: int = 3
@@ -154,16 +153,14 @@ class ProbabilisticWeightFixing(Method):
         shared = "shared values" if self.merge else "float"
         return Treatment(shared, shared if self.fix_batch_norm else "float")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
 
         Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; its test images are only looked at for the inputs' shape.
+            data: its test images are only looked at for the inputs' shape.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from wfn.codebooks.powers_of_two import round_to_powers_of_two
-from wfn.data import as_data
+from wfn.data import Data
 from wfn.errors import require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
-from wfn.training.flat_weights import adopted, counted_weights
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
+from wfn.training.flat_weights import counted_weights
 from wfn.training.layer_scales import check_fold, fold_scales
 
 
@@ -49,16 +50,12 @@ class PowerOfTwoRounding(Method):
         """All are rounded alike."""
         return Treatment("powers of two", "powers of two")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Round every counted weight of ``model``, in place; nothing is told, and ``checkpoint`` is not needed.
 
         Raises:
             UserError: the network does not fit the data, its weights are not finite float32, or no scale can be folded.
         """
-        data = as_data(data)
-        model = adopted(model, data)
         fold_scales(model, data, self.fold)
         weights = counted_weights(model, data)
         weights.values.data.copy_(torch.from_numpy(self._rounded(weights.values.data.cpu().numpy())))

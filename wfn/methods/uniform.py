@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from wfn.codebooks.uniform_grid import round_to_grid
-from wfn.data import as_data
+from wfn.data import Data
 from wfn.errors import require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
-from wfn.training.flat_weights import adopted, counted_weights
+from wfn.training.flat_weights import counted_weights
 from wfn.training.layer_scales import check_fold, fold_scales
 from wfn.training.stages import seed_epoch
 
@@ -63,23 +64,19 @@ class UniformRounding(Method):
         """All are rounded alike."""
         return Treatment("uniform grid", "uniform grid")
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Round every counted weight of ``model``, in place; nothing is told, and ``checkpoint`` is not needed.
 
         Raises:
             UserError: the network does not fit the data, its weights are not finite float32, or no scale can be folded.
         """
-        data = as_data(data)
-        model = adopted(model, data)
         fold_scales(model, data, self.fold, self.fold_sensitivity)
         weights = counted_weights(model, data)
         weights.values.data.copy_(torch.from_numpy(round_to_grid(weights.values.data.cpu().numpy(), self.step)))
         weights.release()
         if self.reestimate:
             device = weights.values.device
-            with torch.random.fork_rng([device] if device.type == "cuda" else []), synchronised_batch_norm(model):
+            with synchronised_batch_norm(model):
                 seed_epoch(self.seed, 1, 0)
                 reestimate_statistics(model, data.train, device)
         return Quantised(model.eval(), weights.named())

@@ -17,8 +17,9 @@ from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.powers_of_two import round_signed
 from wfn.data.dataset import Data
 from wfn.errors import UserError, require
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
-from wfn.methods._shares import check_shares
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
+from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.regulariser.penalty import Penalty
 from wfn.training.checkpoint import Checkpoint
@@ -27,9 +28,6 @@ from wfn.training.layer_scales import check_fold, fold_scales
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 from wfn.training.updates.shared_values import SharedValues
-
-# p_t of the authors' released runs; the paper gives none.
-RELEASED_SHARES = (0.3, 0.6, 0.8, 0.9, 0.95, 0.975, 0.99, 0.9975, 0.999, 1.0)
 
 VARIANTS = ("printed", "released")
 
@@ -87,7 +85,7 @@ class WeightFixing(Method):
     alpha: float = 0.4
     threshold: float = 2.0**-7
     temperature: float = 0.05
-    shares: tuple[float, ...] = RELEASED_SHARES
+    shares: tuple[float, ...] = WEIGHT_FIXING_SHARES
     epochs: int = 3
     learning_rate: float = 2e-5
     clip_norm: float = 0.5
@@ -151,16 +149,14 @@ class WeightFixing(Method):
         """``teacher_sha256``, where a file of its weights is given."""
         return teacher_hash(self.teacher)
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
 
         Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
 
         Args:
             model: any trained network that takes one tensor; what is counted is said in :class:`FlatWeights`.
-            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            data: only its training and validation images are used here.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 

@@ -13,7 +13,8 @@ from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.k_means import STARTS, k_means
 from wfn.data import Data
 from wfn.errors import require, unknown_name
-from wfn.interface import Method, Observe, Quantised, Treatment, ignore
+from wfn.interface import Observe, Quantised, Treatment
+from wfn.methods import Method
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
@@ -99,9 +100,7 @@ class KMeansSharing(Method):
         """``teacher_sha256``, where a file of its weights is given."""
         return teacher_hash(self.teacher)
 
-    def compress(
-        self, model: nn.Module, data: object, observe: Observe = ignore, checkpoint: Path | None = None
-    ) -> Quantised:
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Let the weights of ``model`` share values, in place, on the device where it is.
 
         A frozen parameter (``requires_grad=False``) has no part in the gradients, but follows its shared values.
@@ -110,7 +109,7 @@ class KMeansSharing(Method):
 
         Args:
             model: any trained network that takes one tensor.
-            data: what :func:`wfn.data.as_data` takes; only its training and validation images are used here.
+            data: only its training and validation images are used here.
             observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
             checkpoint: a file that is written after every epoch, and gone on from where it exists.
 

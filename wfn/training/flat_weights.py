@@ -104,7 +104,7 @@ class FlatWeights:
 def adopted(model: nn.Module, data: Data) -> nn.Module:
     """Make ``model`` one whose parameters are what it computes with, in place, and find out how images go through it.
 
-    Every method begins with this. See :func:`wfn.networks.own.plain.plain` and
+    Every method begins with this (:meth:`wfn.methods.Method.compress`). See :func:`wfn.networks.own.plain.plain` and
     :func:`wfn.networks.own.layout.choose_layout`; what is changed is told by a line each.
 
     Returns:

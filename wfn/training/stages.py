@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wfn.data import as_data
 from wfn.data.dataset import Batches, Data
 from wfn.data.passes import check_divisible
 from wfn.errors import UserError, require
@@ -26,7 +25,7 @@ from wfn.system.precision import PRECISIONS
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
 from wfn.training.checkpoint import Checkpoint, Progress, Stateful, of, restore, under
 from wfn.training.epoch import Objective, check_last_batch, from_labels, train_epoch
-from wfn.training.flat_weights import adopted, counted_weights
+from wfn.training.flat_weights import counted_weights
 from wfn.training.updates import Update
 
 METHOD, UPDATE, BUFFER = "method.", "update.", "buffer."  # whose tensors of a checkpoint these names begin
@@ -97,18 +96,15 @@ class StagedTraining(ABC, Generic[M]):
         self.untouched = self.weights.named()
 
     @classmethod
-    def run(cls, method: M, model: nn.Module, data: object, observe: Observe, checkpoint: Path | None) -> Quantised:
-        """Do what ``method.compress`` promises; torch's random state is afterwards what it was.
+    def run(cls, method: M, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
+        """Do what ``method.compress`` promises, which sees to it that torch's random state stays as it was.
 
         Where several ranks train together (:mod:`wfn.system.ranks`), all call it, with the same data: its batches are
         those of the whole, of which each takes its part, an input at least. The network's weights and the checkpoint
         are those of rank 0. A rank tells its own ``observe`` of everything.
         """
         checkpoint = ranks.from_first(lambda: checkpoint)
-        data = as_data(data)
-        model = adopted(model, data)
-        devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
-        with torch.random.fork_rng(devices), torch.enable_grad(), synchronised_batch_norm(model):
+        with torch.enable_grad(), synchronised_batch_norm(model):
             training = cls(method, model, data, observe, Checkpoint(checkpoint) if checkpoint else None)
             try:
                 return training.run_iterations()

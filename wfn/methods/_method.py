@@ -1,0 +1,127 @@
+"""What every method is: a frozen dataclass, whose work begins with a network and data that were made ready alike."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from wfn.data import Data, as_data
+from wfn.interface import Event, Observe, Quantised, Treatment, ignore
+from wfn.methods._telling import shown, tracked
+from wfn.system import ranks
+from wfn.training.flat_weights import adopted
+
+
+class Method(ABC):
+    """A way to compress a trained network: one file of ``wfn/methods/`` that holds one class derived from this one.
+
+    The class is a frozen dataclass. Its fields are the method's options: each has a plain constant as its default and a
+    line under "Attributes:" in the docstring, which is its help text on the command line. Fields of the names that
+    every run's settings have (``seed``, ``precision``) take theirs.
+
+    Attributes:
+        name: by which the command line calls it.
+        rank: where its rows stand in tables, lower ones first.
+        named: the options that :attr:`label` tells.
+        switched_off: option -> what a table's row says where it is False, for "False" alone tells little.
+        switched_on: option -> what it says where it is True, which is not the default.
+        files: the options that are paths: what tells runs apart is the files' content, which :meth:`hashes` gives.
+        iterations: how many :class:`wfn.interface.Iteration` events it tells of, number 0 apart.
+        epochs: of training in each iteration.
+    """
+
+    name: ClassVar[str]
+    rank: ClassVar[int] = 50
+    named: ClassVar[tuple[str, ...]] = ()
+    switched_off: ClassVar[Mapping[str, str]] = {}
+    switched_on: ClassVar[Mapping[str, str]] = {}
+    files: ClassVar[tuple[str, ...]] = ()
+    iterations: int = 0
+    epochs: int = 0
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """How a row of it is called, such as "WFN δ = 0.0075"."""
+
+    @property
+    @abstractmethod
+    def treatment(self) -> Treatment:
+        """What it does to which part of the network."""
+
+    def hashes(self) -> dict[str, str]:
+        """Name -> SHA-256 of each file that the method reads, the names ending in ``_sha256``.
+
+        A run has them among its params, and is resumed with the same files only.
+        """
+        return {}
+
+    def compress(
+        self,
+        model: nn.Module,
+        data: object,
+        observe: Observe | Sequence[Observe] = ignore,
+        checkpoint: Path | None = None,
+        *,
+        progress: bool = False,
+        tracking: bool = False,
+    ) -> Quantised:
+        """Compress ``model``, in place, on the device where it is; torch's random state is afterwards what it was.
+
+        Of several ranks (:mod:`wfn.system.ranks`) every one calls this, with the same data.
+
+        Args:
+            model: any trained network; what of it is counted, :class:`wfn.training.flat_weights.FlatWeights` says.
+            data: what :func:`wfn.data.as_data` takes.
+            observe: told of every :class:`wfn.interface.Event`; or several of such functions.
+            checkpoint: a file that is written after every epoch by a method that trains, and resumed from where it is.
+            progress: show a bar.
+            tracking: log options, curves and measures to MLflow, into the run that is active, else into a new one.
+                Of several ranks the first does.
+
+        Returns:
+            the network, which is ``model`` itself but where that was in a wrapper, and the values of its weights.
+
+        Raises:
+            UserError: the network or the data cannot be used, they do not fit each other, or the checkpoint is of
+                another run.
+        """
+        data = as_data(data)
+        model = adopted(model, data)
+        with random_state_kept(model), ExitStack() as tellers:
+            observers = [*observe] if isinstance(observe, Sequence) else [observe]
+            if progress:
+                observers.append(tellers.enter_context(shown(self.iterations, self.epochs)))
+            if not tracking or ranks.this():
+                return self._compress(model, data, _all_of(observers), checkpoint)
+            run = tellers.enter_context(tracked(self, model, data))
+            quantised = self._compress(model, data, _all_of([*observers, run.observe]), checkpoint)
+            run.finish(quantised)
+            return quantised
+
+    @abstractmethod
+    def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
+        """Do it: :meth:`compress` has made ``model`` one whose parameters are what it computes with."""
+
+
+@contextmanager
+def random_state_kept(model: nn.Module) -> Iterator[None]:
+    """Leave torch's random state, also that of the GPU where ``model`` is, as it was before the body."""
+    devices = [parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"][:1]
+    with torch.random.fork_rng(devices):
+        yield
+
+
+def _all_of(observers: Sequence[Observe]) -> Callable[[Event], None]:
+    if len(observers) == 1:
+        return observers[0]
+
+    def tell(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    return tell
