@@ -45,7 +45,9 @@ def reports(
     from reports.evidence.released_saves import measured, settings_of
     from reports.records import record_files
     from reports.report import write
+    from wfn.runs.tracking.launched import leave_files, take_launched
 
+    launched = take_launched()  # before a save's run would show in it
     wanted = settings_of(saves, **common)
     given = [folder for folder in folders if folder]  # MLproject hands on an empty one
     runs = [run for folder in given for run in read_folder(Path(folder))]
@@ -60,8 +62,14 @@ def reports(
         record_files.write_records(distinct(runs), Path(write_records).expanduser())
         click.echo(write_records)
         return
-    for path in write(runs, Path(out).expanduser().absolute()):
+    paths = write(runs, Path(out).expanduser().absolute())
+    for path in paths:
         click.echo(path)
+    note = (
+        f"A report over {len(distinct(runs))} runs: `report.pdf` and the same as HTML and Markdown, its tables as CSV."
+    )
+    if launched:
+        leave_files(launched, paths, "report", note)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -33,6 +33,7 @@ from studies.trials.storage import file_of, open_storage, url_of, without_passwo
 from studies.workers.launch import ROOT, launch, threads_of_each
 from wfn.errors import UserError
 from wfn.runs.settings import LOCAL_SETTINGS, Settings
+from wfn.runs.tracking.launched import take_launched
 from wfn.system.entry_points import is_entry_point
 
 if TYPE_CHECKING:  # it would import torch
@@ -181,15 +182,19 @@ class Reproduction:
             plan = self.plan(question, points)
             launch(self.url, self.label(question), plan, here, self.workers, retry_failed=self.retry_failed)
 
-    def write_report(self) -> None:
+    def write_report(self, launched: str = "") -> None:
         """Write the report over the runs' folder, in a process of its own: no study imports the reports.
+
+        Args:
+            launched: id of the run that ``mlflow run`` has made, in which the report is left, too; empty without.
 
         Raises:
             UserError: it could not be written; that process has said why.
         """
         paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-u", "-m", "reports", "--runs", self.settings.folder, "--out", self.out]
-        if subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, check=False).returncode:
+        environment = os.environ | {"PYTHONPATH": paths} | ({"MLFLOW_RUN_ID": launched} if launched else {})
+        if subprocess.run(command, env=environment, check=False).returncode:
             raise UserError(
                 f"the runs are done, but no report was written: see above, then run {' '.join(command[2:])}"
             )
@@ -209,8 +214,9 @@ def reproduce(reproduction: Reproduction, dry_run: bool = False) -> None:
     if dry_run:
         return
     Path(reproduction.settings.folder).expanduser().mkdir(parents=True, exist_ok=True)
+    launched = take_launched()  # else it would show the way to the first study
     reproduction.carry_out([*before, *chosen])
-    reproduction.write_report()
+    reproduction.write_report(launched)
 
 
 def _state(run: NeededRun, known: Sequence[tuple[Mapping[str, Any], str]]) -> str:

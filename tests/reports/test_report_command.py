@@ -36,6 +36,23 @@ def test_a_report_is_written_over_folders(tmp_path, capsys):
     assert not (tmp_path / "mlflow.db").exists()  # the store is left alone where folders are given
 
 
+def test_a_report_lies_in_the_run_that_mlflow_run_made_for_it(tmp_path, capsys, monkeypatch):
+    import mlflow
+
+    made_up_runs.weight_fixing(tmp_path / "runs", 1)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    launched = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    assert main(["--runs", f"{tmp_path}/runs", "--out", f"{tmp_path}/out"]) == 0
+    assert {"report.pdf", "report.html", "tables"} <= {file.path for file in client.list_artifacts(launched)}
+    run = client.get_run(launched)
+    assert run.info.run_name == "report"
+    assert "A report over 1 runs: `report.pdf`" in run.data.tags["mlflow.note.content"]
+    monkeypatch.setenv("MLFLOW_RUN_ID", "none")
+    assert main(["--runs", f"{tmp_path}/runs", "--out", f"{tmp_path}/out"]) == 0
+    assert "the files are not in the run of mlflow run" in capsys.readouterr().out
+
+
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     assert "holds no record of a run" in refused(capsys, "--runs", tmp_path)
     assert "holds no record of a run" in refused(capsys, "--runs", tmp_path / "nowhere")
@@ -103,5 +120,5 @@ def test_a_store_that_cannot_be_used_is_refused(tmp_path, capsys, monkeypatch):
 def test_the_project_hands_every_parameter_to_the_option_of_its_name():
     entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["report"]
     words = entry["command"].split()
-    assert words[:4] == ["python", "-u", "-m", "reports"]
-    assert words[4:] == [word for name in entry["parameters"] for word in (f"--{name}", f"{{{name}}}")]
+    assert words[:5] == ["python", "-u", "-m", "wfn.commands.from_mlflow", "reports"]
+    assert words[5:] == [word for name in entry["parameters"] for word in (f"--{name}", f"{{{name}}}")]

@@ -6,14 +6,18 @@ own, where its other runs are and with each setting as it was resolved; the laun
 at the end, what was measured, for programs that know the launched run alone.
 """
 
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from wfn.runs.tracking.mlflow_database import StoreAwayError, reached
 from wfn.runs.tracking.names import BASELINE, FINAL
 from wfn.system.processes import this_process
 
+log = logging.getLogger(__name__)
 DEFAULT = "0"  # id of the experiment in which runs lie for which none was named
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
 PROCESS_TAG = "wfn.process"
@@ -52,3 +56,21 @@ def show_values(client: Any, launched: str, values: Mapping[str, float]) -> None
 
     names = [name for name in values if name.startswith(SHOWN)]
     client.log_batch(launched, metrics=[Metric(name, values[name], int(time.time() * 1000), 0) for name in names])
+
+
+def leave_files(launched: str, paths: Sequence[Path], title: str, note: str) -> None:
+    """Leave files and folders in the ``launched`` run, for what makes no run of its own, as a report.
+
+    A store that is away is told of; the files are where they are.
+    """
+    try:
+        with reached() as client:
+            for path in paths:
+                if path.is_dir():
+                    client.log_artifacts(launched, str(path), path.name)
+                else:
+                    client.log_artifact(launched, str(path))
+            client.set_tag(launched, NAME_TAG, title)
+            client.set_tag(launched, NOTE_TAG, note)
+    except StoreAwayError as error:
+        log.warning("%s; the files are not in the run of mlflow run", error)
