@@ -32,6 +32,14 @@ class Subject:
         """Whether the paper's tables have it."""
         return self.dataset == "imagenet" and self.model in OF_IMAGENET
 
+    @property
+    def is_of_figure_4(self) -> bool:
+        """Whether the paper's Figure 4 is on it."""
+        return self == OF_FIGURE_4
+
+
+OF_FIGURE_4 = Subject("resnet18_cifar", "cifar10")
+
 
 @dataclass(frozen=True)
 class Row:

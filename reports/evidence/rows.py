@@ -161,7 +161,8 @@ def _baselines(runs: Sequence[Run]) -> list[Row]:
 
 
 def _order(row: Row) -> tuple:
-    return not row.subject.is_of_the_paper, row.subject, rank(row.method), _strongest_last(row), row.label
+    networks = not row.subject.is_of_the_paper, not row.subject.is_of_figure_4, row.subject
+    return *networks, rank(row.method), _strongest_last(row), row.label
 
 
 def _strongest_last(row: Row) -> list[float]:

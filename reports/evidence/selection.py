@@ -8,7 +8,7 @@ from math import inf, log2
 
 from reports.evidence.presentation import variant
 from reports.evidence.readings import Run
-from reports.evidence.row import Row, Subject, subjects
+from reports.evidence.row import Row, Subject, subject_of, subjects
 from reports.evidence.rows import over_delta, rows
 
 DELTAS = (0.01, 0.0075, 0.015)  # those of the paper's tables; the headline is at the first
@@ -49,6 +49,10 @@ class Evidence:
         others = [run for run in self.runs if run.tags.get("method") == "wfn" and _variant(run) != name]
         return Evidence([run for run in self.runs if run not in others]) if others else self
 
+    def on(self, subject: Subject) -> "Evidence":
+        """The same without runs on other networks or data."""
+        return Evidence([run for run in self.runs if subject_of(run) == subject])
+
     @cached_property
     def rows(self) -> list[Row]:
         """The rows of the tables."""
@@ -57,7 +61,8 @@ class Evidence:
     @cached_property
     def subjects(self) -> list[Subject]:
         """What was measured, in the tables or by trials of a study alone."""
-        return subjects([*self.rows, *(rows[0] for rows in self._over_delta)])
+        found = subjects([*self.rows, *(rows[0] for rows in self._over_delta)])
+        return sorted(found, key=lambda subject: not subject.is_of_figure_4 and not subject.is_of_the_paper)
 
     def methods_on(self, subject: Subject) -> list[Row]:
         """The rows on a subject but for those of the float networks themselves."""

@@ -20,6 +20,7 @@ TITLES = {
     "figure-2": "Figure 2. Change of top-1 when one layer at a time gets relative or absolute noise.",
     "figure-3": "Figure 3. Top-1 against size under LZW as δ varies.",
     "figure-4": "Figure 4. The regularisation ratio α, the distance δ, and whether batch-norm is fixed.",
+    "figure-4b": "Figure 4, on another network.",
     "figure-5": "Figure 5. Share of weights fixed, centres and orders an iteration, and the most used values.",
 }
 PRINTED_BARS = ("ResNet-18", "ResNet-34")
@@ -30,8 +31,8 @@ MEASURED = ("top1", "unique_params", "entropy_bits")
 
 def figures(evidence: Evidence) -> list[Figure]:
     """All five, in the paper's order."""
-    parts = (_unique_values_and_entropy, _noise, _accuracy_and_size, _ablation, _iterations)
-    return [part(evidence) for part in parts]
+    first, last = (_unique_values_and_entropy, _noise, _accuracy_and_size), _iterations
+    return [*(part(evidence) for part in first), *_ablation(evidence), last(evidence)]
 
 
 def _figure(name: str, caption: str, size: tuple[float, float], draw) -> Figure:
@@ -159,11 +160,21 @@ def _printed_line(model: str) -> accuracy_and_size.Line:
     return accuracy_and_size.Line(model, points, [before], is_printed=True)
 
 
-def _ablation(evidence: Evidence) -> Figure:
-    """The trials of the study of ablation on one network under one set of settings, that which has most of them."""
+def _ablation(evidence: Evidence) -> list[Figure]:
+    """The trials of the study of ablation on one network under one set of settings, that which has most of them.
+
+    Where the paper's network is among them, it goes first, and another one has a figure of its own behind it.
+    """
     trials = [run for run in evidence.runs if run.compresses and _question(run) == "ablation"]
     if not trials:
-        return _missing("figure-4", "trials of the study “ablation” are")
+        return [_missing("figure-4", "trials of the study “ablation” are")]
+    papers = [run for run in trials if subject_of(run).is_of_figure_4]
+    others = [run for run in trials if run not in papers]
+    parts = [part for part in (papers, others) if part]
+    return [_effects(name, part) for name, part in zip(("figure-4", "figure-4b"), parts, strict=False)]
+
+
+def _effects(name: str, trials: Sequence[Run]) -> Figure:
     alike: dict[tuple, list[Run]] = {}
     for run in trials:
         alike.setdefault((_conditions(run), float_network(run)), []).append(run)
@@ -174,7 +185,7 @@ def _ablation(evidence: Evidence) -> Figure:
     ]
     centre = {name: _most_common([outcome.settings[name] for outcome in outcomes]) for name in VARIED}
     return _figure(
-        "figure-4",
+        name,
         f"Crosses are runs, circles their means with 95 % intervals; {told}.{left_out} Runs: {run_ids(runs)}.",
         setting_effects.size(centre, MEASURED),
         lambda canvas: setting_effects.draw(canvas, outcomes, centre, MEASURED),

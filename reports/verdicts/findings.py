@@ -6,6 +6,7 @@ from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Finding
 from reports.verdicts.reviewers import beside_kmeans
 from reports.verdicts.rivals import folded_scales, without_training
+from reports.verdicts.two_networks import two_networks
 from reports.verdicts.wfn_rules.noise_tolerance import relative_noise
 
 # Learnable parameters: a fact of the architectures, as torchvision has them.
@@ -20,6 +21,7 @@ def findings(evidence: Evidence) -> list[Finding]:
         without_training(evidence),
         beside_kmeans(evidence),
         folded_scales(evidence),
+        *two_networks(evidence),
         _rep_mixed(evidence),
         _entropy(evidence),
         _unique_values(evidence),

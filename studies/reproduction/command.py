@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import click
 
+from studies.reproduction.needs import names_of
 from wfn.commands.options import CommandOption
 from wfn.commands.saves import saves_of
 from wfn.runs.settings import Settings
@@ -31,6 +32,7 @@ def _own_options(command: Callable) -> Callable:
         click.option("--shares", default="", help="of weight fixing, in place of its own"),
         click.option("--iterations", default=0, help="of methods that have it, in place of their own"),
         click.option("--epochs", default=0, help="of each iteration, in place of each method's own"),
+        click.option("--needed_by", default="", help="only what these need: tables, figures, claims, by comma"),
         click.option("--save", multiple=True, help="a save of APoT's authors as BITS=FILE; repeatable"),
         click.option("--workers", default=2, show_default=True, help="processes; each carries out one run at a time"),
         click.option("--budget", default=0.0, help="hours; the most informative runs first; 0 is no limit"),
@@ -67,5 +69,6 @@ def reproduce(
     options = {name: value for name, value in options.items() if value}
     settings = {name: others.pop(name) for name in COMMON}
     saves = saves_of(save)
+    others["needed_by"] = names_of(others["needed_by"])
     reproduction = Reproduction.make(settings, options, seeds, saves=saves, budget=budget, workers=workers, **others)
     carry_out(reproduction, dry_run)

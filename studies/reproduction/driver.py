@@ -57,6 +57,7 @@ class Reproduction:
         storage: a file or a URL; empty for ``studies.db`` in the runs' folder.
         out: the folder of the report.
         retry_failed: whether runs that failed are run again.
+        needed_by: tables, figures and claims; runs that none of them needs are left out. Empty for all.
     """
 
     settings: Settings
@@ -68,6 +69,7 @@ class Reproduction:
     storage: str = ""
     out: str = "report"
     retry_failed: bool = False
+    needed_by: Sequence[str] = ()
 
     @classmethod
     def make(cls, settings: Mapping[str, Any], options: Mapping[str, Any], seeds: str, **others: Any) -> "Reproduction":
@@ -114,7 +116,8 @@ class Reproduction:
         Raises:
             UserError: the storage cannot be used, or holds runs of other settings.
         """
-        found = needed_runs(needs(self.saves), self.seeds, self.network_given)
+        asked = [need for need in needs(self.saves) if not self.needed_by or {*self.needed_by} & {*need.needed_by}]
+        found = needed_runs(asked, self.seeds, self.network_given)
         states = {question: self._states(question) for question in {run.need.question for run in found}}
         return [replace(run, state=_state(run, states[run.need.question])) for run in found]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studies import catalogue
+from wfn.errors import unknown_name
 from wfn.runs.settings import own_options
 
 TABLE_1, TABLE_2, OVERVIEW = "Table 1", "Table 2", "Overview"
@@ -116,6 +117,24 @@ def needs(saves: Iterable[tuple[int, str]] = ()) -> list[Need]:
         for bits, file in saves
     ]
     return [*_ablation(), *apot, *tables, *_noise()]
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """The tables, figures, claims and findings of a text such as ``"Figure 4, Table 2"``; empty for all.
+
+    Raises:
+        UserError: no run is needed by one of them.
+    """
+    known = {name.casefold(): name for need in needs([(3, "")]) for name in need.needed_by}
+    found, rest = [], text.strip()
+    while rest:  # a claim may hold a comma itself
+        name = max((name for name in known if rest.casefold().startswith(name)), key=len, default="")
+        behind = rest[len(name) :].lstrip()
+        if not name or (behind and not behind.startswith(",")):
+            raise unknown_name("table, figure or claim", rest.partition(",")[0], known.values())
+        found.append(known[name])
+        rest = behind.removeprefix(",").strip()
+    return tuple(found)
 
 
 def _ablation() -> Sequence[Need]:

@@ -17,7 +17,7 @@ from reports.verdicts.pwfn_rules.probabilistic_claims import probabilistic_claim
 from studies.__main__ import main
 from studies.reproduction.budgeting import CHOSEN, DONE, NeededRun, hours_of, needed_runs, seeds_of, within_budget
 from studies.reproduction.command import reproduce
-from studies.reproduction.needs import Need, needs
+from studies.reproduction.needs import Need, names_of, needs
 from tests.support.places import ROOT
 from tests.support.studies import REPRODUCED
 from wfn import methods
@@ -42,6 +42,16 @@ def test_every_claim_that_runs_can_decide_needs_one():
     # One is of a network and of data of their own, and says itself what it takes.
     of_deit_tiny = {claim.text for claim in probabilistic_claims() if "DeiT-Tiny" in claim.text}
     assert {claim.text for claim in probabilistic_claims()} - of_deit_tiny <= needed and len(of_deit_tiny) == 1
+
+
+def test_what_is_needed_by_named_tables_figures_and_claims_alone():
+    claim = "No accuracy is lost at δ = 0.0075"
+    assert names_of(f" figure 4, {claim} ,Table 2") == ("Figure 4", claim, "Table 2")
+    assert names_of("") == ()
+    orders = "Most weights are of order 2 or less, at a small δ"  # with a comma of its own
+    assert names_of(f"{orders}, Figure 1") == (orders, "Figure 1")
+    with pytest.raises(UserError, match=r"table, figure or claim 'Figure 44': .*Figure 4"):
+        names_of("Table 1, Figure 44")
 
 
 def test_needs_are_of_methods_that_there_are_and_no_two_are_alike():

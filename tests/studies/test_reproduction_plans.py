@@ -1,5 +1,7 @@
 """A reproduction's plans, and what it knows of the storage; its timing on a tiny network. No trial is run."""
 
+from dataclasses import replace
+
 import pytest
 
 from studies.__main__ import main
@@ -22,6 +24,15 @@ def reproduction(tmp_path):
     settings = {"model": "tests.support.tiny:network", "dataset": "tests.support.tiny:data", "device": "cpu",
                 "validation_share": 0.0, "folder": str(tmp_path / "runs"), "tracking": "folder"}  # fmt: skip
     return Reproduction.make(settings, OPTIONS, "0 1", saves=(), workers=1)
+
+
+def test_of_figure_4_alone_its_columns_are_run_with_the_epochs_that_were_given(reproduction):
+    runs = replace(reproduction, needed_by=("Figure 4",)).runs()
+    assert {run.need.question for run in runs} == {"ablation"}
+    varied = [{name for name, value in run.point.items() if run.point[name] != runs[0].point[name]} for run in runs]
+    assert {name for names in varied for name in names} == {"alpha", "delta", "fix_batch_norm", "seed"}
+    plan = reproduction.plan("ablation", [run.point for run in runs])
+    assert {trial_settings(plan, plan.study, dict(run.point), {}).options["epochs"] for run in runs} == {1}
 
 
 def point_of(runs, name, seed=0):
