@@ -22,7 +22,7 @@ from studies.workers.sharing import SharedRuns
 from studies.workers.standing import Standing, StudyProgress
 from wfn.errors import UserError
 from wfn.runs.lifecycle import RunHandle
-from wfn.runs.record import HEADER
+from wfn.runs.record import HEADER, Record
 from wfn.runs.settings import LOCAL_SETTINGS
 
 log = logging.getLogger("wfn.studies.launch")
@@ -66,7 +66,7 @@ def launch(
         queue.retry_failed()
     here = {name: settings[name] for name in LOCAL_SETTINGS if name in settings}
     standing = Standing(queue.results())
-    if not standing.open:
+    if not standing.open and not _is_left_open(queue, Path(here["folder"])):
         hint = "; --retry_failed true runs what failed again" if standing.counts["FAIL"] else ""
         log.info("%s: nothing left to do: %s%s", label, standing.line(workers), hint)
         return
@@ -85,13 +85,20 @@ def launch(
             show(queue, handle)
             below = {**here, "parent_run": queue.get("run"), "resume": ""}
             try:
-                Supervisor(queue, url, below, artifacts, handle.record.folder, workers).to_the_end()
+                if standing.open:
+                    Supervisor(queue, url, below, artifacts, handle.record.folder, workers).to_the_end()
             finally:
                 paths = write_report(queue, handle.record)
                 show(queue, handle)
             log.info(ending(queue.results(), [path.absolute() for path in paths]))
             if Standing(queue.results()).open:
                 raise KeyboardInterrupt  # stopped by 'studies stop': the run is to say so
+
+
+def _is_left_open(queue: Queue, folder: Path) -> bool:
+    """Whether the study's run lies here and has no good end: its launcher died after the last trial."""
+    run = folder.expanduser() / (queue.get("run") or "none")
+    return (run / HEADER).is_file() and Record.read(run).header.status != "FINISHED"
 
 
 def _place_of_run(queue: Queue, folder: Path) -> dict[str, str]:

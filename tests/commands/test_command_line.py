@@ -32,6 +32,8 @@ QUICK = ["--shares", "0.5 1", "--epochs", "1", "--baseline_epochs", "1", "--trac
         (["--tracking", "none"], "unknown tracking 'none'"),
         (["--weights", "nowhere.pth"], "there is no file 'nowhere.pth'"),
         (["--resume", "nothing"], "no run 'nothing'"),
+        (["--resume", "x" * 300], "too long for the name of a file"),
+        (["--weights", "x" * 300], "too long for the name of a file"),
         (["--dataset", "imagenet", "--data_folder", "nowhere"], "nowhere"),
         (["sync", "nowhere"], "holds no record of a run"),
         (["--folder", "/proc/nowhere"], "cannot keep the run in"),

@@ -121,6 +121,14 @@ def test_a_study_goes_on_after_everything_was_killed(start, studies, tmp_path):
     assert "nothing left to do" in output
     assert_as_it_should_be(tmp_path, run)
 
+    own = tmp_path / "runs" / queue_in(tmp_path).get("run")
+    header = json.loads((own / "record.json").read_text())
+    (own / "record.json").write_text(json.dumps(header | {"status": "RUNNING", "ended": None}))
+    (own / "files" / "ablation.csv").unlink()  # as a launcher leaves it that is killed after the last trial
+    assert studies(*run_arguments())[0] == 0
+    assert json.loads((own / "record.json").read_text())["status"] == "FINISHED"
+    assert_as_it_should_be(tmp_path, run)
+
 
 @pytest.mark.parametrize("by", ["Ctrl-C", "stop"])
 def test_a_stopped_study_ends_cleanly_and_goes_on(start, studies, tmp_path, by):

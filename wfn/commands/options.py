@@ -4,6 +4,7 @@ click rather than tyro or cyclopts: MLproject hands on every parameter, given or
 given"; and the options come from several dataclasses that must not be imported for ``--help``.
 """
 
+import errno
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -108,6 +109,10 @@ def exit_status(command: click.Command, arguments: list[str] | None, go_on_with:
             return _fail(error.format_message())
         except UserError as error:
             return _fail(str(error))
+        except OSError as error:  # any path may be so, and each command would have to look
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return _fail(f"{str(error.filename):.60}... is too long for the name of a file: give a shorter one")
         except (KeyboardInterrupt, click.Abort) as error:
             interrupt = error.__cause__ if isinstance(error, click.Abort) else error
             is_run = isinstance(interrupt, RunInterrupted)
