@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -131,6 +132,9 @@ class LostStore:
 
     def open_run(self, started, settings):
         return new_id()
+
+    def system_metrics(self, record):
+        return nullcontext()
 
     def copy(self, record):
         self.copies.append(record.header.status)

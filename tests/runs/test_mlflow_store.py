@@ -5,6 +5,7 @@ import os
 import pytest
 
 from tests.support.processes import ended_process
+from tests.support.waiting import wait_for
 from wfn.errors import UserError
 from wfn.runs.record import OpenRecord, Record, alone, new_id, now
 from wfn.runs.tracking import mlflow_store
@@ -13,25 +14,6 @@ from wfn.runs.tracking.mlflow_store import PREFIX, Store, sync
 
 STARTED = 1_790_000_000_000
 SETTINGS = {"method": "wfn", "delta": 0.0075, "model": "m", "dataset": "d", "seed": 0}
-
-
-@pytest.fixture(scope="session")
-def database(tmp_path_factory):
-    """A store of our own; making one takes seconds, so it serves all tests."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-
-
-@pytest.fixture
-def client(database, monkeypatch, tmp_path):
-    import mlflow
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(database)
-    yield mlflow.MlflowClient(database)
-    mlflow.set_tracking_uri(None)
 
 
 def make_record(folder, run_id=None, **settings):
@@ -259,3 +241,20 @@ def test_a_store_that_cannot_be_reached_is_told_of_in_one_line(monkeypatch, clie
     with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9 cannot be used") as caught:
         Store("wfn")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("switch", ["true", "false", "perhaps"])
+def test_system_metrics_are_logged_where_mlflows_switch_asks_for_them(client, tmp_path, monkeypatch, caplog, switch):
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", switch)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    store = Store("wfn")
+    record = make_record(tmp_path / "runs", store.open_run(STARTED, SETTINGS))
+
+    def logged():
+        return [name for name in client.get_run(record.id).data.metrics if name.startswith("system/")]
+
+    with store.system_metrics(record):
+        if switch == "true":
+            wait_for(logged)
+    assert bool(logged()) == (switch == "true")
+    assert ("no system metrics" in caplog.text) == (switch == "perhaps")

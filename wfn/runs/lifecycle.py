@@ -4,7 +4,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,11 @@ class RunHandle:
         record: where everything is written. What listens to it hears of all that the work logs.
     """
 
-    def __init__(self, settings: Settings, record: "OpenRecord | DistantRecord", copier: Copier | None = None) -> None:
+    def __init__(self, settings: Settings, record: "OpenRecord | DistantRecord", store: Store | None = None) -> None:
         self.settings, self.record = settings, record
-        self._copier = copier
-        if copier:
-            record.subscribe(copier.grown)
+        self._store, self._copier = store, Copier(store, record) if store else None
+        if self._copier:
+            record.subscribe(self._copier.grown)
 
     @classmethod
     def open(cls, settings: Settings, even_finished: bool = False) -> AbstractContextManager["RunHandle"]:
@@ -82,7 +82,7 @@ class RunHandle:
             try:
                 with _born_alone(parent / run_id):
                     record = OpenRecord.create(parent, settings.flat(), run_id, started)
-                    with cls(settings, record, Copier(store, record) if store else None)._concluded() as handle:
+                    with cls(settings, record, store)._concluded() as handle:
                         yield handle
             except UserError:
                 if store and not (parent / run_id / HEADER).is_file():
@@ -115,7 +115,7 @@ class RunHandle:
                 store.reopen_run(record)
             ended_by = {"error", "stopped"} & record.header.tags.keys()
             record.set(status="RUNNING", ended=None, tags=dict.fromkeys(ended_by, ""))
-            with cls(settings, record, Copier(store, record) if store else None)._concluded() as handle:
+            with cls(settings, record, store)._concluded() as handle:
                 yield handle
 
     @classmethod
@@ -149,7 +149,8 @@ class RunHandle:
         status, tags = "FINISHED", {}
         try:
             log.info("run %s in %s", self.record.id, self.record.folder)
-            with _threads(self.settings, self.record.header), interruptible():
+            watching = self._store.system_metrics(self.record) if self._store else nullcontext()
+            with _threads(self.settings, self.record.header), watching, interruptible():
                 ranks.from_first(lambda: (self.settings, DistantRecord(self.record.folder, self.record.header)))
                 yield self
         except KeyboardInterrupt as interrupt:

@@ -9,6 +9,7 @@ from time import perf_counter
 import torch
 from torch import nn
 
+from wfn.data.passes import first_inputs
 from wfn.errors import UserError
 from wfn.interface import Epoch, Event, Iteration, Quantised, Step
 from wfn.measures import compared, measure, measure_outputs, quantities
@@ -29,6 +30,7 @@ from wfn.runs.lifecycle import RunHandle
 from wfn.runs.progress import RunProgress
 from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
+from wfn.runs.tracking.logged_model import export_network
 from wfn.runs.workload import Workload, prepare
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
@@ -101,7 +103,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     progress.iteration(0, baseline)
     handle.log({f"baseline_{name}": value for name, value in _telling_first(baseline, task).items()}, step=0)
     for epoch, scores in enumerate(workload.baseline_curve, 1):
-        handle.log({f"baseline_{by_epoch(name)}": value for name, value in scores.items()}, step=epoch)
+        handle.log({f"baseline_{by_epoch(name)}": value for name, value in scores.items()}, step=epoch, per="epoch")
     observer = Observer(workload, handle, progress, method.epochs)
     outputs = _Outputs(workload, baseline, predicted_before) if predicted_before else None
     try:
@@ -133,8 +135,25 @@ def run(settings: Settings, handle: RunHandle) -> Result:
                 outputs.write(record.files, quantised)
     except OSError as error:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
+    if ranks.this() == 0 and _is_exported(settings, record):
+        _export(record, quantised, workload)
     handle.log(_telling_first(fixed, task) | changes | _seconds(record), step=method.iterations)
     return Result(baseline, fixed, task)
+
+
+def _is_exported(settings: Settings, record: OpenRecord) -> bool:
+    """Whether the fixed network is to be a logged model; a study's many trials would fill the store with theirs."""
+    by_itself = settings.tracking == "mlflow" and "trial" not in record.header.tags
+    return settings.logged_model == "yes" or (settings.logged_model == "auto" and by_itself)
+
+
+def _export(record: OpenRecord, quantised: Quantised, workload: Workload) -> None:
+    """Export the fixed network; a run is not lost where that cannot be done."""
+    inputs = first_inputs(workload.data.test, workload.device, torch.contiguous_format)
+    try:
+        export_network(record.folder, quantised.model, inputs, workload.data.task)
+    except (UserError, OSError) as error:
+        log.info("no logged model: %s", error)
 
 
 class _Outputs:

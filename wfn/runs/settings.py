@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 TRACKINGS = ("mlflow", "folder")
+LOGGED_MODEL = ("auto", "yes", "no")
 MOST_THREADS = 1024
 
 
@@ -64,6 +65,11 @@ class Settings:
     skip_broken: bool = _setting(False, "leave out images of imagenet that cannot be read, rather than refuse them")
     seed: int = _setting(0, "settles everything random")
     tracking: str = _setting("mlflow", "mlflow, or folder: write all that a run would log, for 'wfn sync' to bring in")
+    logged_model: str = _setting(
+        "auto",
+        "log the fixed network as a model that MLflow loads and serves: yes, no, or auto, for runs that are tracked by "
+        "mlflow and are no trial of a study",
+    )
     experiment: str = _setting("wfn", "the MLflow experiment, where mlflow run has not set one")
     parent_run: str = _setting("", "id of the MLflow run under which to nest this one")
     folder: str = _setting("runs", "where each run keeps its own folder: checkpoint, records, files")
@@ -75,6 +81,7 @@ class Settings:
         _require_one_of("device", self.device, DEVICES)
         _require_one_of("precision", self.precision, PRECISIONS)
         _require_one_of("tracking", self.tracking, TRACKINGS)
+        _require_one_of("logged_model", self.logged_model, LOGGED_MODEL)
         defaults = own_options(self.method)
         if foreign := sorted(self.options.keys() - defaults.keys()):
             raise _foreign(foreign[0], self.method)
@@ -215,6 +222,7 @@ LOCAL_SETTINGS = {  # each machine's own
     "folder",
     "data_folder",
     "tracking",
+    "logged_model",
     "experiment",
     "parent_run",
     "resume",

@@ -8,6 +8,7 @@ from wfn.measures import quantities
 from wfn.runs.artifacts import FILE_QUANTITIES, FIXED
 from wfn.runs.record import Record
 from wfn.runs.run_header import RunHeader
+from wfn.runs.tracking.logged_model import NAME
 from wfn.tasks.quantity import Quantity
 
 END = "*Written by `wfn` from the run's record. What you add below this line stays.*"
@@ -116,7 +117,10 @@ def _reload(header: RunHeader, run_id: str) -> str:
         f'file = mlflow.artifacts.download_artifacts("runs:/{run_id}/{FIXED}")',
         "network.load_state_dict(load_file(file))",
     ]
-    return "**Reload the fixed network**\n\n```python\n" + "\n".join(lines) + "\n```"
+    logged = (
+        f"Without its code, as a logged model where there is one: `mlflow.pytorch.load_model('runs:/{run_id}/{NAME}')`."
+    )
+    return "**Reload the fixed network**\n\n```python\n" + "\n".join(lines) + f"\n```\n\n{logged}"
 
 
 def plain(text: object) -> str:

@@ -7,7 +7,7 @@ there is brought in later, by the same code, and what is there already is not br
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from wfn.runs.tracking.launched import (
 )
 from wfn.runs.tracking.mlflow_database import artifacts_beside, opened, reached
 from wfn.runs.tracking.names import in_store, name_of, per_of
-from wfn.runs.tracking.run_page import BATCH, RunPage, batches, metric
+from wfn.runs.tracking.run_page import BATCH, RunPage, batches, metric, system_metrics
 from wfn.system.processes import is_dead, this_process
 
 log = logging.getLogger(__name__)
@@ -157,6 +157,10 @@ class Store:
     def _end(self, run_id: str, status: str, when: int | None = None) -> None:
         with reached():
             self._client.set_terminated(run_id, status, when)
+
+    def system_metrics(self, record: Record) -> AbstractContextManager[None]:
+        """See :func:`wfn.runs.tracking.run_page.system_metrics`."""
+        return system_metrics(lambda: self._run_id(record))
 
     def attach(self, record: Record) -> None:
         """Bring the record's files into its MLflow run as they are now, whether or not it goes on."""

@@ -1,14 +1,20 @@
 """What a run's page in MLflow has beside a copy of the record: made of the record, too, and so the same by a sync."""
 
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from wfn.runs.record import Record
 from wfn.runs.run_header import RunHeader
 from wfn.runs.tracking.launched import NOTE_TAG, show_values
+from wfn.runs.tracking.logged_model import bring_in
 from wfn.runs.tracking.names import BASELINE, ITERATION, in_store, per_of
 
+log = logging.getLogger(__name__)
+PATIENCE = 5.0  # seconds for the last of the system's metrics
 PARTS = {"training": "train", "validation": "validation", "test": "test"}  # as params call them, and as MLflow does
 SHAPE = ("batch_size", "input_shape", "classes")
 DIGITS = 16  # of the fingerprint: MLflow takes 36, and shows all of them
@@ -33,6 +39,7 @@ class RunPage:
         self._show_data(record, run_id)
         if record.header.status == "FINISHED":
             self._show_last_values(record, run_id)
+            bring_in(self._client, record, run_id)
 
     def _describe(self, record: Record, run_id: str) -> None:
         """Write the description anew where there is more to say, unless somebody has written one, or below ours."""
@@ -72,6 +79,35 @@ class RunPage:
             self._client.log_batch(run_id, metrics=[metric(line, in_store(line["key"])) for line in some])
         if self.launched:
             show_values(self._client, self.launched, self._client.get_run(run_id).data.metrics)
+
+
+@contextmanager
+def system_metrics(run_id: Callable[[], str]) -> Iterator[None]:
+    """Log what the machine does meanwhile, where MLflow's own switch asks for it; a run is not lost for it.
+
+    It goes to the store alone, under ``system/``: records do not have it.
+
+    Args:
+        run_id: gives the id of the MLflow run.
+    """
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING as SWITCH
+
+    monitor = None
+    try:
+        if SWITCH.get():
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            monitor = SystemMetricsMonitor(run_id(), resume_logging=True)
+            monitor.start()
+    except Exception as error:  # a value that is none, a store that is away, a package that is missing
+        log.warning("no system metrics: %s", (str(error).strip() or type(error).__name__).splitlines()[0])
+    try:
+        yield
+    finally:
+        if monitor:  # it may wait for a store that hangs
+            ending = Thread(target=monitor.finish, daemon=True)
+            ending.start()
+            ending.join(PATIENCE)
 
 
 def data_inputs(header: RunHeader) -> list[Any]:
