@@ -58,9 +58,9 @@ def told_by_label(method: str) -> tuple[str, ...]:
 
 
 def named(method: str, params: Params) -> dict[str, str]:
-    """The options that the label tells, as the run had them; an older run has the default of those it did not know."""
+    """The options that the label tells, as the run had them."""
     defaults = own_options(method) if _class(method) else {}
-    return {name: params.get(name, str(defaults[name])) for name in told_by_label(method)}
+    return {name: _had(method, name, params, str(defaults[name])) for name in told_by_label(method)}
 
 
 def variant(method: str, params: Params) -> dict[str, str]:
@@ -85,9 +85,9 @@ def departures(method: str, params: Params, tags: Params) -> dict[str, str]:
         return {name: params[name] for name in tags.get("options", "").split() if name in params}
     defaults = _defaults(method)
     return {
-        name: params[name]
+        name: had
         for name, default in defaults.items()
-        if name not in told_by_label(method) and params.get(name, default) != default
+        if name not in told_by_label(method) and (had := _had(method, name, params, default)) != default
     }
 
 
@@ -131,9 +131,16 @@ def _made(method: str, params: Params) -> "Method | None":
         return None
     made = object.__new__(kind)
     for option in methods.options(method):
-        value = _value(params[option.name], option.kind) if option.name in params else option.default
+        given = params.get(option.name)
+        value = kind.formerly.get(option.name, option.default) if given is None else _value(given, option.kind)
         object.__setattr__(made, option.name, value)
     return made
+
+
+def _had(method: str, name: str, params: Params, default: str) -> str:
+    """What a run had for a setting; one that is older than the option had what the method did before."""
+    kind = _class(method)
+    return params.get(name, str(kind.formerly.get(name, default)) if kind else default)
 
 
 def _value(text: str, kind: type) -> object:

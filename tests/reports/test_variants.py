@@ -2,6 +2,7 @@
 
 import pytest
 
+from reports.evidence.presentation import departures
 from reports.evidence.readings import distinct, read_folder
 from reports.evidence.selection import Evidence
 from reports.report import compose
@@ -54,3 +55,10 @@ def test_runs_from_before_there_were_variants_are_the_papers(tmp_path, runs):
     (row,) = [row for row in evidence.rows if row.label == "WFN δ = 0.0075"]
     assert [run.short_id for run in row.runs] == ["10000000", "90000000"]
     assert evidence.variants == ["printed", "released"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [({}, "0.0"), ({"fold_sensitivity": "0.5"}, ""), ({"fold_sensitivity": "1.0"}, "1.0")]
+)
+def test_a_run_older_than_an_option_had_what_the_method_did_before(given, told):
+    assert departures("ecq", given, {}).get("fold_sensitivity", "") == told

@@ -29,6 +29,7 @@ class Method(ABC):
         named: the options that :attr:`label` tells.
         switched_off: option -> what a table's row says where it is False, for "False" alone tells little.
         switched_on: option -> what it says where it is True, which is not the default.
+        formerly: option -> what a run had that is older than the option, where that is not its default.
         files: the options that are paths: what tells runs apart is the files' content, which :meth:`hashes` gives.
         iterations: how many :class:`wfn.interface.Iteration` events it tells of, number 0 apart.
         epochs: of training in each iteration.
@@ -39,6 +40,7 @@ class Method(ABC):
     named: ClassVar[tuple[str, ...]] = ()
     switched_off: ClassVar[Mapping[str, str]] = {}
     switched_on: ClassVar[Mapping[str, str]] = {}
+    formerly: ClassVar[Mapping[str, object]] = {}
     files: ClassVar[tuple[str, ...]] = ()
     iterations: int = 0
     epochs: int = 0

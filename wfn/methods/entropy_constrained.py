@@ -71,6 +71,7 @@ class EntropyConstrained(Method):
         "cosine": "constant learning rate",
         "reestimate": "statistics not re-estimated",
     }
+    formerly: ClassVar[dict[str, object]] = {"fold_sensitivity": 0.0}
 
     step: float = 2.0**-5
     rate: float = 0.05
