@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.oracles_quantisers import trace_penalty
 from wfn.codebooks.quantisers.kernel_rows import RELAXATIONS, RowRegulariser
-from wfn.codebooks.quantisers.vectors import nearest, vector_k_means
+from wfn.codebooks.quantisers.vectors import nearest, sparse_k_means, vector_k_means
 
 
 def rows_of(count, width, seed):
@@ -112,3 +112,18 @@ def test_few_distinct_vectors_are_the_centres():
     centres, assignment = vector_k_means(vectors, 2, seed=0)
     np.testing.assert_array_equal(centres[assignment], vectors)
     assert assignment.shape == (4,)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.25, 0.9])
+def test_a_share_of_the_vectors_nearest_to_the_mean_is_one_cluster(share):
+    vectors = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    centres, assignment = sparse_k_means(vectors, 6, 0, share)
+    if share == 0.001:  # not one vector of 200
+        assert np.array_equal(centres, vector_k_means(vectors, 6, 0)[0])
+        return
+    far = [sum((float(x) - m) ** 2 for x, m in zip(row, vectors.mean(0).tolist(), strict=True)) for row in vectors]
+    nearest_ones = sorted(range(200), key=lambda i: far[i])[: int(share * 200)]
+    assert sorted(np.flatnonzero(assignment == 0)) == sorted(nearest_ones)
+    assert len(centres) == 6 and set(assignment) == set(range(6))
+    for k in range(6):
+        assert np.allclose(centres[k], vectors[assignment == k].mean(0), atol=1e-4)

@@ -89,3 +89,17 @@ def test_a_network_without_a_convolution_in_between_is_refused():
 def test_options_that_cannot_be_are_refused(option, value, message):
     with pytest.raises(UserError, match=message):
         replace(QUICK, **{option: value})
+
+
+def test_with_a_sparse_share_most_rows_are_one():
+    method = replace(QUICK, sparse_share=0.6)
+    found = compress(method).weights["2.weight"]
+    _, counts = found.reshape(-1, found.shape[-1]).unique(dim=0, return_counts=True)
+    assert len(counts) == 5 and counts.max() == int(0.6 * 6 * 6 * 2)
+    assert method.label.endswith("60% of the rows in one")
+
+
+@pytest.mark.parametrize(("share", "clusters"), [(1.0, 5), (-0.1, 5), (0.5, 1)])
+def test_a_sparse_share_that_cannot_work(share, clusters):
+    with pytest.raises(UserError, match=r"sparse_share must be 0 \(off\), or below 1 with 2 clusters or more"):
+        replace(QUICK, sparse_share=share, clusters=clusters)

@@ -9,6 +9,8 @@ from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
 from wfn.methods.entropy_constrained import EntropyConstrained
+from wfn.methods.lq_nets import LearnedBases
+from wfn.methods.lsq import LearnedStepSizes
 from wfn.methods.weight_fixing import WeightFixing
 from wfn.methods.weight_sharing import KMeansSharing
 
@@ -17,6 +19,8 @@ METHODS = (
     lambda **options: WeightFixing(delta=0.05, shares=(0.5, 1.0), **QUICK, **options),
     lambda **options: KMeansSharing(clusters=8, iterations=2, **QUICK, **options),
     lambda **options: EntropyConstrained(iterations=2, **QUICK, **options),
+    lambda **options: LearnedStepSizes(iterations=2, **QUICK, **options),
+    lambda **options: LearnedBases(iterations=2, **QUICK, **options),
 )
 HERE = "tests.methods.test_teacher"
 

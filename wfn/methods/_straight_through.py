@@ -11,6 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Observe
+from wfn.methods._teacher import check_teacher, teacher_of
 from wfn.networks.forward_pass import ForwardPass
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
@@ -28,11 +29,16 @@ class StraightThroughMethod(StagedMethod, Protocol):
     @property
     def distillation_temperature(self) -> float: ...
     @property
+    def teacher(self) -> str: ...
+    @property
+    def teacher_model(self) -> str: ...
+    @property
     def cosine(self) -> bool: ...
     @property
     def momentum(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
+    def hashes(self) -> dict[str, str]: ...
 
 
 M = TypeVar("M", bound=StraightThroughMethod)
@@ -41,6 +47,7 @@ M = TypeVar("M", bound=StraightThroughMethod)
 def check_training_settings(method: StraightThroughMethod) -> None:
     """Raise :class:`UserError` for a setting, of those that these methods share, that cannot work."""
     check_distillation(method.distillation, method.distillation_temperature)
+    check_teacher(method.distillation, method.teacher, method.teacher_model)
     require("iterations", method.iterations, method.iterations >= 1, "1 or more")
     check_stage_settings(method)
     require("momentum", method.momentum, 0 <= method.momentum < 1, "from 0 to below 1")
@@ -57,7 +64,6 @@ class StraightThroughTraining(StagedTraining[M]):
         fold: standard deviation that layers are scaled to first (:func:`wfn.training.layer_scales.fold_scales`).
         fold_sensitivity: as there.
         averaged_share: as in :class:`wfn.training.updates.straight_through.Descent`.
-        teacher: what the network learns from; it is the network itself, as it is given, where there is none.
     """
 
     def __init__(
@@ -70,11 +76,9 @@ class StraightThroughTraining(StagedTraining[M]):
         fold: float = 0.0,
         fold_sensitivity: float = 0.0,
         averaged_share: float = 0.0,
-        teacher: nn.Module | None = None,
     ) -> None:
-        objective = objective_of(
-            model if teacher is None else teacher, method.distillation, method.distillation_temperature
-        )
+        teacher = teacher_of(model, data, method.teacher, method.teacher_model)
+        objective = objective_of(teacher, method.distillation, method.distillation_temperature)
         fold_scales(model, data, fold, fold_sensitivity)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective
@@ -88,6 +92,10 @@ class StraightThroughTraining(StagedTraining[M]):
         )
         self.straight_through = StraightThrough(self.weights, self.quantiser(), descent)
         self.update = self.straight_through
+
+    def identity(self) -> dict[str, object]:
+        """The weights that the run began with, folded where they are, and the teacher's file."""
+        return super().identity() | self.method.hashes()
 
     @abstractmethod
     def quantiser(self) -> Quantiser:

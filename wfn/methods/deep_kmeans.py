@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.quantisers.kernel_rows import RELAXATIONS, RowRegulariser
-from wfn.codebooks.quantisers.vectors import vector_k_means
+from wfn.codebooks.quantisers.vectors import sparse_k_means
 from wfn.data import Data
 from wfn.errors import UserError, require, unknown_name
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._kernels import positions
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
+from wfn.methods._teacher import teacher_hash
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class DeepKMeans(Method):
 
     Differs:
         - The penalty's ``indicators`` are the default; what is known of the paper's own, its module says.
-        - Each layer has the same number of clusters. In the released code each has its own, chosen by hand, and a share
-          of the rows, those nearest their mean, becomes one cluster beforehand.
+        - Each layer has the same number of clusters, and the same ``sparse_share``. In the released code each has its
+          own, chosen by hand.
         - There the first layer is clustered, too, with as many clusters as rows.
         - The weight of the penalty is not known from any source that was at hand: it is this project's choice.
         - It trains from the trained network with the budget of this project's other methods.
@@ -39,8 +40,11 @@ class DeepKMeans(Method):
         clusters: K, rows that the kernels of each layer share.
         regularisation: lambda, the penalty's weight; 0 turns it off.
         relaxation: of the penalty: ``indicators``, which is k-means' own, or ``spectral``.
-        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        sparse_share: share of each layer's rows, those nearest to their mean, that become one cluster beforehand.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         iterations: stages of training, each of which is measured; after each the penalty's clusters are renewed.
         epochs: of each stage.
         learning_rate: of the first step.
@@ -53,13 +57,16 @@ class DeepKMeans(Method):
 
     name: ClassVar[str] = "deep_kmeans"
     rank: ClassVar[int] = 44
-    named: ClassVar[tuple[str, ...]] = ("clusters", "relaxation")
+    named: ClassVar[tuple[str, ...]] = ("clusters", "relaxation", "sparse_share")
 
     clusters: int = 64
     regularisation: float = 0.005
     relaxation: str = "indicators"
+    sparse_share: float = 0.0
     distillation: float = 0.0
     distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
     iterations: int = 10
     epochs: int = 3
     learning_rate: float = 0.01
@@ -73,19 +80,28 @@ class DeepKMeans(Method):
         """Raise :class:`UserError` for a setting that cannot work."""
         require("clusters", self.clusters, self.clusters >= 1, "1 or more")
         require("regularisation", self.regularisation, 0 <= self.regularisation < inf, "0 (no penalty) or more")
+        if self.sparse_share:
+            fits = 0 < self.sparse_share < 1 and self.clusters > 1
+            require("sparse_share", self.sparse_share, fits, "0 (off), or below 1 with 2 clusters or more")
         if self.relaxation not in RELAXATIONS:
             raise unknown_name("relaxation", self.relaxation, RELAXATIONS)
         check_training_settings(self)
 
     @property
     def label(self) -> str:
-        """The method with its clusters, and its relaxation where that is the spectral one."""
-        return f"Deep k-Means, {self.clusters} rows a layer{', spectral' if self.relaxation == 'spectral' else ''}"
+        """The method with its clusters, the relaxation where that is the spectral one, and the sparse share."""
+        sparse = f", {self.sparse_share:.0%} of the rows in one" if self.sparse_share else ""
+        spectral = ", spectral" if self.relaxation == "spectral" else ""
+        return f"Deep k-Means, {self.clusters} rows a layer{spectral}{sparse}"
 
     @property
     def treatment(self) -> Treatment:
         """First and last layer and batch-norm stay float."""
         return Treatment("float", "float")
+
+    def hashes(self) -> dict[str, str]:
+        """``teacher_sha256``, where a file of its weights is given."""
+        return teacher_hash(self.teacher)
 
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Let the rows of the convolutions of ``model`` share values, in place, on the device where it is.
@@ -123,7 +139,13 @@ class RowTraining(StraightThroughTraining[DeepKMeans]):
                 "choose another method"
             )
         self._regulariser = RowRegulariser(
-            self.weights.values.data, self._rows, method.clusters, method.regularisation, method.relaxation, method.seed
+            self.weights.values.data,
+            self._rows,
+            method.clusters,
+            method.regularisation,
+            method.relaxation,
+            method.seed,
+            method.sparse_share,
         )
         return self._regulariser
 
@@ -142,7 +164,9 @@ class RowTraining(StraightThroughTraining[DeepKMeans]):
         squares = 0.0
         for rows in self._rows:
             before = values[rows]
-            centres, assignment = vector_k_means(before.cpu().numpy(), self.method.clusters, self.method.seed)
+            centres, assignment = sparse_k_means(
+                before.cpu().numpy(), self.method.clusters, self.method.seed, self.method.sparse_share
+            )
             after = torch.from_numpy(centres[assignment]).to(values.device)
             squares += float((after - before).double().square().sum())
             values[rows] = after + 0.0  # -0.0 becomes 0.0

@@ -16,7 +16,7 @@ from wfn.errors import require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
+from wfn.methods._teacher import teacher_hash
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.layer_scales import check_fold
 
@@ -101,7 +101,6 @@ class EntropyConstrained(Method):
         check_fold(self.fold, self.fold_sensitivity)
         require("memory", self.memory, 0 <= self.memory < 1, "from 0 to below 1")
         require("averaged_share", self.averaged_share, 0 <= self.averaged_share <= 1, "from 0 to 1")
-        check_teacher(self.distillation, self.teacher, self.teacher_model)
         check_training_settings(self)
 
     @property
@@ -144,13 +143,8 @@ class EntropyConstrainedTraining(StraightThroughTraining[EntropyConstrained]):
     def __init__(
         self, method: EntropyConstrained, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
-        teacher = teacher_of(model, data, method.teacher, method.teacher_model)
         folded = method.fold, method.fold_sensitivity
-        super().__init__(method, model, data, observe, checkpoint, *folded, method.averaged_share, teacher)
-
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with, folded where they are, and the teacher's file."""
-        return super().identity() | self.method.hashes()
+        super().__init__(method, model, data, observe, checkpoint, *folded, method.averaged_share)
 
     def quantiser(self) -> RateConstrainedGrid:
         """The shared grid."""

@@ -12,6 +12,7 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
+from wfn.methods._teacher import teacher_hash
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class LearnedBases(Method):
 
     Attributes:
         bits: numbers in a basis: 2^bits values a channel; 1 to 4.
-        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         iterations: stages of training, each of which is measured.
         epochs: of each stage.
         learning_rate: of the first step.
@@ -47,6 +50,8 @@ class LearnedBases(Method):
     bits: int = 3
     distillation: float = 0.0
     distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
     iterations: int = 10
     epochs: int = 3
     learning_rate: float = 0.01
@@ -70,6 +75,10 @@ class LearnedBases(Method):
     def treatment(self) -> Treatment:
         """First and last layer and batch-norm stay float."""
         return Treatment("float", "float")
+
+    def hashes(self) -> dict[str, str]:
+        """``teacher_sha256``, where a file of its weights is given."""
+        return teacher_hash(self.teacher)
 
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Quantise the layers in between of ``model``, in place, on the device where it is.

@@ -16,6 +16,7 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
+from wfn.methods._teacher import teacher_hash
 from wfn.networks.own.layout import layout
 from wfn.networks.scale_folding import fold, foldable_pairs
 from wfn.system import ranks
@@ -34,7 +35,8 @@ class LearnedStepSizes(Method):
         - The budget of training is that of this project's other methods, not 90 epochs on ImageNet.
         - ``whole_network`` is not in the paper: biases and batch-norm are quantised as well, each tensor with a step of
           its own, as they count as weights here.
-        - ``distillation`` is from the network itself, as it was given; the paper's is described as an extra.
+        - ``distillation`` is from the network itself, as it was given, unless a ``teacher`` is; the paper's is
+          described as an extra.
 
     Attributes:
         bits: of weights, and of what enters a layer where that is quantised; 2 to 8.
@@ -43,8 +45,10 @@ class LearnedStepSizes(Method):
         whole_network: quantise biases and batch-norm's scales and shifts, too.
         fold_steps: at the end, fold the step of each layer before a batch-norm into its statistics, so that these
             layers share one step.
-        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         iterations: stages of training, each of which is measured.
         epochs: of each stage.
         learning_rate: of the first step.
@@ -66,6 +70,8 @@ class LearnedStepSizes(Method):
     fold_steps: bool = False
     distillation: float = 0.0
     distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
     iterations: int = 10
     epochs: int = 3
     learning_rate: float = 0.01
@@ -94,6 +100,10 @@ class LearnedStepSizes(Method):
         batch_norm = f"{self.bits} bit" if self.whole_network else "float"
         activations = f"{self.bits} bit" if self.quantise_activations else "float"
         return Treatment(f"{self.first_last_bits} bit", batch_norm, activations)
+
+    def hashes(self) -> dict[str, str]:
+        """``teacher_sha256``, where a file of its weights is given."""
+        return teacher_hash(self.teacher)
 
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Quantise ``model``, in place, on the device where it is.

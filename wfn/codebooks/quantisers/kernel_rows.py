@@ -18,11 +18,12 @@ Hence ``indicators``: the same penalty with k-means' own F.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from wfn.codebooks.quantisers.vectors import vector_k_means
+from wfn.codebooks.quantisers.vectors import sparse_k_means
 
 RELAXATIONS = ("indicators", "spectral")
 
@@ -36,19 +37,28 @@ class RowRegulariser:
         weight: lambda.
         relaxation: one of :data:`RELAXATIONS`.
         seed: of k-means.
+        share: of the rows that is one cluster beforehand (:func:`wfn.codebooks.quantisers.vectors.sparse_k_means`).
     """
 
     def __init__(
-        self, latent: Tensor, layers: Sequence[Tensor], clusters: int, weight: float, relaxation: str, seed: int
+        self,
+        latent: Tensor,
+        layers: Sequence[Tensor],
+        clusters: int,
+        weight: float,
+        relaxation: str,
+        seed: int,
+        share: float = 0.0,
     ) -> None:
-        self._layers, self._clusters, self._weight, self._seed = layers, clusters, weight, seed
-        self._renewed = _assigned if relaxation == "indicators" else _spanned
+        self._layers, self._clusters, self._weight = layers, clusters, weight
+        assigned = partial(_assigned, clusters=clusters, seed=seed, share=share)
+        self._renewed = assigned if relaxation == "indicators" else partial(_spanned, clusters=clusters)
         self._projected = _means if relaxation == "indicators" else _projection
         self.renew(latent)
 
     def renew(self, latent: Tensor) -> None:
         """Take F anew, from the rows as they are in ``latent``, float32 [n]."""
-        self._states = [self._renewed(latent[rows], self._clusters, self._seed) for rows in self._layers]
+        self._states = [self._renewed(latent[rows]) for rows in self._layers]
 
     def penalty(self, latent: Tensor) -> float:
         """The penalty, without lambda / 2, as a mean over the rows."""
@@ -85,9 +95,9 @@ class RowRegulariser:
         self._states = states
 
 
-def _assigned(values: Tensor, clusters: int, seed: int) -> Tensor:
+def _assigned(values: Tensor, clusters: int, seed: int, share: float) -> Tensor:
     """int64 [N]: the cluster of each row."""
-    return torch.from_numpy(vector_k_means(values.cpu().numpy(), clusters, seed)[1]).to(values.device)
+    return torch.from_numpy(sparse_k_means(values.cpu().numpy(), clusters, seed, share)[1]).to(values.device)
 
 
 def _means(values: Tensor, assignment: Tensor) -> Tensor:
@@ -96,8 +106,8 @@ def _means(values: Tensor, assignment: Tensor) -> Tensor:
     return (sums / torch.bincount(assignment)[:, None])[assignment]
 
 
-def _spanned(values: Tensor, clusters: int, seed: int) -> Tensor:
-    """float32 [N, min(K, s)]: the first right singular vectors of W; ``seed`` plays no part."""
+def _spanned(values: Tensor, clusters: int) -> Tensor:
+    """float32 [N, min(K, s)]: the first right singular vectors of W."""
     return torch.linalg.svd(values, full_matrices=False).U[:, :clusters].contiguous()
 
 

@@ -27,6 +27,28 @@ def vector_k_means(vectors: np.ndarray, clusters: int, seed: int) -> tuple[np.nd
     return found.cluster_centers_.astype(np.float32), found.labels_.astype(np.int64)
 
 
+def sparse_k_means(vectors: np.ndarray, clusters: int, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The same, where a ``share`` of the vectors, those nearest to the mean of all, is one cluster from the start.
+
+    Of equally near ones those that stand first are in it; all others are clustered among themselves.
+
+    Args:
+        vectors: float32 [n, d].
+        clusters: how many with that one, which is the first: 2 or more where there is one.
+        seed: as above.
+        share: 0 for none, below 1.
+    """
+    count = int(share * len(vectors))
+    if not count:
+        return vector_k_means(vectors, clusters, seed)
+    distances = np.square(vectors - vectors.mean(0, dtype=np.float64)).sum(1)
+    core, others = np.split(np.argsort(distances, kind="stable"), [count])
+    centres, assignment = vector_k_means(vectors[others], clusters - 1, seed)
+    found = np.zeros(len(vectors), np.int64)
+    found[others] = assignment + 1
+    return np.concatenate([vectors[core].mean(0, keepdims=True, dtype=np.float64).astype(np.float32), centres]), found
+
+
 def nearest(vectors: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of ``centres``, float32 [k, d], to each of ``vectors``, float32 [n, d].
 
