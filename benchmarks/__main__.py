@@ -45,7 +45,7 @@ def main(out: Path, weights: Path | None, quick: bool) -> None:
 
 def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Iterator[Comparison]:
     size = 20_000 if quick else 272_474
-    yield from measuring.help_of_the_command_line()
+    yield from measuring.starts(1 if quick else 5)
     yield from step.against_plain_fine_tuning(device, 1 if quick else 9)
     yield from step.updates_against_plain_fine_tuning(device, 1 if quick else 9)
     yield from penalty.against_the_literal()

@@ -53,11 +53,12 @@ def run(*, name: str, storage: str, label: str, workers: int, retry_failed: bool
     if workers < 1:
         raise UserError(f"workers must be at least 1, but got workers={workers}")
     from studies.trials.plan import Plan
-    from studies.trials.storage import url_of
-    from studies.workers.launch import launch
 
     choices = {option: options.pop(option) for option in ("vary", "repeats", "trials", "full_grid")}
     plan = Plan.make(name, options, **choices)
+    from studies.trials.storage import url_of
+    from studies.workers.launch import launch
+
     launch(
         url_of(storage, options["folder"]),
         label or name,

@@ -23,6 +23,14 @@ HEAVY = {"torch", "mlflow", "optuna", "matplotlib"}
             HEAVY - {"pandas", "sklearn"},
         ),
         ("import reports.__main__", {"torch", "mlflow", "matplotlib", "typst"}),
+        ("from wfn.__main__ import main; main(['--batch_size', '0']); main(['--dataset', 'dgits'])", HEAVY),
+        ("from studies.__main__ import main; main(['run', 'nothing'])", HEAVY),
+        (
+            "import torch; from wfn import networks, trace; "
+            "trace(networks.build('small_resnet', 10, (1, 8, 8)), torch.zeros(1, 1, 8, 8)); "
+            "from wfn.data.named import digits as d; d.digits(batch_size=9, validation_share=0, seed=0, device='cpu')",
+            {"torchvision", "sklearn", "scipy", "pandas", "torch._dynamo"},
+        ),
     ],
 )
 def test_imports_stay_light(statement, forbidden):

@@ -10,6 +10,7 @@ from PIL import Image
 from tests.support.datasets import equal, load, passes
 from tests.support.oracles_data import normalise
 from wfn.data.named.cifar10 import IMAGES_A_FILE, PIXELS, SHA256
+from wfn.data.named.digits import FILE
 from wfn.errors import UserError
 
 
@@ -24,6 +25,17 @@ def test_digits():
     everything = torch.cat([x for x, _ in digits.test])
     assert abs(everything.mean()) < 0.05
     assert abs(everything.std() - 1) < 0.05
+
+
+def test_the_file_of_digits_is_what_scikit_learn_gives():
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    train, test = train_test_split(range(len(bunch.target)), test_size=0.2, stratify=bunch.target, random_state=0)
+    with np.load(FILE) as arrays:
+        assert np.array_equal(arrays["images"], bunch.images) and np.array_equal(arrays["labels"], bunch.target)
+        assert arrays["train"].tolist() == train and arrays["test"].tolist() == test
 
 
 def test_digits_are_split_by_seed_but_for_the_test_images():

@@ -33,6 +33,11 @@ def heights(axes):
     return [bar.get_height() for bar in axes.patches]
 
 
+def counts(axes):
+    """Those of a histogram's bins."""
+    return axes.patches[0].get_data().values
+
+
 def texts(axes):
     return [text.get_text() for text in axes.texts]
 
@@ -47,14 +52,14 @@ def test_weights_before_and_after_are_counted(canvas):
     weight_histograms.draw(canvas, [-1.0, 0.0, 0.0, 1.0], np.array([0.5, 0.5, -0.0, 0.0], np.float32))
     before, after = canvas.axes
     assert before.get_title() == "before: 3 unique values" and after.get_title() == "after: 2 unique values"
-    assert sum(heights(before)) in (2, 4)  # the two largest lie on the edge of the panel
-    assert max(heights(after)) == 2
+    assert sum(counts(before)) in (2, 4)  # the two largest lie on the edge of the panel
+    assert max(counts(after)) == 2
     assert before.get_yscale() == "log"
 
 
 def test_weights_that_are_all_zero_are_drawn(canvas):
     weight_histograms.draw(canvas, [0.0] * 3, [0.0] * 3)
-    assert [sum(heights(axes)) for axes in canvas.axes] == [3, 3]
+    assert [sum(counts(axes)) for axes in canvas.axes] == [3, 3]
 
 
 ROWS = [

@@ -12,9 +12,9 @@ def mean_and_half_interval(values: Sequence[float]) -> tuple[float, float]:
     Raises:
         ValueError: there is no value.
     """
-    from scipy.stats import t  # takes a second to import
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     n = len(values)
     if n == 1:
         return float(values[0]), 0.0
-    return fmean(values), float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / n**0.5
+    return fmean(values), float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * stdev(values) / n**0.5

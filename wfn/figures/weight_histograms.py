@@ -26,5 +26,12 @@ def draw(canvas: "Figure", before: Sequence[float] | np.ndarray, after: Sequence
     for axes, weights, title in zip(canvas.subplots(1, 2), (before, after), ("before", "after"), strict=True):
         values = np.asarray(weights)
         limit = float(np.quantile(np.abs(values), SHOWN)) or 1.0
-        axes.hist(values, bins=np.linspace(-limit, limit, BINS + 1), color="0.25", log=True)
-        axes.set(title=f"{title}: {len(np.unique(values)):,} unique values", xlabel="weight", ylabel="weights")
+        counts, edges = np.histogram(values, np.linspace(-limit, limit, BINS + 1))
+        axes.stairs(counts, edges, fill=True, color="0.25")  # one patch: bars take a second to draw
+        axes.set(
+            yscale="log",
+            ylim=(0.5, None),
+            title=f"{title}: {len(np.unique(values)):,} unique values",
+            xlabel="weight",
+            ylabel="weights",
+        )

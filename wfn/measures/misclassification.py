@@ -1,7 +1,7 @@
 """How well a network's confidence tells right from wrong."""
 
+import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from wfn.measures.common.kinds import OutputMeasure, Quantity, Values
@@ -34,5 +34,7 @@ class Misclassification(OutputMeasure):
         pairs = right * (len(correct) - right)
         if not pairs:
             return {}
-        ranks = float(rankdata(confidences)[correct].sum())
+        _, places, counts = np.unique(confidences, return_inverse=True, return_counts=True)
+        mean_ranks = counts.cumsum() - (counts - 1) / 2  # of equal confidences
+        ranks = float(mean_ranks[places][correct].sum())
         return {"confidence_auroc": (ranks - right * (right + 1) / 2) / pairs}

@@ -187,11 +187,12 @@ class FixingTraining(StagedTraining[WeightFixing]):
 
     def iterate(self) -> dict[str, float]:
         """Train, then cluster; after the last clustering train the values and take statistics anew, where asked to."""
+        trains = self.method.epochs > 0 and bool(self.weights.trainable.any())
         trains_first = self.method.train_first and not self.method.released
         if self.progress.iteration > len(self.method.shares):
             scores = self._value_stage()
         else:
-            if self.weights.trainable.any() and (self.progress.iteration > 1 or trains_first):
+            if trains and (self.progress.iteration > 1 or trains_first):
                 self._training_stage()
             scores = self._clustering_stage()
         if self.method.reestimate and self.progress.iteration == self.method.iterations:

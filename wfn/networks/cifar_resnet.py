@@ -11,6 +11,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with batch-norm and what goes around them; torchvision's own would take seconds to import.
+
+    Args:
+        width_before: channels that enter.
+        width: channels that leave.
+        stride: of the first convolution.
+        downsample: what gives the shortcut the shape of what it is added to; None where it has it.
+    """
+
+    def __init__(self, width_before: int, width: int, stride: int = 1, downsample: nn.Module | None = None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_before, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, width_before, height, width) -> (batch, width, height / stride, width / stride)."""
+        residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        residual += x if self.downsample is None else self.downsample(x)
+        return self.relu(residual)
+
+
 class PaddedIdentity(nn.Module):
     """The shortcut without parameters (option A): every other pixel, and zeros for the channels that are new.
 
@@ -70,8 +96,6 @@ def cifar_resnet(
 
 
 def _stage(blocks: int, width_before: int, width: int, stride: int, shortcut: str) -> nn.Sequential:
-    from torchvision.models.resnet import BasicBlock
-
     first = BasicBlock(width_before, width, stride, _shape_change(width_before, width, stride, shortcut))
     return nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
 

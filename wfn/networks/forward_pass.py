@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from wfn.errors import UserError
 from wfn.networks.own.shared_memory import addresses, has_memory, ties
+from wfn.networks.own.watch import Watch
 from wfn.tasks.batches import call, size
 
 aten = torch.ops.aten
@@ -204,7 +204,7 @@ def unfused_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Watch):
     """Adds up, while it is active, the scalar operations in which each parameter takes part.
 
     Attributes:

@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from wfn.errors import UserError
 from wfn.networks.forward_pass import undisturbed
+from wfn.networks.own.watch import Watch
 from wfn.tasks.batches import arguments, call, head, main_output
 
 aten = torch.ops.aten
@@ -180,7 +180,7 @@ class _Produced:
         self.batch_norm: tuple[str, str, float] | None = None
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Watch):
     """Notes, while it is active, what layers give, who reads it, and how often each tensor of the network is used."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:

@@ -60,9 +60,9 @@ def signed(points: float) -> str:
 
 def mcnemar(lost: int, gained: int) -> float:
     """The exact two-sided McNemar test: the p of so uneven a split if losing and gaining were equally likely."""
-    from scipy.stats import binomtest  # takes a second to import
+    from scipy.special import bdtr  # scipy.stats takes a second to import
 
-    return float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
+    return min(1.0, 2 * float(bdtr(min(lost, gained), lost + gained, 0.5)))
 
 
 def change_of_counts(lost: int, gained: int, images: int, resamples: int = RESAMPLES) -> Change:
@@ -157,6 +157,6 @@ def _widening(runs: int) -> float:
 
 def student(freedom: float) -> float:
     """Half of a 95 % interval in standard errors, by Student's t; of infinite degrees of freedom the normal's."""
-    from scipy.stats import t  # takes a second to import
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
-    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

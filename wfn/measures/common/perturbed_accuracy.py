@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from wfn.data.passes import on_device, shard_pass
 from wfn.networks.own.layout import layout
+from wfn.networks.own.watch import Watch
 from wfn.system import ranks
 from wfn.tasks.batches import call, head, main_output, mapped
 
@@ -86,11 +86,11 @@ class Memory:
         self._results: list = []
         self._number_of: dict[int, int] = {}  # address of a result's memory -> number of its operator
 
-    def recording(self) -> TorchDispatchMode:
+    def recording(self) -> Watch:
         """A context in which all results are remembered."""
         return _Recording(self)
 
-    def replaying(self, until: Tensor) -> TorchDispatchMode:
+    def replaying(self, until: Tensor) -> Watch:
         """A context for the same pass once more: results come from memory until an operator takes ``until``."""
         return _Replaying(self, until)
 
@@ -130,7 +130,7 @@ class Memory:
                         self._number_of[_address(kept)] = number
 
 
-class _Recording(TorchDispatchMode):
+class _Recording(Watch):
     def __init__(self, memory: Memory) -> None:
         super().__init__()
         self._memory = memory
@@ -142,7 +142,7 @@ class _Recording(TorchDispatchMode):
         return result
 
 
-class _Replaying(TorchDispatchMode):
+class _Replaying(Watch):
     def __init__(self, memory: Memory, until: Tensor) -> None:
         super().__init__()
         self._memory, self._until, self._number, self._changed = memory, _address(until), -1, False

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from wfn.networks.forward_pass import COPIES, MATRIX_PRODUCTS, is_factor, undisturbed
 from wfn.networks.own.shared_memory import addresses
+from wfn.networks.own.watch import Watch
 from wfn.tasks.batches import tensors
 
 aten = torch.ops.aten
@@ -49,7 +49,7 @@ def transformed_weights(model: nn.Module, inputs: Any, run: Callable[[], object]
     return watch.found
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Watch):
     """Follows parameters through operators that no input has a part in.
 
     Attributes:
