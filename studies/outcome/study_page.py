@@ -7,7 +7,7 @@ from studies.outcome.table_and_figure import file_name
 from studies.trials.queue import Queue
 from studies.workers.standing import Standing
 from wfn.runs.lifecycle import RunHandle
-from wfn.runs.tracking.description import END, THIS_RUN, plain
+from wfn.runs.tracking.description import END, GAP, THIS_RUN, plain
 from wfn.runs.tracking.launched import NOTE_TAG
 
 
@@ -40,7 +40,7 @@ def description(label: str, question: str, results: Results) -> str:
         f"{len(front) - MOST_ROWS} more points of the front are in {file_name(label, 'csv')}."
         if len(front) > MOST_ROWS
         else "",
-        f"![figure](get-artifact?path={file_name(label, 'png')}&run_uuid={THIS_RUN})" if results.complete else "",
+        f"[The figure](get-artifact?path={file_name(label, 'png')}&run_uuid={THIS_RUN})" if results.complete else "",
         END,
     ]
     return "\n\n".join(filter(None, parts))
@@ -56,7 +56,7 @@ def _table(results: Results, front: list[MeanOfRepeats]) -> str:
     for point in front:
         settings = [plain(setting_text(point.settings.get(name, ""))) for name in names]
         values = [objective_text(name, *point.objectives[name]) for name in results.objectives]
-        lines.append([*settings, *values, str(point.trials)])
+        lines.append([f"{cell}{GAP}" for cell in (*settings, *values, point.trials)])
     return "The front (no other point is as good in all and better in one):\n\n" + "\n".join(
         f"| {' | '.join(line)} |" for line in lines
     )

@@ -16,6 +16,7 @@ OF_THE_RUN = re.compile("^held_back_|_seconds$|_by_epoch$")  # metrics that tell
 SAFE = re.compile(r"[\w.:-]+")  # a network's name that may stand in code
 SIZES = re.compile(r"\d+( \d+)+")
 HEADLINE = ("unique_params", "entropy_bits", "artefact_bytes")
+GAP = "&ensp;"  # MLflow sets the columns of a table side by side without any
 THIS_RUN = "{run}"  # stands for the run's id in MLflow, in a description that a record brings along
 STATES = {
     "RUNNING": "The run goes on; this page is brought up to date after each iteration.",
@@ -75,7 +76,8 @@ def _table(record: Record) -> Iterator[str]:
         before, after = values.get(f"baseline_{name}"), values.get(name)
         if quantity.summary and (before is not None or after is not None):
             title = quantity.title.replace("  ", "&emsp;")
-            yield f"| {title} | {_text(before, quantity)} | {_text(after, quantity)} | {quantity.meaning} |"
+            cells = title, _text(before, quantity), _text(after, quantity), quantity.meaning
+            yield f"| {f'{GAP} | '.join(cells)} |"
 
 
 def _quantities(header: RunHeader, values: Mapping[str, float]) -> dict[str, Quantity]:

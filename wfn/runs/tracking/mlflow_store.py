@@ -4,6 +4,7 @@ The record is the truth and the store a copy of it, so a store that cannot be re
 there is brought in later, by the same code, and what is there already is not brought in twice.
 """
 
+import getpass
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -60,7 +61,7 @@ class Store:
             settings: of the run, by name; ``parent_run`` among them is the id of the MLflow run under which to nest it.
         """
         name = name_of(settings, {})
-        tags = {PROCESS_TAG: this_process(), STARTED_TAG: str(started), NAME_TAG: name}
+        tags = {PROCESS_TAG: this_process(), STARTED_TAG: str(started), NAME_TAG: name, **_source_tags()}
         tags |= _parent_tag(str(settings.get("parent_run", "")))
         with reached():  # with its tags at once: a process may die at any moment
             run = self._client.create_run(self.experiment, start_time=started, tags=tags)
@@ -286,6 +287,14 @@ def _is_copy(run: Any, record: Record) -> bool:
 
 def _metrics(lines: list[dict[str, Any]], header: RunHeader) -> list[Any]:
     return [metric(line, in_store(line["key"], per_of(line, header))) for line in lines]
+
+
+def _source_tags() -> dict[str, str]:
+    """Who made a run, and with what, as MLflow's own runs say it; the commit is among the params."""
+    tags = {"mlflow.source.name": "wfn", "mlflow.source.type": "LOCAL"}
+    with suppress(OSError, KeyError):  # a container may have no name for its user
+        tags["mlflow.user"] = getpass.getuser()
+    return tags
 
 
 def _parent_tag(parent: str) -> dict[str, str]:
