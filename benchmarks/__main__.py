@@ -1,17 +1,33 @@
 """``python -m benchmarks``: time everything side by side on this machine; write a table and a plot."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
 
-from benchmarks import clustering, measuring, penalty, probabilistic_clustering, step
+from benchmarks import clustering, measuring, penalty, probabilistic_clustering, step, timing
 from benchmarks.timing import Comparison
 from wfn.system.provenance import provenance
 
 ROOT = Path(__file__).parents[1]
+
+
+PARTS = (
+    "start",
+    "fixing",
+    "updates",
+    "machine",
+    "penalty",
+    "metrics",
+    "clustering",
+    "others",
+    "drawn",
+    "merging",
+    "literal",
+)
 
 
 @click.command()
@@ -20,19 +36,32 @@ ROOT = Path(__file__).parents[1]
     "--weights", type=click.Path(exists=True, path_type=Path), help="a ResNet-20's trained weights; else random"
 )
 @click.option("--quick", is_flag=True, help="small sizes: to see that it runs, not to measure")
-def main(out: Path, weights: Path | None, quick: bool) -> None:
-    """Time clustering, regulariser, training step, metrics and start beside what they are measured against."""
+@click.option("--part", "chosen", type=click.Choice(PARTS), multiple=True, help="this part alone; repeatable")
+@click.option("--cpu_seconds", is_flag=True, help="time what the process computes, on a machine that others share")
+def main(out: Path, weights: Path | None, quick: bool, chosen: tuple[str, ...], cpu_seconds: bool) -> None:
+    """Time clustering, regulariser, training step, metrics and start beside what they are measured against.
+
+    All parts together make table.md and a plot; chosen ones, or CPU seconds, make a table beside it.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     out.mkdir(parents=True, exist_ok=True)
+    if cpu_seconds:
+        timing.count_cpu_seconds()
     rows = []
-    for row in _comparisons(weights, device, quick):
+    for row in _comparisons(weights, device, quick, chosen or PARTS):
         rows.append(row)
         print(_line(row), flush=True)
-    machine, parts = provenance(device), step.parts(device, 1 if quick else 10)
-    print(*parts, sep="\n", flush=True)
     table = ["| what | s | against | s | ratio | limit | met |", "|---|---|---|---|---|---|---|", *map(_line, rows)]
+    machine = provenance(device)
     names = ("device_name", "version_torch", "commit", "tree")
     about = f"{machine['threads']} threads; " + "; ".join(f"{name} {machine[name]}" for name in names)
+    if chosen or cpu_seconds:
+        file = out / ("cpu_seconds.md" if cpu_seconds else "parts.md")
+        file.write_text("\n".join([*table, "", about, ""]))
+        print(file)
+        return
+    parts = step.parts(device, 1 if quick else 10)
+    print(*parts, sep="\n", flush=True)
     (out / "table.md").write_text("\n".join([*table, "", *parts, "", about, ""]))
     sizes = [int(size) for size in np.geomspace(1e3, 1e5 if quick else 2.56e7, 5 if quick else 9)]
     _plot(
@@ -43,19 +72,28 @@ def main(out: Path, weights: Path | None, quick: bool) -> None:
     print(f"{out / 'table.md'}\n{out / 'growth.svg'}")
 
 
-def _comparisons(weights: Path | None, device: torch.device, quick: bool) -> Iterator[Comparison]:
-    size = 20_000 if quick else 272_474
-    yield from measuring.starts(1 if quick else 5)
-    yield from step.against_plain_fine_tuning(device, 1 if quick else 9)
-    yield from step.updates_against_plain_fine_tuning(device, 1 if quick else 9)
-    yield from penalty.against_the_literal()
-    yield from measuring.against_unique(100_000 if quick else clustering.RESNET50)
-    yield from clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
-    yield from clustering.others_against_a_sort(100_000 if quick else clustering.RESNET50)
-    yield from probabilistic_clustering.step_against_plain_fine_tuning(device, 1 if quick else 9)
-    yield from probabilistic_clustering.against_a_sort(100_000 if quick else clustering.RESNET50)
-    yield from probabilistic_clustering.against_the_literal(200 if quick else 1000)
-    yield from clustering.against_the_literal(_trained(weights) if weights else clustering.random_weights(size))
+def _comparisons(weights: Path | None, device: torch.device, quick: bool, parts: Sequence[str]) -> Iterator[Comparison]:
+    size, large, repeats = (20_000, 100_000, 1) if quick else (272_474, clustering.RESNET50, 9)
+    of_part: dict[str, Callable[[], Iterator[Comparison]]] = {
+        "start": lambda: measuring.starts(min(repeats, 5)),
+        "fixing": lambda: step.against_plain_fine_tuning(device, repeats),
+        "updates": lambda: step.updates_against_plain_fine_tuning(device, repeats),
+        "machine": lambda: step.against_the_machine(device, min(repeats, 3)),
+        "penalty": penalty.against_the_literal,
+        "metrics": lambda: measuring.against_unique(large),
+        "clustering": lambda: clustering.against_a_sort(large),
+        "others": lambda: clustering.others_against_a_sort(large),
+        "drawn": lambda: probabilistic_clustering.step_against_plain_fine_tuning(device, repeats),
+        "merging": lambda: chain(
+            probabilistic_clustering.against_a_sort(large),
+            probabilistic_clustering.against_the_literal(200 if quick else 1000),
+        ),
+        "literal": lambda: clustering.against_the_literal(
+            _trained(weights) if weights else clustering.random_weights(size)
+        ),
+    }
+    for part in PARTS:
+        yield from of_part[part]() if part in parts else ()
 
 
 def _trained(path: Path) -> np.ndarray:

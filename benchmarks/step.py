@@ -29,6 +29,7 @@ NETWORKS = (("resnet20_conv", 128), ("resnet18_cifar", 32))
 FREE = (0.7, 0.2)  # shares of free weights: in the first stage with a regulariser, the dearest, and two later
 LEARNING_RATE = 2e-5
 ROUNDS = 4
+PRODUCT = 1024  # rows and columns of a matrix: large enough for the most that a processor does
 
 
 def plain_step(
@@ -77,6 +78,36 @@ def against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Co
             once, again, ratio = compared(plain, plain, repeats)
             name = f"{what}: plain fine-tuning"
             yield Comparison(name, once, "the same again", again, "none: it is noise", True, ratio)
+
+
+def against_the_machine(device: torch.device, repeats: int) -> Iterator[Comparison]:
+    """Plain fine-tuning against matrix products of as many multiply-adds: what the machine could do at best.
+
+    A step has three times those of an inference: forward, and gradients of activations and of weights.
+    """
+    for network, batch_size in NETWORKS:
+        batch = example_batch(batch_size, device)
+        uses, weights = trace(network_of(network, device), batch[0][:1]).uses, network_of(network, device)
+        layers = {name: weight.numel() for name, weight in weights.named_parameters() if weight.ndim > 1}
+        count = 3 * batch_size * sum(uses[name] * layers[name] for name in layers)
+        plain = partial(plain_step, network, batch, device, "float32")
+        seconds, against, ratio = compared(plain, partial(_product, count, device), repeats)
+        what = f"training step, {network}, batch {batch_size}, float32, {device}: plain fine-tuning"
+        other = f"matrix products of as many multiply-adds, {count / 1e9:.1f} thousand million"
+        yield Comparison(what, seconds, other, against, "none: the machine's limit", True, ratio)
+
+
+def _product(multiply_adds: float, device: torch.device) -> Callable[[], None]:
+    """Products of square matrices, so many that this is how often they multiply and add."""
+    left, right, out = (torch.randn(PRODUCT, PRODUCT, device=device) for _ in range(3))
+    rows = round(multiply_adds / PRODUCT**2)
+
+    def product() -> None:
+        for _ in range(rows // PRODUCT):
+            torch.mm(left, right, out=out)
+        torch.mm(left[: rows % PRODUCT], right)[:1].sum().item()
+
+    return product
 
 
 def updates_against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Comparison]:
