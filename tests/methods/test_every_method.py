@@ -112,6 +112,15 @@ def test_torchs_random_state_is_left_as_it_was(name, tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize("name", ["apot", "ec2t", "float", "mc_dropout"])
+def test_a_network_in_a_wrapper_is_taken_out_of_it(name, tmp_path):
+    method = made(name, tmp_path)
+    model = network_for(method)
+    quantised = method.compress(torch.nn.DataParallel(model), small_networks.data())
+    assert quantised.model is model
+    assert not any("module." in each for each in quantised.weights)
+
+
 class CutError(Exception):
     """Stands in for a kill."""
 
