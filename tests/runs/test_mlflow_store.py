@@ -125,6 +125,26 @@ def test_a_run_that_mlflow_run_has_made_shows_the_way_to_ours(client, tmp_path, 
     assert pointer.data.metrics == {"baseline/top1": 89.0, "final/top1": 91.0, "final/loss": 0.5}
 
 
+def test_a_run_is_called_by_what_is_known_of_it_until_somebody_names_it(client, tmp_path, monkeypatch):
+    launched = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    store = Store("wfn")
+    record = make_record(tmp_path / "runs", store.open_run(STARTED, SETTINGS))
+
+    def names():
+        store.copy(record)
+        return tuple(client.get_run(run).info.run_name for run in (record.id, launched))
+
+    assert names() == ("wfn δ=0.0075 m/d", "launched: wfn δ=0.0075 m/d")
+    record.set(tags={"study": "s", "trial": 3, "varied": "delta"})
+    assert names()[0] == "s 3: δ=0.0075 m/d"
+    record.set(tags={"method": "wfn"})
+    assert names() == ("s 3: wfn δ=0.0075 m/d", "launched: s 3: wfn δ=0.0075 m/d")
+    client.set_tag(record.id, "mlflow.runName", "mine")
+    finish(record)
+    assert names()[0] == "mine"
+
+
 def test_a_launched_run_whose_process_died_is_killed_like_ours(client, tmp_path):
     launched = client.create_run("0", tags={PROCESS_TAG: ended_process()}).info.run_id
     Store("wfn").finish_left_runs(tmp_path)

@@ -26,7 +26,7 @@ from wfn.runs.tracking.launched import (
     take_launched,
 )
 from wfn.runs.tracking.mlflow_database import artifacts_beside, opened, reached
-from wfn.runs.tracking.names import in_store, name_of, per_of
+from wfn.runs.tracking.names import in_store, name_of, names_so_far, per_of
 from wfn.runs.tracking.run_page import BATCH, RunPage, batches, metric, system_metrics
 from wfn.system.processes import is_dead, this_process
 
@@ -176,9 +176,8 @@ class Store:
         # A store takes no second value, and a run of an older version has them under other names.
         params = [Param(k, v) for k, v in params.items() if not {k, PREFIX + k} & there.params.keys()]
         tags = {key: str(value) for key, value in record.header.tags.items() if key != NOTE_TAG}
-        names = name_of(record.header.settings, {}), name_of(record.header.settings, record.header.tags)
-        if there.tags.get(NAME_TAG) in names:  # else somebody has given it another one
-            tags[NAME_TAG] = names[-1]
+        if there.tags.get(NAME_TAG) in names_so_far(record.header):  # else somebody has given it another one
+            tags[NAME_TAG] = name_of(record.header.settings, record.header.tags)
         tags |= {RECORD_TAG: record.id, STARTED_TAG: str(record.header.started)}
         for some in batches(params, 100):
             self._client.log_batch(run_id, params=some)

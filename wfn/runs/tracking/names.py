@@ -84,6 +84,12 @@ def name_of(settings: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
     return f"{start}{' '.join([*words, place])}"
 
 
+def names_so_far(header: RunHeader) -> set[str]:
+    """What a run may have been called by now: its tags come one after another."""
+    before_method = {name: value for name, value in header.tags.items() if name != "method"}
+    return {name_of(header.settings, tags) for tags in ({}, before_method, header.tags)}
+
+
 def _told(method: str, settings: Mapping[str, Any]) -> list[str]:
     """The options by which rows of the method are told apart, those that are numbers always."""
     if method not in methods.names():

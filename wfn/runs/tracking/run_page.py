@@ -9,7 +9,7 @@ from typing import Any
 
 from wfn.runs.record import Record
 from wfn.runs.run_header import RunHeader
-from wfn.runs.tracking.launched import NOTE_TAG, show_values
+from wfn.runs.tracking.launched import NOTE_TAG, point, show_values
 from wfn.runs.tracking.logged_model import bring_in
 from wfn.runs.tracking.names import BASELINE, ITERATION, in_store, per_of
 
@@ -55,10 +55,13 @@ class RunPage:
         )  # with torch, which little else needs here
 
         self._described = state
-        there = self._client.get_run(run_id).data.tags.get(NOTE_TAG, "")
+        run = self._client.get_run(run_id)
+        there = run.data.tags.get(NOTE_TAG, "")
         text = given.replace(THIS_RUN, run_id) or describe_run(record, run_id)
         if text and (not there or there.endswith(END)):
             self._client.set_tag(run_id, NOTE_TAG, text)
+        if self.launched:  # by the name that the run has by now
+            point(self._client, self.launched, run, run.info.run_name)
 
     def _show_data(self, record: Record, run_id: str) -> None:
         """Show the parts of the data as inputs of the run, once they are known; what is there stays as it is."""
