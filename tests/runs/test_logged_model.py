@@ -72,6 +72,16 @@ def test_what_mlflow_loads_gives_the_same_bits(client, record):
     assert np.array_equal(example, INPUTS[:2].numpy())
 
 
+def test_a_store_that_takes_no_models_gets_all_else(client, record, monkeypatch, caplog):
+    export_network(record.folder, nn.Flatten(), INPUTS, Classification())
+    (record.folder / "model" / "shapes.json").write_text("{")
+    record.set(status="FINISHED", ended=now())
+    list(sync(record.folder, "wfn"))
+    (run,) = client.search_runs([Store("wfn").experiment], f"tags.`wfn.record` = '{record.id}'")
+    assert run.info.status == "FINISHED"
+    assert f"no logged model of run {record.id} in the tracking store" in caplog.text
+
+
 def test_what_torch_fx_cannot_follow_is_exported(record):
     torch.manual_seed(0)
     network = Branching().eval()
@@ -85,7 +95,7 @@ def test_what_torch_fx_cannot_follow_is_exported(record):
 @pytest.mark.parametrize(
     ("network", "inputs", "reason"),
     [
-        (Deciding(), INPUTS, r"torch\.export cannot follow this network \(\w+: "),
+        (Deciding(), INPUTS, r"this network cannot be exported \(\w+: "),
         (nn.Linear(8, 2), (INPUTS, INPUTS), "takes one tensor"),
         (nn.Linear(8, 2), INPUTS[:1], "takes one tensor"),
     ],

@@ -2,9 +2,11 @@
 
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -64,7 +66,7 @@ def write_files(
     """
     codebook = _codebook(quantised.weights, quantised.deviations)
     state = tensors_of(quantised.model)
-    write_atomically(folder / FIXED, _safetensors(state, codebook, list(quantised.weights), about))
+    write_atomically(folder / FIXED, _safetensors(state, _metadata(codebook, list(quantised.weights), about)))
     write_atomically(folder / "codebook.csv", csv_table(codebook).encode())
     weights = _flat(before), _flat(quantised.weights)
     title = ", ".join([*(about[name] for name in ("label", "model", "dataset") if name in about), "n = 1 run"])
@@ -127,8 +129,9 @@ def export(record: Record, path: Path) -> int:
 def unfold(path: Path, target: Path) -> int:
     """Write the ``state_dict`` in the compressed file ``path`` to ``target``; return how many tensors it has.
 
-    A target that ends in ``.safetensors`` has codebook, counted names and description as metadata, as a run's own file
-    has; one that ends in ``.pth`` or ``.pt`` holds tensors by name, for ``torch.load``, and has no place for them.
+    Codebook, counted names and description go with it. A target that ends in ``.safetensors`` has them as metadata, as
+    a run's own file has; one that ends in ``.pth`` or ``.pt`` holds tensors by name, for ``torch.load``, and has them
+    where modules keep their versions, in ``state_dict._metadata["wfn"]``.
 
     Raises:
         UserError: ``path`` cannot be read, or is no sound compressed file; ``target`` is that very file, has another
@@ -139,16 +142,18 @@ def unfold(path: Path, target: Path) -> int:
     if target.suffix not in (".safetensors", ".pth", ".pt"):
         raise UserError(f"the ending of the file to write must be .safetensors, .pth or .pt, but got {str(target)!r}")
     state = compressed_file.load(path)
+    contents = compressed_file.inspect(path)
+    weights = {name: state[name] for name in contents.shapes}
+    deviations = {}
+    if contents.deviations is not None:
+        deviations = dict(zip(contents.values.tolist(), contents.deviations.tolist(), strict=True))
+    metadata = _metadata(_codebook(weights, deviations), list(weights), contents.about)
     if target.suffix == ".safetensors":
-        contents = compressed_file.inspect(path)
-        weights = {name: state[name] for name in contents.shapes}
-        deviations = {}
-        if contents.deviations is not None:
-            deviations = dict(zip(contents.values.tolist(), contents.deviations.tolist(), strict=True))
-        content = _safetensors(state, _codebook(weights, deviations), list(weights), contents.about)
+        content = _safetensors(state, metadata)
     else:
-        buffer = BytesIO()
-        torch.save(state, buffer)
+        buffer, named = BytesIO(), OrderedDict(state)
+        setattr(named, "_metadata", {"wfn": metadata})  # noqa: B010 - as torch does, which types do not tell
+        torch.save(named, buffer)
         content = buffer.getvalue()
     try:
         write_atomically(target, content)
@@ -162,10 +167,11 @@ def _of_the_network(about: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in about.items() if name != "run"}
 
 
-def _safetensors(
-    state: Mapping[str, Tensor], codebook: Sequence[object], counted: Sequence[str], about: Mapping[str, str]
-) -> bytes:
-    metadata = {"codebook": codebook, "counted": counted, "about": dict(about)}
+def _metadata(codebook: Sequence[object], counted: Sequence[str], about: Mapping[str, str]) -> dict[str, Any]:
+    return {"codebook": codebook, "counted": list(counted), "about": dict(about)}
+
+
+def _safetensors(state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
     return safetensors.torch.save(dict(state), {name: json.dumps(content) for name, content in metadata.items()})
 
 

@@ -8,6 +8,7 @@ follow, by torch.export, whose import alone takes more than a second.
 
 import copy
 import json
+import logging
 import platform
 from contextlib import suppress
 from io import BytesIO
@@ -22,6 +23,7 @@ from wfn.system.files import write_atomically
 if TYPE_CHECKING:  # a sync needs no torch
     from torch import Tensor, nn
 
+log = logging.getLogger(__name__)
 FOLDER, SHAPES = "model", "shapes.json"  # in a run's folder; the second beside one of these:
 TRACED, EXPORTED = "model.pth", "model.pt2"  # by torch.fx, and by torch.export; so MLflow calls them
 NAME = "model"  # by which MLflow knows it: runs:/RUN/model
@@ -52,16 +54,20 @@ def export_network(folder: Path, model: "nn.Module", inputs: Any, task: Any) -> 
 
     if not isinstance(inputs, Tensor) or len(inputs) <= EXAMPLES or not isinstance(task, OutputTask):
         raise UserError("an exported network takes one tensor, and gives outputs that its task knows")
-    network, some = copy.deepcopy(model).cpu().eval(), inputs[: EXAMPLES + 1].cpu().contiguous()
-    example = some[:EXAMPLES]
-    with torch.no_grad():
-        wanted = task.outputs(network, some)
-        graph = _traced(network, some, wanted)
-        content = BytesIO()
-        if graph is None:
-            torch.export.save(_exported(network, example, task), content)
-        else:
-            torch.save(graph, content)
+    some = inputs[: EXAMPLES + 1].cpu().contiguous()
+    example, content = some[:EXAMPLES], BytesIO()
+    try:
+        with torch.no_grad():
+            network = copy.deepcopy(model).cpu().eval()
+            wanted = task.outputs(network, some)
+            graph = _traced(network, some, wanted)
+            if graph is None:
+                torch.export.save(_exported(network, example, task), content)
+            else:
+                torch.save(graph, content)
+    except Exception as error:  # whatever a network does that cannot be copied, followed or saved
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"this network cannot be exported ({type(error).__name__}: {reason})") from error
     known = {
         "example": example.tolist(),
         "inputs": [str(example.numpy().dtype), [-1, *example.shape[1:]]],
@@ -98,19 +104,22 @@ def _exported(network: "nn.Module", example: "Tensor", task: Any) -> Any:
         def forward(self, inputs: Tensor) -> Tensor:
             return task.outputs(self.network, inputs)
 
-    try:
-        return torch.export.export(MainOutput(), (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
-    except Exception as error:  # the same
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(f"torch.export cannot follow this network ({type(error).__name__}: {reason})") from error
+    return torch.export.export(MainOutput(), (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
 
 
 def bring_in(client: Any, record: Record, run_id: str) -> None:
     """Log the network that a run has exported as a model of the MLflow run, once and only once; nothing without one.
 
-    Raises:
-        MlflowException: the store cannot be used.
+    A store that takes no models, as an old server, is told of: the rest of the run is not to be lost for it.
     """
+    try:
+        _bring_in(client, record, run_id)
+    except Exception as error:  # where the store is away, what is copied next says so
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        log.warning("no logged model of run %s in the tracking store (%s)", record.id, reason)
+
+
+def _bring_in(client: Any, record: Record, run_id: str) -> None:
     files = [record.folder / FOLDER / name for name in (TRACED, EXPORTED)]
     source = next((file for file in files if file.is_file() and not leads_out(record.folder, file)), None)
     if source is None:
