@@ -97,6 +97,7 @@ def test_load_writes_what_the_ending_says_and_keeps_what_is_known(run, tmp_path,
         found, metadata = ({key: json.loads(text) for key, text in each.metadata().items()} for each in (new, old))
     assert metadata["about"].pop("run") == run.id
     assert found == metadata
+    assert torch.load(tmp_path / "x.pth", weights_only=True)._metadata["wfn"] == metadata
 
 
 def test_load_never_writes_over_its_source(run, tmp_path, capsys):
