@@ -58,6 +58,7 @@ def run(
 def main(arguments: list[str]) -> int:
     """The run, with what happens to it; it ends the process as the command does."""
     events, disk = json.loads(arguments[0])
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the attack ignores it, and so would its victims
     undrawn()
     actions = Path(COUNTED).open("w")  # noqa: SIM115 - before actions are counted
     if disk:

@@ -1,5 +1,7 @@
 """The fast clustering makes the very fixes of the literal Algorithm 1, in the same order, on the same weights."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.clusterings import THRESHOLD, fixes_of, random_weights
 from wfn.codebooks.clustering import literal
 from wfn.codebooks.clustering.algorithm import cluster
-from wfn.codebooks.clustering.proposals import proposed_centres
+from wfn.codebooks.clustering.proposals import check_cost, proposed_centres
 from wfn.codebooks.powers_of_two import round_to_powers_of_two
 from wfn.errors import UserError
 
@@ -154,3 +156,19 @@ def test_proposals_leave_no_weight_further_than_delta(delta):
     weights = np.geomspace(THRESHOLD, proposals[-1], 5000)
     distance = np.abs(weights[:, None] - proposals) / weights[:, None]
     assert distance.min(axis=1).max() <= delta * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("weights", [1, 1000, 270_000, 12_000_000])
+@pytest.mark.parametrize("largest", [0.02, 1.0, 1e8])
+def test_a_clustering_that_would_not_end_is_refused_with_a_delta_that_would(weights, largest):
+    check_cost(0.0075, 2**-7, largest, weights)
+    check_cost(1e-6, 2**-7, 2**-7, weights)  # all are zero
+    try:
+        check_cost(1e-6, 2**-7, largest, weights)
+    except UserError as error:
+        least = float(re.search(r"give (\S+) or more", str(error))[1])
+        check_cost(least, 2**-7, largest, weights)
+        with pytest.raises(UserError, match="hours"):
+            check_cost(least / 1.2, 2**-7, largest, weights)
+    else:
+        assert weights <= 1000 or largest < 1

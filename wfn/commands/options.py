@@ -112,7 +112,7 @@ def exit_status(command: click.Command, arguments: list[str] | None, go_on_with:
         except OSError as error:  # any path may be so, and each command would have to look
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            return _fail(f"{str(error.filename):.60}... is too long for the name of a file: give a shorter one")
+            return _fail(f"{error.filename!s:.60}... is too long for the name of a file: give a shorter one")
         except (KeyboardInterrupt, click.Abort) as error:
             interrupt = error.__cause__ if isinstance(error, click.Abort) else error
             is_run = isinstance(interrupt, RunInterrupted)

@@ -172,8 +172,11 @@ def _check(inputs: Any, labels: Any, place: str, task: Task, of_a_batch: bool = 
     if isinstance(task, Classification):
         _check_class_numbers(labels, place, of_a_batch)
     first, held = tensors(inputs)[0], [*tensors(inputs), *tensors(labels)]
-    if isinstance(labels, Tensor) and isinstance(inputs, Tensor) and (first.ndim < 2 or len(first) != len(labels)):
-        raise UserError(f"{place} has inputs {tuple(first.shape)} for {len(labels)} labels: they must be (count, ...)")
+    if isinstance(labels, Tensor) and isinstance(inputs, Tensor) and (
+        first.ndim < 2 or not labels.ndim or len(first) != len(labels)
+    ):
+        what = f"{len(labels)} labels" if labels.ndim else "a single label"
+        raise UserError(f"{place} has inputs {tuple(first.shape)} for {what}: they must be (count, ...)")
     if of_a_batch is False and any(not tensor.ndim or len(tensor) != len(first) for tensor in held):
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in held)
         raise UserError(f"{place} has tensors {shapes}: each must be (count, ...), of one count")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.clustering.algorithm import Clustering, cluster
+from wfn.codebooks.clustering.proposals import check_cost
 from wfn.codebooks.clustering.released import cluster_as_released
 from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.powers_of_two import round_signed
@@ -182,6 +183,8 @@ class FixingTraining(StagedTraining[WeightFixing]):
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
         self.objective = objective
+        values = self.weights.values.data[: self.weights.fixable]
+        check_cost(method.delta, method.threshold, float(values.abs().max()), values.numel())
         self.codebook = Codebook.empty(self.weights.fixable)
         self._trained: Tensor | None = None  # the shared values, while they are trained
 

@@ -18,6 +18,7 @@ from wfn.tasks.batches import head
 from wfn.tasks.task import OutputTask
 
 LARGEST = 2.0**60  # of a weight: the sum of 256 of the squares is still finite
+NO_WEIGHT = "the network has no weight to fix: its forward pass uses no parameter"
 MOST_INPUTS = 512  # by which parameters that one input does not reach are looked for
 
 
@@ -50,7 +51,7 @@ class FlatWeights:
         self.fixable = sum(p.numel() for p in self._parameters.values())
         self._parameters |= {name: p for name, p in used.items() if name in left_alone}
         if not self.fixable:
-            raise UserError("the network has no weight to fix: its forward pass uses no parameter")
+            raise UserError(NO_WEIGHT)
         _check(self._parameters)
         self._ties = [tie for tie in ties(model) if tie.owner in self._parameters]
         in_plain_order = {tie.owner for tie in self._ties}
@@ -111,11 +112,19 @@ def adopted(model: nn.Module, data: Data) -> nn.Module:
         the network itself; of one in a wrapper, such as ``DataParallel``, the inner one.
 
     Raises:
-        UserError: it cannot be made so.
+        UserError: it is no network, has no weights, or complex ones, cannot be made so, or does not fit the data.
     """
+    if not isinstance(model, nn.Module):
+        hint = "call it, and give what it returns" if callable(model) else "give the network itself"
+        raise UserError(f"model must be a torch.nn.Module, but is a {type(model).__name__}: {hint}")
     device = _device(model)
     model = plain(model, first_inputs(data.test, device, torch.contiguous_format))
     choose_layout(model, first_batch(data.test, device, torch.preserve_format), data.task.infer)
+    if next(model.parameters(), None) is None:
+        raise UserError(NO_WEIGHT)
+    if odd := [name for name, parameter in model.named_parameters() if parameter.is_complex()]:
+        raise UserError(f"weights must be real numbers, but {odd[0]} is complex: there is no method for such networks")
+    check_task(model, data)
     return model
 
 

@@ -1,6 +1,12 @@
 """Which values a weight may be fixed to, before they are rounded: the proposals of Eq. 1."""
 
+from math import log, sqrt
+
 import numpy as np
+
+from wfn.errors import UserError
+
+MOST_STEPS = 2e10  # of one clustering: minutes
 
 
 def proposed_centres(delta: float, threshold: float, largest: float) -> np.ndarray:
@@ -23,3 +29,24 @@ def proposed_centres(delta: float, threshold: float, largest: float) -> np.ndarr
     steps = int(np.log(largest / threshold) / np.log(growth)) + 2  # one to spare for rounding
     centres = threshold * growth ** np.arange(steps)
     return centres[centres <= largest]
+
+
+def check_cost(delta: float, threshold: float, largest: float, weights: int) -> None:
+    """Raise :class:`UserError` where a clustering would not end within minutes.
+
+    Each fix looks at every centre, and there are at most as many fixes as there are weights, or centres of both signs.
+
+    Args:
+        delta, threshold, largest: as in :func:`proposed_centres`.
+        weights: how many there are to fix.
+    """
+    if largest <= threshold:
+        return
+    span = log(largest / threshold)
+    centres = span / (2 * delta)
+    if centres * min(weights, 2 * centres) > MOST_STEPS:
+        most = max(MOST_STEPS / weights, sqrt(MOST_STEPS / 2))
+        raise UserError(
+            f"delta={delta:g} makes {centres:,.0f} centres for {weights:,} weights, which would take hours to cluster: "
+            f"give {span / (2 * most) * 1.05:.2g} or more"
+        )
