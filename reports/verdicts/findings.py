@@ -6,8 +6,8 @@ from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Finding
 from reports.verdicts.reviewers import beside_kmeans
 from reports.verdicts.rivals import folded_scales, without_training
-from reports.verdicts.two_networks import two_networks
 from reports.verdicts.wfn_rules.noise_tolerance import relative_noise
+from reports.verdicts.wfn_rules.two_networks import two_networks
 
 # Learnable parameters: a fact of the architectures, as torchvision has them.
 PARAMETERS = {"ResNet-18": 11_689_512, "ResNet-34": 21_797_672, "ResNet-50": 25_557_032}

@@ -149,6 +149,13 @@ def test_of_several_kept_networks_the_most_alike_is_told(data, lines, monkeypatc
     assert "another epochs (2, now 3)" in first and ";" not in first
 
 
+def test_a_kept_network_of_another_seed_is_not_told(data, lines):
+    train(data)
+    lines()
+    trained_baseline(initial(), "tiny", data, seed=1, device="cpu", epochs=EPOCHS)
+    assert not any("training anew" in line for line in lines())
+
+
 @pytest.mark.parametrize("content", ["network", "damage"])
 def test_a_file_that_is_of_another_data_set_is_told_and_trained_anew(data, lines, content):
     whole, found = train(data)

@@ -22,6 +22,8 @@ from wfn.training.baseline.recipe import precision_of, recipe_for
 
 log = logging.getLogger(__name__)
 Curve = Sequence[Mapping[str, float]]
+BEGINNING = ("network", "structure", "initial weights", "seed")
+OTHERS = {"data": "another data set", "structure": "another structure", "initial weights": "other initial weights"}
 SHAPED_BY, CURVE = "shaped_by", "curve"  # of a file's metadata; older files have none
 
 
@@ -84,14 +86,19 @@ def taken(model: nn.Module, path: Path, shape: Mapping[str, object]) -> Curve:
 
 
 def tell_of_others(path: Path, shape: Mapping[str, object], data: Data) -> None:
-    """Say what the kept network that is most like this one has otherwise, where one of that name lies there."""
+    """Say what the kept network that is most like this one has otherwise, where one lies there.
+
+    One that began with other weights, or with another seed, is no other training of the same network, and is not told.
+    """
     kept = []
     for file in sorted(path.parent.glob(f"{_label(shape, data)}*.safetensors")):
         try:
             other, _ = _metadata(file)
         except UserError:  # whoever needs that one is told
             continue
-        if other is not None and (differences := _differences(other, shape)):
+        if other is None or any(other.get(name) != shape[name] for name in BEGINNING):
+            continue
+        if differences := _differences(other, shape):
             kept.append((differences.count(";"), file.name, differences))
     if kept:
         _, name, differences = min(kept)
@@ -132,8 +139,8 @@ def _differences(other: Mapping[str, object], shape: Mapping[str, object]) -> st
             parts = [f"{key} {then.get(key, 'none')}, now {now.get(key, 'none')}"
                      for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]  # fmt: skip
             told.append(f"another recipe ({', '.join(parts)})")
-        elif name in ("data", "structure", "initial weights"):
-            told.append(f"another {'data set' if name == 'data' else name}".replace("another initial", "other initial"))
+        elif name in OTHERS:
+            told.append(OTHERS[name])
         else:
             told.append(f"another {name} ({then!r:.40}, now {now!r:.40})")
     return "; ".join(told)
