@@ -172,8 +172,10 @@ def _check(inputs: Any, labels: Any, place: str, task: Task, of_a_batch: bool = 
     if isinstance(task, Classification):
         _check_class_numbers(labels, place, of_a_batch)
     first, held = tensors(inputs)[0], [*tensors(inputs), *tensors(labels)]
-    if isinstance(labels, Tensor) and isinstance(inputs, Tensor) and (
-        first.ndim < 2 or not labels.ndim or len(first) != len(labels)
+    if (
+        isinstance(labels, Tensor)
+        and isinstance(inputs, Tensor)
+        and (first.ndim < 2 or not labels.ndim or len(first) != len(labels))
     ):
         what = f"{len(labels)} labels" if labels.ndim else "a single label"
         raise UserError(f"{place} has inputs {tuple(first.shape)} for {what}: they must be (count, ...)")
