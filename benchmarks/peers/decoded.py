@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 COLUMNS = ("peer", "setting", "bytes", "counts", "seconds", "decoded", "versions")
 LIST = "files.csv"
@@ -29,6 +29,28 @@ def float_network(path: Path) -> dict[str, Tensor]:
 def weight_names(state: Mapping[str, Tensor]) -> list[str]:
     """The names of the weights of convolutions and linear layers: those of two dimensions or more."""
     return [name for name, tensor in state.items() if tensor.dim() > 1]
+
+
+def layers_of(state: Mapping[str, Tensor]) -> nn.ModuleDict:
+    """A convolution or linear layer, without bias, for each of :func:`weight_names`, dots in the names as underscores.
+
+    Enough for a peer that looks at weights alone: nothing can be passed through it.
+    """
+    layers = nn.ModuleDict()
+    for name in weight_names(state):
+        weight = state[name]
+        outputs, inputs, *kernel = weight.shape
+        layer = nn.Conv2d(inputs, outputs, tuple(kernel), bias=False) if kernel else nn.Linear(inputs, outputs, False)
+        layer.weight = nn.Parameter(weight.clone())
+        layers[name.replace(".", "_")] = layer
+    return layers.eval()
+
+
+def packed(state: Mapping[str, Tensor], bits: int, numbers: int) -> int:
+    """Bytes of all weights at so many ``bits``, of ``numbers`` (scales, tables) and all other tensors as float32."""
+    weights = sum(state[name].numel() for name in weight_names(state))
+    others = sum(tensor.numel() for tensor in state.values()) - weights
+    return -(-weights * bits // 8) + 4 * (numbers + others)
 
 
 def layers_and_batch_norms(state: Mapping[str, Tensor]) -> dict[str, str]:

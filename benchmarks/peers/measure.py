@@ -20,7 +20,7 @@ from wfn.networks.forward_pass import trace
 from wfn.networks.weights import load_weights
 from wfn.system.provenance import provenance
 
-OF_WEIGHTS = ("unique_params", "entropy_bits")
+OF_WEIGHTS = ("unique_params", "entropy_bits", "entropy_bits_per_tensor")
 LEVELS = (0.1, 0.25, 0.5)  # points that a setting may lose
 
 
@@ -65,7 +65,8 @@ def _read(path: Path) -> list[dict]:
 def _write(path: Path, rows: list[dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0]], lineterminator="\n")
+        names = dict.fromkeys(name for row in rows for name in row)  # older rows lack what came later
+        writer = csv.DictWriter(file, [*names], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -55,6 +55,11 @@ def of_benchmarks() -> str:
     return (ROOT / "benchmarks" / "results" / "table.md").read_text().strip()
 
 
+def of_cpu_seconds() -> str:
+    """What ``python -m benchmarks --cpu_seconds`` wrote last."""
+    return (ROOT / "benchmarks" / "results" / "cpu_seconds.md").read_text().strip()
+
+
 def of_differs() -> str:
     """What docstrings tell of departures, of those files to which the list that is written by hand has no link."""
     by_hand = _PART.sub("", (DOCS / "method.md").read_text())
@@ -96,15 +101,22 @@ def of_untrained() -> str:
 
 def of_peers() -> str:
     """A row for each file of another project's coder, as ``python -m benchmarks.peers.measure`` wrote them."""
-    lines = ["| coder | setting | file | top-1 (%) | held back (%) | chosen at | s |", "|---|---|---|---|---|---|---|"]
+    titles = ("coder", "setting", "size", "bytes are", "top-1 (%)", "held back (%)", "values", "bits", "bits, a tensor",
+              "chosen at", "s")  # fmt: skip
+    lines, has_float = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"], False
     for path in sorted((ROOT / "benchmarks" / "peers" / "results").glob("*.csv")):
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
+                if row["peer"] == "float" and has_float:  # each file has it; one is enough here
+                    continue
+                has_float |= row["peer"] == "float"
                 size = f"{int(row['bytes']) / 1000:.1f} kB" if row["bytes"] else "–"
-                shares = f"{float(row['top1']):.2f} | {float(row['held_back_top1']):.2f}"
-                lines.append(
-                    f"| {row['peer']} | {row['setting']} | {size} | {shares} | {row['chosen_at']} | {row['seconds']} |"
-                )
+                bits = row.get("entropy_bits_per_tensor")
+                cells = (row["peer"], row["setting"], size, row["counts"] or "–", f"{float(row['top1']):.2f}",
+                         f"{float(row['held_back_top1']):.2f}", f"{int(row['unique_params']):,}",
+                         f"{float(row['entropy_bits']):.2f}", f"{float(bits):.2f}" if bits else "–",
+                         row["chosen_at"], row["seconds"])  # fmt: skip
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -113,6 +125,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "methods": of_methods,
     "questions": of_questions,
     "benchmarks": of_benchmarks,
+    "cpu_seconds": of_cpu_seconds,
     "differs": of_differs,
     "untrained": of_untrained,
     "peers": of_peers,

@@ -1,0 +1,59 @@
+"""torchao, weights alone, without training and without data: ``python -m benchmarks.peers.torch_ao``.
+
+Its integers of each output channel (``quantize_``, which takes linear layers: a convolution's weight is given as one,
+a row an output channel), and the quantiser of its PARQ prototype, a least-squares basis for each channel (LSBQ). PARQ
+itself is a way to train, which is not done here. Bytes are a sum: integers or codes packed, a scale or a basis a
+channel, all other tensors as float32.
+"""
+
+import argparse
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torchao.prototype.parq.quant import LSBQuantizer
+from torchao.quantization import IntxWeightOnlyConfig, quantize_
+from torchao.quantization.granularity import PerAxis
+
+from benchmarks.peers.decoded import float_network, keep, packed, weight_names
+
+PACKAGES = ("torchao", "torch")
+
+
+def main() -> None:
+    """Quantise at each number of bits."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--weights", type=Path, required=True, help="the float network, a save by torch")
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the networks")
+    parser.add_argument("--integer-bits", type=int, nargs="*", default=[3, 4, 5, 6, 8])
+    parser.add_argument("--basis-bits", type=int, nargs="*", default=[2, 3, 4])
+    options = parser.parse_args()
+    state = float_network(options.weights)
+    names = weight_names(state)
+    channels = sum(len(state[name]) for name in names)
+    ways = [("integers a channel", _integers, bits, 1) for bits in options.integer_bits]
+    ways += [("PARQ's least-squares basis a channel", _basis, bits, bits) for bits in options.basis_bits]
+    for way, quantised, bits, numbers in ways:
+        begin = perf_counter()
+        found = {name: quantised(state[name].flatten(1), bits).reshape(state[name].shape) for name in names}
+        seconds, size = perf_counter() - begin, packed(state, bits, numbers * channels)
+        keep(options.out, "torchao", f"{way}, {bits} bits", state | found, size, "sum", seconds, PACKAGES)
+
+
+def _integers(weight: Tensor, bits: int) -> Tensor:
+    """[channels, n]: what symmetric integers of so many bits give back."""
+    layers = nn.ModuleDict({"layer": nn.Linear(weight.shape[1], len(weight), bias=False)})
+    layers["layer"].weight = nn.Parameter(weight.clone())
+    quantize_(layers, IntxWeightOnlyConfig(weight_dtype=getattr(torch, f"int{bits}"), granularity=PerAxis(0)))
+    return layers["layer"].weight.dequantize()
+
+
+def _basis(weight: Tensor, bits: int) -> Tensor:
+    """[channels, n]: each weight's nearest of its channel's 2^bits values; sums are rounded in more than one way."""
+    _, values = LSBQuantizer().quantize(weight, bits, dim=-1)
+    return values.gather(1, (weight[..., None] - values[:, None]).abs().argmin(2))
+
+
+if __name__ == "__main__":
+    main()
