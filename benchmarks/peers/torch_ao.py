@@ -1,9 +1,8 @@
 """torchao, weights alone, without training and without data: ``python -m benchmarks.peers.torch_ao``.
 
 Its integers of each output channel (``quantize_``, which takes linear layers: a convolution's weight is given as one,
-a row an output channel), and the quantiser of its PARQ prototype, a least-squares basis for each channel (LSBQ). PARQ
-itself is a way to train, which is not done here. Bytes are a sum: integers or codes packed, a scale or a basis a
-channel, all other tensors as float32.
+a row an output channel). Bytes are a sum: integers packed, a scale a channel,
+all other tensors as float32.
 """
 
 import argparse
@@ -12,7 +11,6 @@ from time import perf_counter
 
 import torch
 from torch import Tensor, nn
-from torchao.prototype.parq.quant import LSBQuantizer
 from torchao.quantization import IntxWeightOnlyConfig, quantize_
 from torchao.quantization.granularity import PerAxis
 
@@ -27,13 +25,11 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="the float network, a save by torch")
     parser.add_argument("--out", type=Path, required=True, help="a folder for the networks")
     parser.add_argument("--integer-bits", type=int, nargs="*", default=[3, 4, 5, 6, 8])
-    parser.add_argument("--basis-bits", type=int, nargs="*", default=[2, 3, 4])
     options = parser.parse_args()
     state = float_network(options.weights)
     names = weight_names(state)
     channels = sum(len(state[name]) for name in names)
     ways = [("integers a channel", _integers, bits, 1) for bits in options.integer_bits]
-    ways += [("PARQ's least-squares basis a channel", _basis, bits, bits) for bits in options.basis_bits]
     for way, quantised, bits, numbers in ways:
         begin = perf_counter()
         found = {name: quantised(state[name].flatten(1), bits).reshape(state[name].shape) for name in names}
@@ -47,12 +43,6 @@ def _integers(weight: Tensor, bits: int) -> Tensor:
     layers["layer"].weight = nn.Parameter(weight.clone())
     quantize_(layers, IntxWeightOnlyConfig(weight_dtype=getattr(torch, f"int{bits}"), granularity=PerAxis(0)))
     return layers["layer"].weight.dequantize()
-
-
-def _basis(weight: Tensor, bits: int) -> Tensor:
-    """[channels, n]: each weight's nearest of its channel's 2^bits values; sums are rounded in more than one way."""
-    _, values = LSBQuantizer().quantize(weight, bits, dim=-1)
-    return values.gather(1, (weight[..., None] - values[:, None]).abs().argmin(2))
 
 
 if __name__ == "__main__":
