@@ -89,7 +89,16 @@ def departures(path: Path) -> Iterator[str]:
 
 def of_untrained() -> str:
     """A row for each method without any training, from the records of its runs."""
-    evidence = Evidence(record_files.read_records(ROOT / "reports" / "examples" / "records" / "untrained.jsonl.gz"))
+    return _sizes("untrained")
+
+
+def of_grid() -> str:
+    """A row for each width of a shared grid, without any training."""
+    return _sizes("shared_grid")
+
+
+def _sizes(records: str) -> str:
+    evidence = Evidence(record_files.read_records(ROOT / "reports" / "examples" / "records" / f"{records}.jsonl.gz"))
     rows = [
         f"| {row.label} | {row.text('top1')} | {row.change_text} | {row.text('unique_params', '{:,.0f}')} "
         f"| {row.text('entropy_bits')} | {row.text('artefact_bytes', '{:.1f}', 1000, ' kB')} | {run_ids(row.runs)} |"
@@ -128,6 +137,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "cpu_seconds": of_cpu_seconds,
     "differs": of_differs,
     "untrained": of_untrained,
+    "grid": of_grid,
     "peers": of_peers,
 }
 
