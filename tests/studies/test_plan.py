@@ -112,8 +112,8 @@ def test_mlproject_starts_a_study_with_every_option():
         expected = shown.get(name, option.default)
         assert default == expected or (default is None and expected == ""), name  # an empty text: not given
     words = entry["command"].split()
-    assert words[:6] == ["python", "-u", "-m", "studies", "run", "{name}"]
-    assert words[6:] == [word for name in parameters if name != "name" for word in (f"--{name}", f"{{{name}}}")]
+    assert words[:7] == ["python", "-u", "-m", "wfn.commands.from_mlflow", "studies", "run", "{name}"]
+    assert words[7:] == [word for name in parameters if name != "name" for word in (f"--{name}", f"{{{name}}}")]
 
 
 def test_a_trials_threads_do_not_depend_on_how_many_workers_there_are():

@@ -171,8 +171,8 @@ def test_the_question_tables_is_run_by_reproduce_alone(call_here):
 def test_the_project_hands_every_parameter_to_the_option_of_its_name():
     entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["reproduce"]
     words = entry["command"].split()
-    assert words[:5] == ["python", "-u", "-m", "studies", "reproduce"]
-    assert words[5:] == [word for name in entry["parameters"] for word in (f"--{name}", f"{{{name}}}")]
+    assert words[:6] == ["python", "-u", "-m", "wfn.commands.from_mlflow", "studies", "reproduce"]
+    assert words[6:] == [word for name in entry["parameters"] for word in (f"--{name}", f"{{{name}}}")]
     options = {option.name: option for option in reproduce.params}
     assert entry["parameters"].keys() == options.keys()
     types = {"string": str, "int": int, "float": float}
