@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ACROSS = 2  # panels side by side
 LINEAR = 1.0  # percentage points around zero that are drawn to scale; beyond, the scale is logarithmic
 TICKS = (-50, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10)
+LETTER, LINE = 4.0, 7.0  # points of print that a letter of a label and a line take
 ELSEWHERE = "0.75"  # inside the markers of networks that others trained
 
 
@@ -103,7 +104,6 @@ def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin:
                 cost.amount, cost.change, around, fmt="none", ecolor=style["color"], capsize=2, elinewidth=0.7
             )
         edges += [cost.change, *(cost.interval or ())]
-        write_beside(axes, cost.label, cost.amount, cost.change, (5, 0), style["color"])
     ahead = front([(cost.amount, cost.change) for cost in panel.costs])
     axes.plot(
         [panel.costs[place].amount for place in ahead],
@@ -123,3 +123,23 @@ def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin:
     axes.set_yticks([], minor=True)
     axes.margins(x=0.15)
     axes.set(title=panel.title, xlabel=panel.unit, ylabel="change of top-1 (points)")
+    others = [place for place in range(len(panel.costs)) if place not in ahead]
+    _label(axes, [panel.costs[place] for place in (*ahead, *others)], methods)
+
+
+def _label(axes: "Axes", costs: Sequence[Cost], methods: Sequence[str]) -> None:
+    """Write the labels beside their points; one that all points of a method have once, and none on an earlier one."""
+    points_a_pixel, taken = 72 / axes.get_figure().dpi, []
+    axes.get_xlim()  # limits that are not set are found by now, not when it is drawn
+    labels = {method: {cost.label for cost in costs if cost.method == method} for method in methods}
+    written = set()
+    for cost in costs:
+        if cost.method in written and len(labels[cost.method]) == 1:
+            continue
+        x, y = axes.transData.transform((cost.amount, cost.change)) * points_a_pixel
+        width = LETTER * len(cost.label)
+        if cost.label and not any(abs(y - v) < LINE and -width < x - u < w for u, v, w in taken):
+            taken.append((x, y, width))
+            written.add(cost.method)
+            color = line_style(methods.index(cost.method))["color"]
+            write_beside(axes, cost.label, cost.amount, cost.change, (5, 0), color)
