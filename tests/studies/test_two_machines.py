@@ -57,14 +57,14 @@ def records(tmp_path):
 
 
 def finish(launchers):
-    """Wait for the launchers; what they printed last."""
-    last = []
+    """Wait for the launchers; what they printed."""
+    printed = []
     for launcher in launchers:
         output, error = launcher.communicate(timeout=LIMIT)
         assert launcher.returncode == 0, error
         assert not TROUBLE.search(output + error), output + error
-        last.append(output.splitlines()[-1])
-    return last
+        printed.append(output)
+    return printed
 
 
 def assert_each_trial_was_run_once(queue, tmp_path):
@@ -101,7 +101,7 @@ def test_two_machines_a_killed_worker_and_a_restarted_server(servers, start, tmp
     servers.as_owner(commands("postgresql"))
     for machine in ("a", "b"):
         (tmp_path / machine / "hold").unlink()
-    assert all(f"{TRIALS} of {TRIALS} done" in last for last in finish(launchers))
+    assert all(f"{TRIALS} of {TRIALS} done" in text for text in finish(launchers))
 
     queue = Queue(servers.url("studies"), "ablation")
     assert_each_trial_was_run_once(queue, tmp_path)
