@@ -150,3 +150,10 @@ def test_a_users_own_function(users_module):
 def test_a_data_set_that_cannot_be_had(users_module, name, message):
     with pytest.raises(UserError, match=message):
         load(name)
+
+
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_parts_whose_inputs_have_other_numbers_of_labels_are_refused(task):
+    parts = [(torch.randn(8, 4), torch.ones(8, labels)) for labels in (3, 2)]
+    with pytest.raises(UserError, match=r"other numbers of labels an input in its parts: \{'train': 3, 'test': 2\}"):
+        as_data(tuple(parts), task=task)

@@ -58,7 +58,10 @@ def data_from_parts(
     shapes = {which: part.input_shape for which, part in parts.items() if part.is_of_one_shape}
     if len(set(shapes.values())) > 1:
         raise UserError(f"data set {name!r} has inputs of different shapes: {shapes}")
-    width = max(part.width for part in parts.values())
+    widths = {which: part.width for which, part in parts.items()}
+    if not task.scans_labels and len(set(widths.values())) > 1:
+        raise UserError(f"data set {name!r} has other numbers of labels an input in its parts: {widths}")
+    width = max(widths.values())
     if classes is not None and task.scans_labels and width > classes:
         raise UserError(
             f"data set {name!r} has the label {width - 1}: for {classes} classes it must be in 0..{classes - 1}"
