@@ -111,20 +111,23 @@ def _deviation(weight: Tensor) -> Tensor:
 
 
 def _sensitivities(model: nn.Module, data: Data, names: Collection[str]) -> dict[str, float]:
-    weights = [dict(model.named_parameters())[name] for name in names]
+    parameters = dict(model.named_parameters())
+    weights = [parameters[name] for name in names]
     was_trained, device, seen = [weight.requires_grad for weight in weights], weights[0].device, 0
     sums = torch.zeros(len(weights), dtype=torch.float64)
-    with looking(), left_alone(model, device), torch.enable_grad():
-        model.eval()
-        for weight in weights:
-            weight.requires_grad_(True)
-        for batch in some_batches(data.train, device, layout(model), INPUTS):
-            count = size(batch)
-            gradients = torch.autograd.grad(count * _loss(model, data, batch), weights)
-            sums += torch.stack([gradient.double().square().mean() for gradient in gradients]).cpu()
-            seen += count
-    for weight, trained in zip(weights, was_trained, strict=True):
-        weight.requires_grad_(trained)
+    try:
+        with looking(), left_alone(model, device), torch.enable_grad():
+            model.eval()
+            for weight in weights:
+                weight.requires_grad_(True)
+            for batch in some_batches(data.train, device, layout(model), INPUTS):
+                count = size(batch)
+                gradients = torch.autograd.grad(count * _loss(model, data, batch), weights)
+                sums += torch.stack([gradient.double().square().mean() for gradient in gradients]).cpu()
+                seen += count
+    finally:
+        for weight, trained in zip(weights, was_trained, strict=True):
+            weight.requires_grad_(trained)
     return dict(zip(names, (sums / max(seen, 1)).tolist(), strict=True))
 
 
