@@ -11,7 +11,8 @@ from torch import nn
 
 from wfn.data import Data, as_data
 from wfn.interface import Event, Observe, Quantised, Treatment, ignore
-from wfn.methods._telling import shown, tracked
+from wfn.methods.observers.mlflow_run import tracked
+from wfn.methods.observers.step_bar import shown
 from wfn.system import ranks
 from wfn.training.flat_weights import adopted
 

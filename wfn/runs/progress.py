@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 
 from wfn.interface import Epoch, Step
-from wfn.methods._telling import StepBar
+from wfn.methods.observers.step_bar import StepBar
 from wfn.tasks.quantity import Quantity
 
 log = logging.getLogger(__name__)

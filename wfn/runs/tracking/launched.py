@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wfn.methods.observers.metric_groups import BASELINE, FINAL
 from wfn.runs.tracking.mlflow_database import StoreAwayError, reached
-from wfn.runs.tracking.names import BASELINE, FINAL
 from wfn.system.processes import this_process
 
 log = logging.getLogger(__name__)

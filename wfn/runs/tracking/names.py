@@ -1,26 +1,18 @@
-"""The names of runs in MLflow, and those of metrics: in groups that its page folds; records have them without.
+"""The names of runs in MLflow, and those of metrics: there in groups, in records without.
 
-==============  =====================================================================================
-``baseline/``   of the float network, before the method
-``final/``      of the network that the method gave back
-``change/``     ``final`` less ``baseline``
-``iteration/``  after each iteration of the method
-``epoch/``      of each epoch of training
-==============  =====================================================================================
-
-This is the one place that knows both names of a metric. Runs that an older version logged have a record's names in
-MLflow, too.
+This is the one place that knows both names of a metric (:mod:`wfn.methods.observers.metric_groups`). Runs that an older
+version logged have a record's names in MLflow, too.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from wfn import methods
+from wfn.methods.observers.metric_groups import BASELINE, CHANGE, EPOCH, FINAL, ITERATION
 from wfn.runs.run_header import RunHeader
 from wfn.runs.settings import own_options
 
 BEFORE, CHANGED = "baseline_", "_from_baseline"  # how a record's names begin, and end
-BASELINE, FINAL, CHANGE, ITERATION, EPOCH = "baseline", "final", "change", "iteration", "epoch"
 # Older records do not say what a step counts; in them these are of epochs.
 OF_EPOCHS = {"train_loss", "train_top1", "penalty", "training_seconds", "validation_top1"}
 

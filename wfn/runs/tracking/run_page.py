@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
+from wfn.methods.observers.metric_groups import BASELINE, ITERATION
 from wfn.runs.record import Record
 from wfn.runs.run_header import RunHeader
 from wfn.runs.tracking.launched import NOTE_TAG, point, show_values
 from wfn.runs.tracking.logged_model import bring_in
-from wfn.runs.tracking.names import BASELINE, ITERATION, in_store, per_of
+from wfn.runs.tracking.names import in_store, per_of
 
 log = logging.getLogger(__name__)
 PATIENCE = 5.0  # seconds for the last of the system's metrics
@@ -48,11 +49,8 @@ class RunPage:
         state = (record.id, header.status, len(header.iterations), len(header.tags), given)
         if state == self._described:
             return
-        from wfn.runs.tracking.description import (
-            END,
-            THIS_RUN,
-            describe_run,
-        )  # with torch, which little else needs here
+        # With torch, which little else needs here.
+        from wfn.runs.tracking.description import END, THIS_RUN, describe_run
 
         self._described = state
         run = self._client.get_run(run_id)

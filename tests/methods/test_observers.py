@@ -8,7 +8,7 @@ from tqdm import tqdm
 from tests.support import small_networks
 from wfn import WeightFixing
 from wfn.interface import Iteration, Step
-from wfn.methods import _telling
+from wfn.methods.observers import step_bar
 from wfn.methods.rounding import PowerOfTwoRounding
 
 QUICK = WeightFixing(delta=0.05, shares=(0.5, 1.0), epochs=1)
@@ -42,7 +42,7 @@ def test_several_observers_hear_the_same(model):
 
 def test_a_bar_counts_all_steps_and_shows_scores(model, monkeypatch):
     shown, steps = io.StringIO(), []
-    monkeypatch.setattr(_telling, "tqdm", lambda **given: tqdm(**given | {"disable": False, "file": shown}))
+    monkeypatch.setattr(step_bar, "tqdm", lambda **given: tqdm(**given | {"disable": False, "file": shown}))
     told = steps.append
     QUICK.compress(model, small_networks.data(), told, progress=True)
     count = sum(isinstance(event, Step) for event in steps)

@@ -1,0 +1,24 @@
+"""The groups of metrics in MLflow, which its pages fold; a metric there is called ``group/name``.
+
+==============  =====================================================================================
+``baseline/``   of the float network, before the method
+``final/``      of the network that the method gave back
+``change/``     ``final`` less ``baseline``
+``iteration/``  after each iteration of the method
+``epoch/``      of each epoch of training
+==============  =====================================================================================
+
+Importing this module does not import torch.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+BASELINE, FINAL, CHANGE, ITERATION, EPOCH = "baseline", "final", "change", "iteration", "epoch"
+
+
+def in_group(group: str, values: Mapping[str, Value]) -> dict[str, Value]:
+    """The ``values`` under their names in MLflow."""
+    return {f"{group}/{name}": value for name, value in values.items()}
