@@ -2,8 +2,9 @@
 
 Runs in this project's environment. A setting is chosen on training images that are held back here; the network was
 trained on them, so that what counts is what a setting loses against the float network, not the accuracy itself. All
-settings are measured on the test images as well, for the whole curve. ``wfn --method float --weights FILE`` gives the
-same numbers for any of them, with a record of the run.
+settings are measured on the test images as well, for the whole curve, with the numbers of images that are lost and
+gained against the float network. ``wfn --method float --weights FILE`` gives the same numbers for any of them, with a
+record of the run.
 """
 
 import csv
@@ -15,9 +16,11 @@ import torch
 from benchmarks.peers.decoded import LIST
 from wfn import data, networks
 from wfn.measures import measure
-from wfn.measures.accuracy import evaluate
+from wfn.measures.accuracy import Accuracy
+from wfn.measures.common.predictions import Predictions, predict
 from wfn.networks.forward_pass import trace
 from wfn.networks.weights import load_weights
+from wfn.system.fingerprint import fingerprint
 from wfn.system.provenance import provenance
 
 OF_WEIGHTS = ("unique_params", "entropy_bits", "entropy_bits_per_tensor")
@@ -40,21 +43,40 @@ def main(folder: Path, weights: str, model: str, dataset: str, share: float, out
     listed = _read(folder / LIST)
     rows = _read(out) if out.exists() else []
     measured = {(row["peer"], row["setting"]) for row in rows}
+    about, before = {"model": model, "dataset": dataset}, None
     for row in [{**dict.fromkeys(listed[0], ""), "peer": "float", "decoded": weights}, *listed]:
         path = row.pop("decoded")
-        if (row["peer"], row["setting"]) in measured:
+        is_float, is_new = row["peer"] == "float", (row["peer"], row["setting"]) not in measured
+        if not (is_new or is_float):
             continue
-        load_weights(network, path if row["peer"] == "float" else str(folder / path), model)
-        held_back, test = (evaluate(network, part, device) for part in (loaded.validation, loaded.test))
-        values = {name: parameter.detach() for name, parameter in network.named_parameters()}
-        of_weights = measure({name: values[name] for name in forward_pass.uses}, forward_pass)
-        row |= {"held_back_top1": held_back.top1, "held_back_loss": held_back.loss, "top1": test.top1}
-        row |= {"loss": test.loss, **{name: of_weights[name] for name in OF_WEIGHTS}}
-        row["commit"] = provenance(device)["commit"][:7]
+        load_weights(network, path if is_float else str(folder / path), model)
+        values = {name: network.get_parameter(name).detach() for name in forward_pass.uses}
+        test = predict(network, loaded.test, device)
+        if is_float:  # every other row is of this network and compared with it
+            before = test.correct
+            about["weights_sha256"] = fingerprint(part for entry in sorted(values.items()) for part in entry)
+        if not is_new:
+            continue
+        held_back, of_test = (_score(some) for some in (predict(network, loaded.validation, device), test))
+        of_weights = measure(values, forward_pass)
+        row |= {"held_back_top1": held_back["top1"], "held_back_loss": held_back["loss"], "top1": of_test["top1"]}
+        row |= {"loss": of_test["loss"], **{name: of_weights[name] for name in OF_WEIGHTS}}
+        row |= {
+            "images_lost": int((before & ~test.correct).sum()),
+            "images_gained": int((test.correct & ~before).sum()),
+        }
+        row |= {"test_images": len(before), **about, "commit": provenance(device)["commit"][:7]}
         rows.append(row)
         _choose(rows)
         _write(out, rows)
         print(*row.values(), sep=", ", flush=True)
+
+
+def _score(predictions: Predictions) -> dict[str, float]:
+    accuracy = Accuracy()
+    for scores, labels in predictions.batches:
+        accuracy.update(scores, labels)
+    return accuracy.compute()
 
 
 def _read(path: Path) -> list[dict]:
