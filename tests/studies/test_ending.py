@@ -6,7 +6,8 @@ import pytest
 
 from studies.design import MAXIMISE, MINIMISE, Results, Trial
 from studies.outcome import ending as endings
-from studies.outcome.ending import ending, rows
+from studies.outcome.ending import ending
+from studies.outcome.points import points_of
 from studies.trials.queue import Queue
 from tests.support.studies import plan_of
 from wfn.figures.intervals import mean_and_half_interval
@@ -26,19 +27,20 @@ def test_a_row_is_the_mean_of_what_differs_in_the_nuisance_alone():
         ({"delta": 0.2, "seed": 0}, 92.0, 80),
         ({"delta": 0.1, "seed": 1}, 91.0, 61),
     )
-    first, second = rows(results)
+    first, second = points_of(results)
     assert first.settings == {"delta": 0.1} and first.trials == 2
     assert first.objectives["top1"] == mean_and_half_interval([90.0, 91.0])
     assert second.objectives == {"top1": (92.0, 0.0), "unique_params": (80.0, 0.0)}
     assert first.is_on_front and second.is_on_front
     assert (
-        len(rows(results_of(*[({"delta": 0.1, "noise_seed": n}, 90, 60) for n in (0, 1)], nuisance="noise_seed"))) == 1
+        len(points_of(results_of(*[({"delta": 0.1, "noise_seed": n}, 90, 60) for n in (0, 1)], nuisance="noise_seed")))
+        == 1
     )
 
 
 def test_the_front_is_that_of_the_means():
     beaten = results_of(({"delta": 0.1, "seed": 0}, 90.0, 90), ({"delta": 0.2, "seed": 0}, 92.0, 80))
-    assert [row.is_on_front for row in rows(beaten)] == [False, True]
+    assert [point.is_on_front for point in points_of(beaten)] == [False, True]
 
 
 def test_the_ending_names_settings_objectives_and_files():

@@ -2,6 +2,7 @@
 
 from studies.design import MAXIMISE, MINIMISE, Results, Trial
 from studies.outcome import study_page
+from studies.outcome.points import points_of
 from studies.outcome.study_page import best, description, show
 from studies.trials.queue import Queue
 from tests.support.studies import fill, plan_of
@@ -23,12 +24,12 @@ RESULTS = results_of(({"delta": 0.1}, 90.0, 60), ({"delta": 0.2}, 92.0, 80), ({"
 
 
 def test_the_best_is_that_of_each_objective_by_itself():
-    assert best(RESULTS) == {"top1": 92.0, "unique_params": 60}
-    assert best(results_of()) == {}
+    assert best(RESULTS, points_of(RESULTS)) == {"top1": 92.0, "unique_params": 60}
+    assert best(results_of(), []) == {}
 
 
 def test_the_description_has_the_question_the_front_and_the_figure(monkeypatch):
-    text = description("mine", "delta", RESULTS)
+    text = description("mine", "delta", RESULTS, points_of(RESULTS))
     assert text.startswith("**Study mine**: ")
     assert "3 of 3 done" in text
     assert "| delta | top1 ↑ | unique_params ↓ | trials |" in text
@@ -38,11 +39,11 @@ def test_the_description_has_the_question_the_front_and_the_figure(monkeypatch):
     assert "path=mine.png&run_uuid={run}" in text
     assert text.endswith(END)
     monkeypatch.setattr(study_page, "MOST_ROWS", 1)
-    assert "1 more points of the front are in mine.csv" in description("mine", "delta", RESULTS)
+    assert "1 more points of the front are in mine.csv" in description("mine", "delta", RESULTS, points_of(RESULTS))
 
 
 def test_a_study_that_has_just_begun_says_its_question():
-    text = description("mine", "delta", results_of())
+    text = description("mine", "delta", results_of(), [])
     assert "**Study mine**" in text
     assert "front" not in text and "The figure" not in text
 
