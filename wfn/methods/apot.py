@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import ceil, log2
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,14 +10,16 @@ from torch import Tensor, nn
 
 from wfn.codebooks.additive_powers import Projection, quantise_input, quantise_to_8_bits, quantise_weight
 from wfn.data import Data
+from wfn.data.passes import first_inputs
 from wfn.errors import UserError
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.measures.accuracy import evaluate
 from wfn.methods import Method
-from wfn.networks.scale_folding import fold, foldable_pairs
+from wfn.networks.own.layout import layout
 from wfn.networks.weights import check_variances
 from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
+from wfn.training.layer_scales import share_step
 
 BIT_WIDTHS = (2, 3, 4, 5)
 ENTRIES = ("state_dict", "model")  # where a save keeps the network's tensors
@@ -131,22 +132,12 @@ class ApotSave(Method):
         return layers
 
     def _fold_clips(self, model: nn.Module, clips: Mapping[str, float], data: Data) -> None:
-        """Let every layer in between have the levels times one power of two, at least the largest of ``clips``.
-
-        Factors are then 1 or more, and every variance can follow.
-        """
-        inputs = next(iter(data.test))[0].to(next(model.parameters()).device)
-        foldable = {pair.weight for pair in foldable_pairs(model, inputs[:1])}
-        kept = {f"{name}.weight": clip for name, clip in clips.items() if f"{name}.weight" in foldable}
-        if not kept:
+        """Let all layers in between have the levels times one number in place of their ``clips``."""
+        device = next(model.parameters()).device
+        inputs, project = first_inputs(data.test, device, layout(model)), Projection(self.bits - 1).to(device)
+        steps = {f"{name}.weight": clip for name, clip in clips.items()}
+        if not share_step(model, inputs, steps, lambda quotients: project(quotients.abs()) * quotients.sign()):
             raise self._unfit("none of its layers has a batch-norm to fold its scale into; leave fold_clips off")
-        common = 2.0 ** ceil(log2(max(kept.values())))
-        project, weights = Projection(self.bits - 1).to(inputs.device), dict(model.named_parameters())
-        with torch.no_grad():
-            exact = {
-                name: project(weights[name].abs() / clip) * weights[name].sign() * common for name, clip in kept.items()
-            }
-        fold(model, inputs, {name: common / clip for name, clip in kept.items()}, exact)
 
     def _check_fit(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         expected = _shapes(model.state_dict())

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, log2
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,11 +15,11 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import teacher_hash
+from wfn.methods._teacher import MIRRORED, teacher_hash
 from wfn.networks.own.layout import layout
-from wfn.networks.scale_folding import fold, foldable_pairs
 from wfn.system import ranks
-from wfn.tasks.batches import call, head
+from wfn.tasks.batches import call
+from wfn.training.layer_scales import share_step
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class LearnedStepSizes(Method):
         distillation_temperature: of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         iterations: stages of training, each of which is measured.
         epochs: of each stage.
         learning_rate: of the first step.
@@ -61,6 +61,7 @@ class LearnedStepSizes(Method):
 
     name: ClassVar[str] = "lsq"
     rank: ClassVar[int] = 40
+    switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("bits", "quantise_activations", "whole_network", "fold_steps")
 
     bits: int = 3
@@ -72,6 +73,7 @@ class LearnedStepSizes(Method):
     distillation_temperature: float = 4.0
     teacher: str = ""
     teacher_model: str = ""
+    teacher_mirrored: bool = False
     iterations: int = 10
     epochs: int = 3
     learning_rate: float = 0.01
@@ -151,25 +153,20 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
         return scores
 
     def _fold_steps(self) -> None:
-        """Let every layer before a batch-norm have one step, a power of two that is at least the largest of theirs.
+        """Let all layers before a batch-norm have one step.
 
-        Factors are then 1 or more, and every variance can follow. What enters layers is not quantised meanwhile: the
-        least rounding could move a number to the next level, and the outputs with it.
+        What enters layers is not quantised meanwhile: the least rounding could move a number to the next level, and the
+        outputs with it.
         """
         inputs = first_inputs(self.data.test, self.weights.values.device, layout(self.model))
         steps = dict(zip(self._quantised, self._steps.steps.tolist(), strict=True))
         for one in self._inputs:
             one.bypassed = True
-        foldable = {pair.weight for pair in foldable_pairs(self.model, head(inputs, 1))} & steps.keys()
-        if not foldable:
+        if not share_step(self.model, inputs, steps, lambda quotients: quotients.round() + 0.0):  # -0.0 becomes 0.0
             raise UserError(
                 f"fold_steps={self.method.fold_steps} needs layers whose outputs go to a batch-norm alone, but this "
                 "network has none: leave it off"
             )
-        common = 2.0 ** ceil(log2(max(steps[name] for name in foldable)))
-        parameters = dict(self.model.named_parameters())
-        exact = {name: (parameters[name].detach() / steps[name]).round() * common + 0.0 for name in foldable}
-        fold(self.model, inputs, {name: common / steps[name] for name in foldable}, exact)
         for one in self._inputs:
             one.bypassed = False
 

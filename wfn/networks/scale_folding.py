@@ -21,8 +21,9 @@ from torch.utils._pytree import tree_leaves
 
 from wfn.errors import UserError
 from wfn.networks.forward_pass import undisturbed
+from wfn.networks.own.shared_memory import addresses, has_memory
 from wfn.networks.own.watch import Watch
-from wfn.tasks.batches import arguments, call, head, main_output
+from wfn.tasks.batches import arguments, call, main_output
 
 aten = torch.ops.aten
 # In all of them the arguments are input, scale, shift, running mean, running variance, ..., eps.
@@ -73,7 +74,10 @@ def foldable_pairs(model: nn.Module, example: Any) -> tuple[FoldablePair, ...]:
 
 
 def fold(
-    model: nn.Module, inputs: Any, factors: Mapping[str, float | Tensor], exact: Mapping[str, Tensor] | None = None
+    model: nn.Module,
+    inputs: Any,
+    factors: Mapping[FoldablePair, float | Tensor],
+    exact: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Multiply the weights of layers by ``factors`` and let the running statistics follow, in place.
 
@@ -83,27 +87,22 @@ def fold(
     Args:
         model: the network, in eval or training mode; only eval mode is proven.
         inputs: real inputs, [n, ...] or a tuple or dict of them, on the model's device.
-        factors: name of a weight -> its positive factor, a number or one for each output channel ([channels]).
-        exact: weights to take in place of the products, where a shared value must be met to the bit; they are part of
-            what is proven.
+        factors: pair of ``model``, from :func:`foldable_pairs` -> its layer's positive factor, a number or one for each
+            output channel ([channels]).
+        exact: name of a weight -> what to take in place of the product, where a shared value must be met to the bit; it
+            is part of what is proven.
 
     Raises:
-        UserError: a weight is not of a foldable pair, a factor is not positive, its statistics cannot follow, or the
-            outputs are others.
+        UserError: a factor is not positive, statistics cannot follow, or the outputs are others.
     """
-    pairs = {pair.weight: pair for pair in foldable_pairs(model, head(inputs, 1))}
-    if unknown := [name for name in factors if name not in pairs]:
-        raise UserError(
-            f"{unknown[0]} cannot be folded: its output must go to a batch-norm alone; leave its scale as it is"
-        )
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-    touched = [name for weight in factors for name in _names(pairs[weight])]
+    touched = [name for pair in factors for name in _names(pair)]
     before = {name: tensors[name].detach().clone() for name in touched}
     outputs, device = outputs_of(model, inputs), next(model.parameters()).device
     try:
         with torch.no_grad():
-            for name, factor in factors.items():
-                _scale(tensors, pairs[name], torch.as_tensor(factor, dtype=torch.float64, device=device))
+            for pair, factor in factors.items():
+                _scale(tensors, pair, torch.as_tensor(factor, dtype=torch.float64, device=device))
             for name, weight in (exact or {}).items():
                 tensors[name].copy_(weight)
         check_same(
@@ -186,12 +185,8 @@ class _Watch(Watch):
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
         self._tensors = tensors
-        self._names = {tensor.data_ptr(): name for name, tensor in tensors.items() if tensor.numel()}
-        self._stretches = [
-            (tensor.data_ptr(), tensor.data_ptr() + _extent(tensor), name)
-            for name, tensor in tensors.items()
-            if tensor.numel()
-        ]
+        self._stretches = [(*addresses(tensor), name) for name, tensor in tensors.items() if has_memory(tensor)]
+        self._names = {start: name for start, _, name in self._stretches}
         self._uses: Counter[str] = Counter()
         self._produced: dict[int, _Produced] = {}  # by the address of the output's memory
 
@@ -261,9 +256,3 @@ class _Watch(Watch):
 
 def _memory(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
-
-
-def _extent(tensor: Tensor) -> int:
-    """Bytes from a tensor's first element to behind its last, whatever its strides."""
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return (last + 1) * tensor.element_size()

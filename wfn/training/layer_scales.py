@@ -1,7 +1,7 @@
 """How large the weights of each layer are made, where its scale can be folded into a batch-norm behind it."""
 
-from collections.abc import Collection, Mapping, Sequence
-from math import exp, inf, log
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import ceil, exp, inf, log, log2
 from typing import Any
 
 import torch
@@ -58,8 +58,8 @@ def fold_scales(model: nn.Module, data: Data, deviation: float, sensitivity: flo
 
 def deviation_factors(
     model: nn.Module, pairs: Sequence[FoldablePair], deviations: Mapping[str, float]
-) -> dict[str, Tensor]:
-    """Weight -> the factors that give its layer the standard deviation asked for, float64 [channels].
+) -> dict[FoldablePair, Tensor]:
+    """Pair -> the factors that give its weight the standard deviation asked for by name, float64 [channels].
 
     They are one number, but in channels that hardly vary: where the variance could not follow it takes the least factor
     that it can, which is 1 for a channel that is dead.
@@ -67,8 +67,36 @@ def deviation_factors(
     tensors, factors = dict(model.named_parameters()) | dict(model.named_buffers()), {}
     for pair in pairs:
         least = least_factor(tensors[pair.running_var], pair.eps)
-        factors[pair.weight] = torch.maximum(deviations[pair.weight] / _deviation(tensors[pair.weight]), least)
+        factors[pair] = torch.maximum(deviations[pair.weight] / _deviation(tensors[pair.weight]), least)
     return factors
+
+
+def share_step(
+    model: nn.Module, inputs: Any, steps: Mapping[str, float], levels: Callable[[Tensor], Tensor]
+) -> tuple[str, ...]:
+    """Give the layers of ``steps`` that stand before a batch-norm one step, in place.
+
+    It is a power of two, at least the largest of theirs: factors are then 1 or more, and every variance can follow.
+
+    Args:
+        model: the network, on its device.
+        inputs: real inputs, by which it is proven (:func:`wfn.networks.scale_folding.fold`).
+        steps: name of a weight -> the step of which each of its elements is a multiple.
+        levels: gives the exact multiples from quotients that are rounded, float32 of any shape.
+
+    Returns:
+        The names of the weights that share the step; none, and nothing is changed, where no layer of them stands so.
+
+    Raises:
+        UserError: the outputs would be others.
+    """
+    pairs = [pair for pair in foldable_pairs(model, head(inputs, 1)) if pair.weight in steps]
+    if pairs:
+        common = 2.0 ** ceil(log2(max(steps[pair.weight] for pair in pairs)))
+        weights = {name: weight.detach() for name, weight in model.named_parameters()}
+        exact = {pair.weight: levels(weights[pair.weight] / steps[pair.weight]) * common for pair in pairs}
+        fold(model, inputs, {pair: common / steps[pair.weight] for pair in pairs}, exact)
+    return tuple(pair.weight for pair in pairs)
 
 
 def sensitivities(model: nn.Module, data: Data, names: Collection[str]) -> dict[str, float]:
