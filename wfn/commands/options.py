@@ -79,10 +79,13 @@ def command_options(leave_out: Collection[str] = ()) -> Iterator[CommandOption]:
 def _of_methods(name: str) -> CommandOption:
     found = {method: option for method in methods.names() for option in methods.options(method) if option.name == name}
     defaults = {own_options(method)[name] for method in found}
-    first = next(iter(found.values()))
-    help_text = f"{', '.join(found)}: {first.help.rstrip('.')}"
-    kind = str if first.kind is tuple else first.kind
-    return CommandOption(name, kind, defaults.pop() if len(defaults) == 1 else None, help_text, tuple(found))
+    by_text: dict[str, list[str]] = {}  # an option may mean something else in another method
+    for method in sorted(found, key=lambda method: method != Settings.method):
+        by_text.setdefault(found[method].help.rstrip("."), []).append(method)
+    help_text = "; ".join(f"{', '.join(some)}: {text}" for text, some in by_text.items())
+    kind = next(iter(found.values())).kind
+    default = defaults.pop() if len(defaults) == 1 else None
+    return CommandOption(name, str if kind is tuple else kind, default, help_text, tuple(found))
 
 
 def setting_options(leave_out: Collection[str] = ()) -> Callable[[Command], Command]:

@@ -5,6 +5,7 @@
 
 import ast
 import operator
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -25,7 +26,7 @@ class Option:
         name: of the field.
         kind: float, int, bool, str, or tuple, which stands for numbers.
         default: its default.
-        help: one line, from the docstring.
+        help: one line, from the docstring, without its markup.
     """
 
     name: str
@@ -158,4 +159,9 @@ def _attributes(docstring: str) -> dict[str, str]:
             helps[name] = text.strip()
         elif line.strip() and name:
             helps[name] += f" {line.strip()}"
-    return helps
+    return {name: _without_markup(text) for name, text in helps.items()}
+
+
+def _without_markup(text: str) -> str:
+    """A docstring's text as a terminal shows it: code as it is, no references to code in parentheses."""
+    return re.sub(r" \(:\w+:`[^`]*`\)", "", text).replace("``", "")
