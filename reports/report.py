@@ -1,5 +1,6 @@
 """A report: composed from runs, and written as PDF, HTML, Markdown and CSV."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from wfn.runs.settings import WHERE
 from wfn.system.files import csv_lines, csv_table
 
 THOUSANDS = ","
+NUMBER = re.compile(r"[\d,.]+( ±[\d,.]+| \([\d,.]+–[\d,.]+\))?( \(n = \d+\))?")
 NOTHING = "none"  # what runs.csv says of a value that the run does not have
 STORE_TAGS = ("mlflow.", "wfn.")
 
@@ -94,9 +96,8 @@ def as_csv(table: Table) -> str:
 
 
 def without_thousands(cell: str) -> str:
-    """The cell as machines read numbers: 9,237 becomes 9237. Other text stays as it is."""
-    plain = cell.replace(THOUSANDS, "")
-    return plain if THOUSANDS in cell and plain.replace(".", "").replace(" ± ", "").isdigit() else cell
+    """The cell as machines read numbers: 9,237 becomes 9237, also with its spread behind. Other text stays as it is."""
+    return cell.replace(THOUSANDS, "") if NUMBER.fullmatch(cell) else cell
 
 
 def runs_csv(runs: Sequence[Run]) -> str:

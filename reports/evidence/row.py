@@ -101,14 +101,25 @@ class Row:
             scale: what to divide by.
             unit: written behind.
         """
-        mean, deviation = self.mean(metric), self.deviation(metric)
+        deviation = self.deviation(metric)
+        spread = "" if deviation is None else f" ±{form.replace('{:,.0f}', '{:,.1f}').format(deviation / scale)}"
+        return self._with_mean(metric, form, scale, spread + unit)
+
+    def range_text(self, metric: str, form: str = "{:.2f}", scale: float = 1, unit: str = "") -> str:
+        """Mean, with the least and the largest of the runs where they differ as written; arguments as :meth:`text`.
+
+        A number of values or of bytes is exact in each run: a range says of it what a deviation of few runs does not.
+        """
+        values = self.values(metric)
+        ends = [form.format(end / scale) for end in (min(values), max(values))] if values else []
+        spread = f" ({'–'.join(ends)})" if len(set(ends)) > 1 else ""
+        return self._with_mean(metric, form, scale, spread + unit)
+
+    def _with_mean(self, metric: str, form: str, scale: float, behind: str) -> str:
+        mean, n = self.mean(metric), len(self.values(metric))
         if mean is None:
             return NOT_MEASURED
-        text = form.format(mean / scale)
-        if deviation is not None:
-            text += f" ±{form.replace('{:,.0f}', '{:,.1f}').format(deviation / scale)}"
-        n = len(self.values(metric))
-        return text + unit + (f" (n = {n})" if n < len(self.runs) else "")
+        return form.format(mean / scale) + behind + (f" (n = {n})" if n < len(self.runs) else "")
 
     def change(self, metric: str) -> float | None:
         """Mean of the metric's change from the run's own baseline, None where that was not measured."""

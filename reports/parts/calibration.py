@@ -51,7 +51,9 @@ def calibration_table(evidence: Evidence) -> Table:
         [Section(MEASURED, groups or [Group("Nothing: no finished run measured it", [])])],
         [
             f"{corrupted} “mean of M”: the mean of the softmax outputs of so many networks, never of scores. "
-            "Temperature-scaled: the scores over one number that is fitted on held-back images. ± over the seeds.",
+            "Temperature-scaled: the scores over one number that is fitted on held-back training images. A network "
+            "that others trained may have been trained on these, too: its temperature is then too low, and it is worse "
+            "scaled than unscaled. ± over the seeds.",
             "The original of COF-PWFN is not public: its rows are a reconstruction. Rows that compress nothing, the "
             "ensemble, MC-dropout and PWFN not clustered, stand in this table alone.",
         ],

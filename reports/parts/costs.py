@@ -15,9 +15,10 @@ INSIDE = {UNTRAINED: "white", BY_ITS_AUTHORS: ELSEWHERE}
 MARKS = (
     "Filled: trained here; hollow: without any training; grey inside: trained by its authors. Bars: 95 % intervals of "
     "the paired change{unpaired}. Dotted: no change; dashed: the margin of {margin:g} points that the print calls "
-    "lossless. Beyond one point the scale is logarithmic. Beside a point: δ, number of values, step, or bits. Grey "
-    "line: the rows that no other beats in both."
+    "lossless. Beyond one point the scale is logarithmic. Beside a point: the setting in which a method's rows differ, "
+    "such as δ, the number of values, step, fold or bits. Grey line: the rows that no other beats in both.{seeds}"
 )
+OF_SEEDS = " Larger: means over several seeds ({numbers}), with a bar from the least to the largest amount."
 AMOUNTS = {"artefact_bytes": ("whole file (kB)", 1e3), "unique_params": ("unique values", 1)}
 
 
@@ -68,7 +69,7 @@ def size_table(evidence: Evidence) -> Table:
             "Training: epochs that the method trained for itself; that of the float network is not counted. File: all "
             "of it, the running statistics included. Ahead in: no other row of the network, trained or not, has as few "
             "bytes (or values) and as good a mean change, and better in one of the two; the intervals are not looked "
-            "at. n: runs that differ in their seed only."
+            "at. n: runs that differ in their seed only; in brackets behind a mean the least and the largest of them."
         ],
     )
 
@@ -86,9 +87,9 @@ def _cells(row: Row, ahead: dict[str, set[str]]) -> list[str]:
         row.training,
         row.text("top1"),
         row.change_text,
-        row.text("artefact_bytes", "{:.1f}", 1e3, " kB"),
-        row.text("unique_params", "{:,.0f}"),
-        row.text("entropy_bits"),
+        row.range_text("artefact_bytes", "{:.1f}", 1e3, " kB"),
+        row.range_text("unique_params", "{:,.0f}"),
+        row.range_text("entropy_bits"),
         str(len(row.runs)),
         ", ".join(where) or "–",
         run_ids(row.runs),
@@ -126,7 +127,8 @@ def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float
             _points(row),
             (row.paired.low, row.paired.high) if row.paired else None,
             INSIDE.get(row.training, ""),
-            _setting(row),
+            _setting(row, [other for other in rows if other.method == row.method]),
+            [amount / scale for amount in row.values(metric)],
         )
         for row in rows
     ]
@@ -135,7 +137,12 @@ def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float
 
 def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row]) -> Figure:
     unpaired = len({row.label for row in rows if not row.paired})
-    marks = MARKS.format(margin=margin(), unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "")
+    numbers = ", ".join(f"n = {n}" for n in sorted({len(row.runs) for row in rows} - {1}))
+    marks = MARKS.format(
+        margin=margin(),
+        unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "",
+        seeds=OF_SEEDS.format(numbers=numbers) if numbers else " Each point is one run.",
+    )
     return Figure(
         name,
         f"{title} {marks} Runs: {run_ids(runs_of(rows))}.",
@@ -150,8 +157,18 @@ def _kind(row: Row) -> str:
     return re.split(r" δ|[\d,(]| step", row.name)[0].strip()
 
 
-def _setting(row: Row) -> str:
-    """The first of the settings in the label, bare."""
-    settings = (row.runs[0].params.get(name, "") for name in told_by_label(row.method))
-    text = next((text for text in settings if text and text not in ("True", "False")), "")
-    return f"{float(text):.3g}" if re.fullmatch(r"[\d.]+(e-?\d+)?", text) else text
+def _setting(row: Row, others: Sequence[Row]) -> str:
+    """The setting by which a row is told from ``others`` of its method, bare; the first in its label where none is."""
+    in_label = told_by_label(row.method)
+    departing = dict.fromkeys(name for other in others for name in other.departures)
+    differing = [name for name in (*in_label, *departing) if len({_bare(other, name) for other in others}) > 1]
+    texts = [_bare(row, name) for name in (*differing, *in_label)]
+    return next((text for text in texts if text), "")
+
+
+def _bare(row: Row, name: str) -> str:
+    """The value of a setting in short: a number, or a word of those in the label."""
+    text = row.runs[0].params.get(name, "")
+    if re.fullmatch(r"[\d.]+(e-?\d+)?", text):
+        return f"{float(text):.3g}"
+    return text if name in told_by_label(row.method) and text not in ("True", "False") else ""

@@ -33,8 +33,8 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
         overview(evidence),
         Table(
             "verdicts",
-            f"Verdicts. Of {len(judged)} claims of the paper: {told}. n: runs that differ in their seed only. Figures "
-            "and rules are in Table 3.",
+            f"Verdicts. Of {len(judged)} claims of the paper: {told}. n: runs that differ in their seed only; where it "
+            "is 1 the verdict is on that run, not on the method. Figures and rules are in Table 3.",
             [Column("Claim", 3), *(Column(title, 1, strong=True) for title in titles)],
             [Section("", [Group("", rows)])],
         ),

@@ -15,6 +15,7 @@ LINEAR = 1.0  # percentage points around zero that are drawn to scale; beyond, t
 TICKS = (-50, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10)
 LETTER, LINE = 4.0, 7.0  # points of print that a letter of a label and a line take
 ELSEWHERE = "0.75"  # inside the markers of networks that others trained
+MARKER, LARGER = 3.5, 5.5  # points of print: a marker of one run, and of a mean over seeds
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Cost:
         interval: the ends of the 95 % interval of the change; none where it is unknown.
         inside: of its marker: ``white`` without training, ``""`` trained here, :data:`ELSEWHERE` trained by others.
         label: stands beside the point.
+        of_seeds: the amount of each of several runs whose mean ``amount`` is.
     """
 
     method: str
@@ -36,6 +38,7 @@ class Cost:
     interval: tuple[float, float] | None = None
     inside: str = ""
     label: str = ""
+    of_seeds: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,14 @@ def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin:
         style: dict[str, Any] = line_style(methods.index(cost.method)) | {"linestyle": ""}
         name = "" if cost.method in named else cost.method
         named.add(cost.method)
+        style["markersize"] = LARGER if len(cost.of_seeds) > 1 else MARKER
         axes.plot(cost.amount, cost.change, **style, markerfacecolor=cost.inside or style["color"], label=name)
+        bars = {"fmt": "none", "ecolor": style["color"], "capsize": 2, "elinewidth": 0.7}
         if cost.interval:
-            low, high = cost.interval
-            around = [[cost.change - low], [high - cost.change]]
-            axes.errorbar(
-                cost.amount, cost.change, around, fmt="none", ecolor=style["color"], capsize=2, elinewidth=0.7
-            )
+            axes.errorbar(cost.amount, cost.change, yerr=_around(cost.change, *cost.interval), **bars)
+        if len(set(cost.of_seeds)) > 1:
+            ends = min(cost.of_seeds), max(cost.of_seeds)
+            axes.errorbar(cost.amount, cost.change, xerr=_around(cost.amount, *ends), **bars)
         edges += [cost.change, *(cost.interval or ())]
     ahead = front([(cost.amount, cost.change) for cost in panel.costs])
     axes.plot(
@@ -125,6 +129,11 @@ def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin:
     axes.set(title=panel.title, xlabel=panel.unit, ylabel="change of top-1 (points)")
     others = [place for place in range(len(panel.costs)) if place not in ahead]
     _label(axes, [panel.costs[place] for place in (*ahead, *others)], methods)
+
+
+def _around(value: float, low: float, high: float) -> list[list[float]]:
+    """An interval as the lengths of its two bars."""
+    return [[max(value - low, 0.0)], [max(high - value, 0.0)]]
 
 
 def _label(axes: "Axes", costs: Sequence[Cost], methods: Sequence[str]) -> None:

@@ -13,11 +13,15 @@ from wfn.measures.common.paired import signed
 NOT_PRINTED = "–"  # as the paper has it
 MEASURED = "Measured here"
 PRINTED = "Printed in the paper (ImageNet)"
-SEEDS = "n counts runs that differ in their seed only; ± is their sample deviation."
+SEEDS = (
+    "n counts runs that differ in their seed only. Behind a mean over several: ± their sample deviation; in brackets, "
+    "of ratios, bits, values and bytes, the least and the largest."
+)
 CHANGE = (
     "Change: of top-1 from before to after on the same test images, percentage points, with its 95 % interval by a "
-    "bootstrap over images and runs; of one run over images alone. “not paired”: the runs do not know which images "
-    "they have right, and there is no interval."
+    "bootstrap over images and runs, as wide for few runs as Student's t makes it; of one run over images alone, which "
+    "says nothing of other seeds. “not paired”: the runs do not know which images they have right, and there is no "
+    "interval."
 )
 
 
@@ -34,7 +38,7 @@ def table1(evidence: Evidence) -> Table:
     ]
 
     def measured(row: Row) -> list[str]:
-        scores = [row.text("top1"), row.change_text, row.text("top5"), row.text("compression_ratio", "{:.1f}")]
+        scores = [row.text("top1"), row.change_text, row.text("top5"), row.range_text("compression_ratio", "{:.1f}")]
         treatment = [row.treatment.first_last, row.treatment.batch_norm, _activations(row)]
         return [row.label, *scores, *treatment, str(len(row.runs)), run_ids(row.runs)]
 
@@ -72,13 +76,13 @@ def table2(evidence: Evidence) -> Table:
             row.label,
             row.text("top1"),
             row.change_text,
-            row.text("entropy_bits"),
-            row.text("entropy_nonzero_bits"),
-            row.text("unique_params", "{:,.0f}"),
-            row.text("unique_params_conv_linear", "{:,.0f}"),
-            row.text("unique_params_no_bn_fl", "{:,.0f}"),
-            row.text("rep_mixed", "{:.3f}"),
-            row.text("rep_mixed_as_printed", "{:.3f}"),
+            row.range_text("entropy_bits"),
+            row.range_text("entropy_nonzero_bits"),
+            row.range_text("unique_params", "{:,.0f}"),
+            row.range_text("unique_params_conv_linear", "{:,.0f}"),
+            row.range_text("unique_params_no_bn_fl", "{:,.0f}"),
+            row.range_text("rep_mixed", "{:.3f}"),
+            row.range_text("rep_mixed_as_printed", "{:.3f}"),
             _size(row, "lzw_bytes"),
             _size(row, "artefact_bytes"),
             run_ids(row.runs),
@@ -113,7 +117,7 @@ def table2(evidence: Evidence) -> Table:
         ],
         [_measured(evidence, measured), _printed(printed.table2(), as_printed)],
         [
-            "Change: as in Table 1.",
+            "Change, ± and ranges in brackets: as in Table 1, which has n, too.",
             "Rep_Mixed is relative to the float network: by Eq. 5, and by the count of the authors' notebook, which "
             "can fall below what any prefix code needs (see the findings).",
             "LZW size: Unix compress, 16 bit, with the codebook. File size: of the file that this project writes, all "
@@ -139,7 +143,8 @@ def claims_table(evidence: Evidence) -> Table:
         "Accuracy: paired, as in Table 1. McNemar's test is exact; of several runs an image counts once, as lost "
         "where more runs lose than gain it. Other figures: Student's t over seeds, of ratios on logarithms; a "
         "network that others have released counts as known. Of one run a figure has no interval. A verdict is the "
-        "best that the whole interval allows. Runs whose method was given no training test nothing.",
+        "best that the whole interval allows, claim by claim: nothing is corrected for the number of claims. Runs "
+        "whose method was given no training test nothing.",
     )
 
 
@@ -209,4 +214,5 @@ def _size(row: Row, metric: str) -> str:
     mean = row.mean(metric)
     if mean is None:
         return NOT_MEASURED
-    return row.text(metric, "{:.2f}", 1e6, " MB") if mean >= 1e6 else row.text(metric, "{:.1f}", 1e3, " kB")
+    form, scale, unit = ("{:.2f}", 1e6, " MB") if mean >= 1e6 else ("{:.1f}", 1e3, " kB")
+    return row.range_text(metric, form, scale, unit)

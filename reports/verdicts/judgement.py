@@ -31,7 +31,7 @@ class Judgement:
     @property
     def text(self) -> str:
         """The verdict with its n."""
-        return self.verdict + (f" (n = {', '.join(map(str, self.n))})" if self.n else "")
+        return VERDICTS[self.verdict] + (f" (n = {', '.join(map(str, self.n))})" if self.n else "")
 
 
 def joined(judged: Sequence[Judgement]) -> Judgement:

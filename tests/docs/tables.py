@@ -100,8 +100,9 @@ def of_grid() -> str:
 def _sizes(records: str) -> str:
     evidence = Evidence(record_files.read_records(ROOT / "reports" / "examples" / "records" / f"{records}.jsonl.gz"))
     rows = [
-        f"| {row.label} | {row.text('top1')} | {row.change_text} | {row.text('unique_params', '{:,.0f}')} "
-        f"| {row.text('entropy_bits')} | {row.text('artefact_bytes', '{:.1f}', 1000, ' kB')} | {run_ids(row.runs)} |"
+        f"| {row.label} | {row.text('top1')} | {row.change_text} | {row.range_text('unique_params', '{:,.0f}')} "
+        f"| {row.range_text('entropy_bits')} | {row.range_text('artefact_bytes', '{:.1f}', 1000, ' kB')} "
+        f"| {run_ids(row.runs)} |"
         for row in evidence.rows
     ]
     head = "| method | top-1 (%) | change (points) | unique values | entropy (bits) | file | run |"

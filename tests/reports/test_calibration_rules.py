@@ -87,6 +87,13 @@ def test_well_calibrated_is_below_the_float_network_and_not_above_its_scaled_sel
     assert "reconstruction" in found.ours and "corrupted: ECE" in found.ours
 
 
+def test_a_scaled_network_that_is_worse_than_unscaled_is_no_reference(tmp_path):
+    seeds(tmp_path, 1, gaps=lowering() | {"sampled_loss_from_calibrated_baseline": -0.2})
+    found = judged(tmp_path, CALIBRATED)
+    assert found.verdict == "partly" and "scaling makes the float network's NLL worse" in found.ours
+    assert "less scaled float" not in found.ours
+
+
 def test_without_corrupted_images_it_is_partly_at_best_and_says_so(tmp_path):
     absent = {
         f"sampled_corrupted_{measure}_from_{reference}{end}": None

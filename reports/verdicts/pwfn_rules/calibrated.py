@@ -21,22 +21,38 @@ def well_calibrated(evidence: Evidence, subject: Subject) -> Judgement | None:
     to_float, to_scaled = (_gaps(row, "sampled_", reference) if row else {} for reference in (FLOAT, SCALED))
     if not row or not to_float:
         return None
+    unfit = ""
+    if to_scaled and scaled_is_worse(to_float, to_scaled):
+        to_scaled = {}
+        unfit = (
+            "; scaling makes the float network's NLL worse, as it does where that network was trained on the held-back "
+            "images, too, so it is no reference"
+        )
     parts = [_told(row, kind, to_float, to_scaled) for kind in (CLEAN, CORRUPTED) if (kind, "ece") in to_float]
     unmeasured = "" if (CORRUPTED, "ece") in to_float else "; corrupted images were not measured (--corrupted)"
     return Judgement(
-        f"{'; '.join(parts)}{unmeasured} ({row.label}, {subject})",
+        f"{'; '.join(parts)}{unmeasured}{unfit} ({row.label}, {subject})",
         calibration_verdict(to_float, to_scaled),
         (len(row.runs),),
         row.runs,
     )
 
 
+def scaled_is_worse(to_float: Gaps, to_scaled: Gaps) -> bool:
+    """Whether the temperature raises the float network's own NLL on clean images: then its fit has failed.
+
+    Of a network that others trained, perhaps on all training images, those held back here are not new, and the
+    temperature that fits them is too low.
+    """
+    return to_float[CLEAN, "loss"].value > to_scaled[CLEAN, "loss"].value
+
+
 def calibration_verdict(to_float: Gaps, to_scaled: Gaps) -> str:
     """The verdict, settled before any run.
 
     Reproduced where every interval to the float network lies below zero, of both measures, clean and corrupted, and
-    none to its temperature-scaled self lies above. Partly where all the clean ones lie below zero. Not where a clean
-    one lies above zero. Else undecided.
+    none to its temperature-scaled self, where that is a reference, lies above. Partly where all the clean ones lie
+    below zero. Not where a clean one lies above zero. Else undecided.
     """
     clean = [estimate for (kind, _), estimate in to_float.items() if kind == CLEAN]
     if any(estimate.low > 0 for estimate in clean):

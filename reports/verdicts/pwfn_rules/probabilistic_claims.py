@@ -45,8 +45,8 @@ def probabilistic_claims() -> list[Claim]:
             "Its networks are well calibrated (COF-PWFN, a reconstruction)",
             "no figure in the abstract",
             "ECE and NLL of the mean of drawn networks: every interval below the float network's, clean and corrupted, "
-            "and none above its temperature-scaled: reproduced; all clean ones below the float network's: partly; a "
-            "clean one above: not; else undecided",
+            "and none above its temperature-scaled, if scaling helps the float network itself: reproduced; all clean "
+            "ones below the float network's: partly; a clean one above: not; else undecided",
             "needs finished and trained runs of the reconstruction",
             on_each(well_calibrated),
         ),

@@ -1,6 +1,7 @@
 """What the shared values are made of, and when they come."""
 
 import re
+from dataclasses import replace
 
 from reports.evidence.row import Row, Subject, conditions, runs_of
 from reports.evidence.selection import DELTAS, Evidence
@@ -28,6 +29,7 @@ def mostly_of_order(evidence: Evidence, subject: Subject, order: int, percent: f
     share = mean(shares_up_to_order(row, order)) if row and row.delta <= max(DELTAS) else None
     if not share:
         return None
+    share = replace(share, low=max(share.low, 0.0), high=min(share.high, 100.0))  # Student's t knows no bounds
     above = share.above(percent)
     verdict = UNDECIDED if above is None else REPRODUCED if above else NOT
     text = f"{share.text('{:.1f}')} % (δ = {row.delta:g}; {subject})"

@@ -1,0 +1,88 @@
+"""Three runs that differ in their seed only: one row everywhere, with mean, n, ranges, and the runs behind it."""
+
+import re
+
+import pytest
+from matplotlib.figure import Figure as Canvas
+
+from reports.evidence.readings import read_folder
+from reports.evidence.selection import Evidence
+from reports.parts.costs import overview, size_figure, size_table
+from reports.parts.paper_tables import table1, table2
+from reports.report import compose, without_thousands
+from tests.support import made_up_runs
+
+METHOD = "Entropy-constrained, step 0.03125, λ = 0.05"
+RUNS = "10000000, 20000000, 30000000"
+VALUES, BYTES, BITS, TOP1 = (70, 73, 69), (100_725, 101_342, 100_501), (3.047, 3.061, 3.041), (92.4, 92.1, 92.6)
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory):
+    parent = tmp_path_factory.mktemp("runs")
+    for seed in range(3):
+        measured = {"unique_params": VALUES[seed], "artefact_bytes": BYTES[seed], "entropy_bits": BITS[seed]}
+        run = made_up_runs.weight_fixing(parent, seed + 1, method="ecq", seed=seed, top1=TOP1[seed], **measured)
+        run.set(params={"data_sha256": f"{seed}" * 64, "commit": f"{seed}" * 40})  # a split and a commit of its own
+    made_up_runs.weight_fixing(parent, 4, top1=92.25, unique_params=140, artefact_bytes=150_864)
+    return Evidence(read_folder(parent))
+
+
+def only_row(table, method):
+    """The one row of a method, by the titles of its columns."""
+    titles = [column.title for column in table.columns]
+    rows = [row for group in table.sections[0].groups for row in group.rows]
+    (found,) = (row for row in rows if row[0].startswith(method))
+    return dict(zip(titles, found, strict=True))
+
+
+def test_accuracy_is_a_mean_with_its_deviation_and_an_interval_over_images_and_seeds(evidence):
+    row = only_row(table1(evidence), METHOD)
+    assert (row["Top-1 (%)"], row["n"], row["Runs"]) == ("92.37 ±0.25", "3", RUNS)
+    points, low, high = (float(text.replace("−", "-")) for text in re.findall(r"[+−]\d+\.\d+", row["Change"]))
+    assert points == -0.13
+    assert high - low > 2 * 4.303 * 0.25 / 3**0.5 - 0.05  # Student's t of three runs, and the images
+
+
+def test_values_bits_and_bytes_are_means_with_the_least_and_the_largest(evidence):
+    row = only_row(table2(evidence), METHOD)
+    assert (row["Params"], row["Entropy, all"]) == ("71 (69–73)", "3.05 (3.04–3.06)")
+    assert (row["File size"], row["Runs"]) == ("100.9 (100.5–101.3) kB", RUNS)
+    assert row["No BN-FL"] == "30"  # alike in all three: there is no range
+    row = only_row(size_table(evidence), METHOD)
+    assert (row["Values"], row["File"], row["n"]) == ("71 (69–73)", "100.9 (100.5–101.3) kB", "3")
+    assert row["Entropy"] == "3.05 (3.04–3.06)" and row["Runs"] == RUNS
+
+
+def test_the_figures_have_one_larger_point_with_a_bar_from_the_least_to_the_largest(evidence):
+    for figure, means in ((overview(evidence), [sum(BITS) / 3]), (size_figure(evidence), [100.856, 212 / 3])):
+        canvas = Canvas()
+        figure.draw(canvas)
+        for axes, mean in zip(canvas.axes, means, strict=True):
+            points = {line.get_xdata()[0]: line.get_markersize() for line in axes.lines if len(line.get_xdata()) == 1}
+            (seeds,) = (amount for amount in points if amount == pytest.approx(mean))
+            assert [size for amount, size in points.items() if amount != seeds] < [points[seeds]]
+            bars = [bar.get_segments()[0] for bar in axes.collections]
+            level = [segment for segment in bars if segment[0][1] == segment[1][1]]
+            assert len(level) == 1 and level[0][0][0] < seeds < level[0][1][0]
+        assert "Larger: means over several seeds (n = 3)" in figure.caption
+
+
+def test_the_front_page_counts_seeds_a_row_and_test_images(evidence):
+    measured = next(table for table in compose(evidence.runs).tables if table.name == "measured")
+    (row,) = measured.sections[0].groups[0].rows
+    assert row[2:] == ["4", "1 to 3", "10,000"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "plain"),
+    [
+        ("271,951", "271951"),
+        ("1,234 ±5.6", "1234 ±5.6"),
+        ("1,234 (1,230–1,240) (n = 2)", "1234 (1230–1240) (n = 2)"),
+        ("k-means, 128 values", "k-means, 128 values"),
+        ("10000000, 20000000", "10000000, 20000000"),
+    ],
+)
+def test_numbers_in_csv_have_no_commas(cell, plain):
+    assert without_thousands(cell) == plain
