@@ -1,10 +1,11 @@
-"""A user's mistake, told in one line, the nearest name to a mistyped one, and texts of others made fit to be shown."""
+"""A user's mistake in one line, the nearest name to a mistyped one, and texts of others made fit to be shown."""
 
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 _ACTED_ON = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's categories
+LONGEST_REASON = 200  # letters of another library's message
 
 
 class UserError(ValueError):
@@ -32,6 +33,26 @@ def printable(text: str) -> str:
     That is: control characters, line breaks, marks that turn the direction of what follows, halves of surrogate pairs.
     """
     return "".join(c if unicodedata.category(c) not in _ACTED_ON else ascii(c)[1:-1] for c in text)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says first, in :data:`LONGEST_REASON` letters; its kind where it says nothing.
+
+    Of one that SQLAlchemy has wrapped it is the driver's own.
+    """
+    error = getattr(error, "orig", None) or error
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:LONGEST_REASON]
+
+
+def without_password(url: str) -> str:
+    """A database's URL as it may be shown."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):  # no URL, or one with a port that is no number
+        return url.rpartition("@")[2]
 
 
 def require(name: str, value: object, holds: bool, expected: str) -> None:

@@ -29,9 +29,9 @@ from studies.reproduction.needs import TABLE_1, needs
 from studies.reproduction.telling import told
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
-from studies.trials.storage import file_of, open_storage, url_of, without_password
+from studies.trials.storage import file_of, open_storage, url_of
 from studies.workers.launch import ROOT, launch, threads_of_each
-from wfn.errors import UserError
+from wfn.errors import UserError, without_password
 from wfn.runs.settings import LOCAL_SETTINGS, Settings
 from wfn.runs.tracking.launched import take_launched
 from wfn.system.entry_points import is_entry_point

@@ -15,6 +15,7 @@ from time import perf_counter
 
 import torch
 
+from studies.questions.noise import LAYERS_AT_ONCE
 from wfn.data.dataset import Batches
 from wfn.data.passes import FirstBatches
 from wfn.interface import Event, Iteration, Step
@@ -27,7 +28,6 @@ from wfn.system.entry_points import is_entry_point
 from wfn.training.baseline.recipe import RECIPE, recipe_for
 
 STEPS, BATCHES = 4, 4  # that are timed: steps of training in each of two iterations, and batches of a pass
-LAYERS_IN_A_PASS = 12  # that the study of noise measures after one pass without noise
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Costs:
 
     def of_noise(self) -> float:
         """Seconds of a trial of the study of noise at most: each layer's pass begins at that layer."""
-        return (self.layers + -(-self.layers // LAYERS_IN_A_PASS)) * self.test_pass
+        return (self.layers + -(-self.layers // LAYERS_AT_ONCE)) * self.test_pass
 
     def of_baseline(self, settings: Settings) -> float:
         """Seconds to train the float network of a seed; 0 where it is given."""

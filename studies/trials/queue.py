@@ -25,9 +25,8 @@ from studies.trials.storage import (
     open_storage,
     patiently,
     silence_means_death,
-    without_password,
 )
-from wfn.errors import UserError, unknown_name
+from wfn.errors import UserError, unknown_name, without_password
 from wfn.system.processes import is_alive, is_dead, this_process
 
 CUTS = 5  # a trial whose worker died this often is not tried again: it may be what kills them

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from wfn.errors import UserError
+from wfn.errors import UserError, first_line, without_password
 from wfn.system.files import held
 from wfn.system.processes import is_interrupted
 
@@ -59,17 +59,6 @@ def file_of(url: str) -> Path | None:
     return Path(make_url(url).database or "") if url.startswith("sqlite:///") else None
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # no URL, or one with a port that is no number
-        return url.rpartition("@")[2]
-
-
 def open_storage(url: str) -> Any:
     """Optuna's storage at ``url``, its tables made where they are missing.
 
@@ -100,7 +89,7 @@ def open_storage(url: str) -> Any:
             )
     except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"the storage {without_password(url)} cannot be used ({_reason(error)}): name a file or a database"
+            f"the storage {without_password(url)} cannot be used ({first_line(error)}): name a file or a database"
         ) from error
     if file:
         _write_one_at_a_time(storage.engine)
@@ -179,13 +168,8 @@ def _told_in_one_line() -> Iterator[None]:
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         raise StorageLost(
-            f"the storage was lost on the way ({_reason(cause)}): see to it, then go on by the same command"
+            f"the storage was lost on the way ({first_line(cause or error)}): see to it, then go on by the same command"
         ) from error
-
-
-def _reason(error: BaseException | None) -> str:
-    error = getattr(error, "orig", None) or error  # the driver's own, of one that SQLAlchemy has wrapped
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from wfn.errors import UserError
+from wfn.errors import UserError, first_line
 from wfn.system.fingerprint import fingerprint
 
 T = TypeVar("T")
@@ -196,5 +196,4 @@ def _all_there() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise RankLostError(f"another process of this run ended or does not answer ({reason})") from error
+        raise RankLostError(f"another process of this run ended or does not answer ({first_line(error)})") from error

@@ -1,4 +1,4 @@
-"""Slow, literal versions of the project's algorithms: what the fast ones are held equal to."""
+"""Algorithm 1 and the released code's clustering as they read: slow, and what the fast ones are held equal to."""
 
 from functools import cache, partial
 from itertools import pairwise

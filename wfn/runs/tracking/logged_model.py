@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from wfn.errors import UserError
+from wfn.errors import UserError, first_line
 from wfn.runs.record import Record, leads_out
 from wfn.system.files import write_atomically
 
@@ -66,8 +66,7 @@ def export_network(folder: Path, model: "nn.Module", inputs: Any, task: Any) -> 
             else:
                 torch.save(graph, content)
     except Exception as error:  # whatever a network does that cannot be copied, followed or saved
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(f"this network cannot be exported ({type(error).__name__}: {reason})") from error
+        raise UserError(f"this network cannot be exported ({type(error).__name__}: {first_line(error)})") from error
     known = {
         "example": example.tolist(),
         "inputs": [str(example.numpy().dtype), [-1, *example.shape[1:]]],
@@ -115,8 +114,7 @@ def bring_in(client: Any, record: Record, run_id: str) -> None:
     try:
         _bring_in(client, record, run_id)
     except Exception as error:  # where the store is away, what is copied next says so
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        log.warning("no logged model of run %s in the tracking store (%s)", record.id, reason)
+        log.warning("no logged model of run %s in the tracking store (%s)", record.id, first_line(error))
 
 
 def _bring_in(client: Any, record: Record, run_id: str) -> None:

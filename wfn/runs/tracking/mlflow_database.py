@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from wfn.errors import UserError
+from wfn.errors import UserError, first_line, without_password
 from wfn.system.files import held, partial_of
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,10 @@ def _told_in_one_line() -> Iterator[None]:
         with _without_strays(mlflow.get_tracking_uri()):
             yield
     except (MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        store = without_password(mlflow.get_tracking_uri())
         raise StoreAwayError(
-            f"the tracking store {_shown(mlflow.get_tracking_uri())} cannot be used ({_reason(error)}): check "
-            "MLFLOW_TRACKING_URI, or track to a folder with tracking=folder"
+            f"the tracking store {store} cannot be used ({first_line(error)}): check MLFLOW_TRACKING_URI, or track to a "
+            "folder with tracking=folder"
         ) from error
 
 
@@ -184,18 +185,3 @@ def _is_incomplete(file: Path) -> bool:
         rows = {name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in there}
     own = {"alembic_version": 1, "experiments": 1, "workspaces": 1}
     return all(number <= own.get(name, 0) for name, number in rows.items())
-
-
-def _shown(uri: str) -> str:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(uri).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return uri
-
-
-def _reason(error: Exception) -> str:
-    error = getattr(error, "orig", None) or error  # the driver's own, of one that SQLAlchemy has wrapped
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
+from wfn.errors import first_line
 from wfn.methods.observers.metric_groups import BASELINE, ITERATION
 from wfn.runs.record import Record
 from wfn.runs.run_header import RunHeader
@@ -101,7 +102,7 @@ def system_metrics(run_id: Callable[[], str]) -> Iterator[None]:
             monitor = SystemMetricsMonitor(run_id(), resume_logging=True)
             monitor.start()
     except Exception as error:  # a value that is none, a store that is away, a package that is missing
-        log.warning("no system metrics: %s", (str(error).strip() or type(error).__name__).splitlines()[0])
+        log.warning("no system metrics: %s", first_line(error))
     try:
         yield
     finally:
