@@ -7,7 +7,8 @@ from torch import nn
 from tests.support import small_networks
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
+from wfn.interface import Epoch
+from wfn.methods._teacher import MirrorAverage, check_teacher, teacher_hash, teacher_of
 from wfn.methods.entropy_constrained import EntropyConstrained
 from wfn.methods.lq_nets import LearnedBases
 from wfn.methods.lsq import LearnedStepSizes
@@ -56,6 +57,13 @@ def weights_of(method):
     return torch.cat([w.flatten() for w in method.compress(model, small_networks.data()).weights.values()])
 
 
+def losses_of(method):
+    """What each epoch made small: it depends on the teacher where no weight has reached another value yet."""
+    told = []
+    method.compress(small_networks.build("convolutional"), small_networks.data(), observe=told.append)
+    return [event.scores["train_loss"] for event in told if isinstance(event, Epoch)]
+
+
 def test_it_is_the_network_itself_unless_another_is_named(save):
     model, data = small_networks.build("convolutional"), as_data(small_networks.data())
     assert teacher_of(model, data, "", "") is model
@@ -65,12 +73,41 @@ def test_it_is_the_network_itself_unless_another_is_named(save):
     assert torch.equal(named[1].weight, other_network()[1].weight)
 
 
+def test_mirrored_it_gives_the_mean_of_both_views():
+    model, data = small_networks.build("convolutional").eval(), as_data(small_networks.data())
+    mirrored, images = teacher_of(model, data, "", "", True), next(iter(data.test))[0]
+    either = [torch.stack([model(one[None])[0] for one in some]) for some in (images, images.flip(3))]
+    torch.testing.assert_close(mirrored(images), torch.stack(either).mean(0))
+    torch.testing.assert_close(mirrored(images), mirrored(images.flip(3)))
+    assert isinstance(mirrored, MirrorAverage) and mirrored.network is model
+
+
+def test_what_is_no_image_of_one_class_cannot_be_mirrored():
+    flat = as_data(tuple((torch.rand(8, 72), torch.arange(8) % 3) for _ in range(2)))
+    with pytest.raises(UserError, match="teacher_mirrored=True is for images"):
+        teacher_of(nn.Linear(72, 3), flat, "", "", True)
+    pixels = as_data(
+        tuple((torch.rand(8, 1, 4, 4), torch.arange(8 * 16).reshape(8, 4, 4) % 3) for _ in range(2)),
+        task="segmentation",
+    )
+    with pytest.raises(UserError, match="teacher_mirrored=True is for images"):
+        teacher_of(nn.Conv2d(1, 3, 1), pixels, "", "", True)
+
+
 @pytest.mark.parametrize("make", METHODS)
 def test_methods_learn_from_the_one_that_is_given(make, save):
     own = weights_of(make())
     assert torch.equal(own, weights_of(make()))
     assert not torch.equal(own, weights_of(make(teacher=save)))
     assert not torch.equal(own, weights_of(make(teacher_model=f"{HERE}:other_network")))
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_methods_learn_from_both_views_where_the_teacher_is_mirrored(make):
+    losses = losses_of(make())
+    assert losses and all(
+        one != other for one, other in zip(losses, losses_of(make(teacher_mirrored=True)), strict=True)
+    )
 
 
 @pytest.mark.parametrize("make", METHODS)
@@ -124,4 +161,9 @@ def test_a_save_of_other_classes_is_refused(save):
 )
 def test_options_that_cannot_work_are_refused(teacher, network, share, match):
     with pytest.raises(UserError, match=match):
-        check_teacher(share, teacher, network)
+        check_teacher(share, teacher, network, False)
+
+
+def test_mirroring_a_teacher_that_teaches_nothing_is_refused():
+    with pytest.raises(UserError, match="teacher_mirrored=True has no effect with distillation=0"):
+        check_teacher(0.0, "", "", True)

@@ -33,6 +33,8 @@ class StraightThroughMethod(StagedMethod, Protocol):
     @property
     def teacher_model(self) -> str: ...
     @property
+    def teacher_mirrored(self) -> bool: ...
+    @property
     def cosine(self) -> bool: ...
     @property
     def momentum(self) -> float: ...
@@ -47,7 +49,7 @@ M = TypeVar("M", bound=StraightThroughMethod)
 def check_training_settings(method: StraightThroughMethod) -> None:
     """Raise :class:`UserError` for a setting, of those that these methods share, that cannot work."""
     check_distillation(method.distillation, method.distillation_temperature)
-    check_teacher(method.distillation, method.teacher, method.teacher_model)
+    check_teacher(method.distillation, method.teacher, method.teacher_model, method.teacher_mirrored)
     require("iterations", method.iterations, method.iterations >= 1, "1 or more")
     check_stage_settings(method)
     require("momentum", method.momentum, 0 <= method.momentum < 1, "from 0 to below 1")
@@ -77,7 +79,7 @@ class StraightThroughTraining(StagedTraining[M]):
         fold_sensitivity: float = 0.0,
         averaged_share: float = 0.0,
     ) -> None:
-        teacher = teacher_of(model, data, method.teacher, method.teacher_model)
+        teacher = teacher_of(model, data, method.teacher, method.teacher_model, method.teacher_mirrored)
         objective = objective_of(teacher, method.distillation, method.distillation_temperature)
         fold_scales(model, data, fold, fold_sensitivity)
         super().__init__(method, model, data, observe, checkpoint)

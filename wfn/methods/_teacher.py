@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wfn import networks
 from wfn.data.dataset import Data
@@ -16,32 +16,58 @@ from wfn.networks.weights import load_weights
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
 from wfn.system.fingerprint import file_sha256
-from wfn.tasks.batches import head
+from wfn.tasks.batches import head, main_output
+from wfn.tasks.classification import Classification
 from wfn.tasks.task import OutputTask, Task
 
+IMAGES = 4  # dimensions of a batch of them
+MIRRORED = {"teacher_mirrored": "mirrored teacher"}  # how a row says it (Method.switched_on)
 
-def check_teacher(distillation: float, teacher: str, teacher_model: str) -> None:
+
+class MirrorAverage(nn.Module):
+    """A network whose scores are the mean of those for an image and for its mirror image, left to right.
+
+    For images whose mirror images have the same class. Source: Radosavovic et al., Data Distillation, 2018, section 3
+    (there for detection, and with images of several sizes, too).
+
+    Args:
+        network: takes images [batch, channels, height, width], gives scores [batch, classes].
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The mean scores, [batch, classes]."""
+        scores, mirrored = (main_output(self.network(some)) for some in (images, images.flip(-1)))
+        return (scores + mirrored) / 2
+
+
+def check_teacher(distillation: float, teacher: str, teacher_model: str, teacher_mirrored: bool) -> None:
     """Raise :class:`UserError` unless the options of those names, of methods that train, can work.
 
     Args:
         distillation: share of the teacher's outputs in what is learned.
         teacher: a file of its weights; empty for none.
         teacher_model: its network's name; empty for that of the network that learns.
+        teacher_mirrored: whether its outputs are averaged over each image and its mirror image.
     """
-    if not teacher and not teacher_model:
-        return
-    name, value = ("teacher", teacher) if teacher else ("teacher_model", teacher_model)
-    if not distillation:
+    given = {"teacher": teacher, "teacher_model": teacher_model, "teacher_mirrored": teacher_mirrored}
+    name, value = next(((name, value) for name, value in given.items() if value), ("", ""))
+    if name and not distillation:
         raise UserError(f"{name}={value} has no effect with distillation=0: give a share above 0, or leave it out")
     if teacher_model and teacher_model not in networks.names() and not is_entry_point(teacher_model):
         raise unknown_name("teacher_model", teacher_model, networks.names(), "or package.module:function")
     if teacher and not Path(teacher).expanduser().is_file():
         raise UserError(f"teacher must be a file of trained weights, but there is no file {teacher!r}")
-    if not teacher and not is_entry_point(teacher_model):
+    if teacher_model and not teacher and not is_entry_point(teacher_model):
         raise UserError(f"teacher_model={teacher_model} is untrained: name a file of its weights by teacher")
 
 
-def teacher_of(model: nn.Module, data: Data, teacher: str, teacher_model: str) -> nn.Module:
+def teacher_of(
+    model: nn.Module, data: Data, teacher: str, teacher_model: str, teacher_mirrored: bool = False
+) -> nn.Module:
     """The network that ``model`` is to learn from: itself where neither a file nor a network is named.
 
     It has the weights of rank 0's on every rank.
@@ -51,10 +77,24 @@ def teacher_of(model: nn.Module, data: Data, teacher: str, teacher_model: str) -
         data: what both are for.
         teacher: a file of weights, as :func:`wfn.networks.weights.load_weights` reads it.
         teacher_model: a network's name, as :func:`wfn.networks.build` takes it; empty for another copy of ``model``.
+        teacher_mirrored: its outputs are averaged over each image and its mirror image (:class:`MirrorAverage`).
 
     Raises:
-        UserError: network or weights cannot be used, or its outputs are not as many as those of ``model``.
+        UserError: network or weights cannot be used, its outputs are not as many as those of ``model``, or what is
+            to be mirrored is no image of one class.
     """
+    network = _network_of(model, data, teacher, teacher_model)
+    if not teacher_mirrored:
+        return network
+    inputs = head(first_inputs(data.test, next(model.parameters()).device, layout(model)), 1)
+    if not (isinstance(data.task, Classification) and isinstance(inputs, Tensor) and inputs.ndim == IMAGES):
+        raise UserError(
+            "teacher_mirrored=True is for images [batch, channels, height, width], each of one class: leave it out"
+        )
+    return MirrorAverage(network)
+
+
+def _network_of(model: nn.Module, data: Data, teacher: str, teacher_model: str) -> nn.Module:
     if not teacher and not teacher_model:
         ranks.spread(model.state_dict().values())
         return model

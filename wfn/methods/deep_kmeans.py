@@ -16,7 +16,7 @@ from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._kernels import positions
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import teacher_hash
+from wfn.methods._teacher import MIRRORED, teacher_hash
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class DeepKMeans(Method):
         distillation_temperature: of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         iterations: stages of training, each of which is measured; after each the penalty's clusters are renewed.
         epochs: of each stage.
         learning_rate: of the first step.
@@ -57,6 +58,7 @@ class DeepKMeans(Method):
 
     name: ClassVar[str] = "deep_kmeans"
     rank: ClassVar[int] = 44
+    switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("clusters", "relaxation", "sparse_share")
 
     clusters: int = 64
@@ -67,6 +69,7 @@ class DeepKMeans(Method):
     distillation_temperature: float = 4.0
     teacher: str = ""
     teacher_model: str = ""
+    teacher_mirrored: bool = False
     iterations: int = 10
     epochs: int = 3
     learning_rate: float = 0.01

@@ -16,7 +16,7 @@ from wfn.errors import require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import teacher_hash
+from wfn.methods._teacher import MIRRORED, teacher_hash
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.layer_scales import check_fold
 
@@ -52,6 +52,7 @@ class EntropyConstrained(Method):
         distillation_temperature: of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         iterations: stages of training, each of which is measured.
         epochs: of each stage.
         learning_rate: of the first step.
@@ -67,6 +68,7 @@ class EntropyConstrained(Method):
     name: ClassVar[str] = "ecq"
     rank: ClassVar[int] = 80
     named: ClassVar[tuple[str, ...]] = ("step", "rate")
+    switched_on: ClassVar[dict[str, str]] = MIRRORED
     switched_off: ClassVar[dict[str, str]] = {
         "cosine": "constant learning rate",
         "reestimate": "statistics not re-estimated",
@@ -82,6 +84,7 @@ class EntropyConstrained(Method):
     distillation_temperature: float = 4.0
     teacher: str = ""
     teacher_model: str = ""
+    teacher_mirrored: bool = False
     iterations: int = 10
     epochs: int = 3
     learning_rate: float = 0.002

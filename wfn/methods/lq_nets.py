@@ -12,7 +12,7 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import teacher_hash
+from wfn.methods._teacher import MIRRORED, teacher_hash
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class LearnedBases(Method):
         distillation_temperature: of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         iterations: stages of training, each of which is measured.
         epochs: of each stage.
         learning_rate: of the first step.
@@ -45,6 +46,7 @@ class LearnedBases(Method):
 
     name: ClassVar[str] = "lqnets"
     rank: ClassVar[int] = 42
+    switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("bits",)
 
     bits: int = 3
@@ -52,6 +54,7 @@ class LearnedBases(Method):
     distillation_temperature: float = 4.0
     teacher: str = ""
     teacher_model: str = ""
+    teacher_mirrored: bool = False
     iterations: int = 10
     epochs: int = 3
     learning_rate: float = 0.01

@@ -21,7 +21,7 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
-from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
+from wfn.methods._teacher import MIRRORED, check_teacher, teacher_hash, teacher_of
 from wfn.regulariser.penalty import Penalty
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
@@ -69,6 +69,7 @@ class WeightFixing(Method):
         distillation_temperature: of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         value_epochs: of training the shared values themselves, once every weight is fixed; 0 leaves them.
         value_order: round the trained values to sums of at most so many powers of two; 0 leaves them as they are.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
@@ -80,7 +81,10 @@ class WeightFixing(Method):
     rank: ClassVar[int] = 90
     named: ClassVar[tuple[str, ...]] = ("delta", "variant")
     switched_off: ClassVar[dict[str, str]] = {"fix_batch_norm": "batch-norm not fixed"}
-    switched_on: ClassVar[dict[str, str]] = {"recluster": "clustered anew", "reestimate": "statistics re-estimated"}
+    switched_on: ClassVar[dict[str, str]] = {
+        "recluster": "clustered anew",
+        "reestimate": "statistics re-estimated",
+    } | MIRRORED
 
     delta: float = 0.0075
     alpha: float = 0.4
@@ -99,6 +103,7 @@ class WeightFixing(Method):
     distillation_temperature: float = 4.0
     teacher: str = ""
     teacher_model: str = ""
+    teacher_mirrored: bool = False
     value_epochs: int = 0
     value_order: int = 0
     reestimate: bool = False
@@ -121,7 +126,7 @@ class WeightFixing(Method):
         require("variant", self.variant, self.variant in VARIANTS, " or ".join(VARIANTS))
         check_fold(self.fold)
         check_distillation(self.distillation, self.distillation_temperature)
-        check_teacher(self.distillation, self.teacher, self.teacher_model)
+        check_teacher(self.distillation, self.teacher, self.teacher_model, self.teacher_mirrored)
         require("value_epochs", self.value_epochs, self.value_epochs >= 0, "0 (values stay) or more")
         rounded = self.value_order == 0 or (self.value_order > 0 and self.value_epochs > 0)
         require("value_order", self.value_order, rounded, "0 (as trained), or more where value_epochs are above 0")
@@ -178,7 +183,7 @@ class FixingTraining(StagedTraining[WeightFixing]):
         observe: Observe,
         checkpoint: Checkpoint | None,
     ) -> None:
-        teacher = teacher_of(model, data, method.teacher, method.teacher_model)
+        teacher = teacher_of(model, data, method.teacher, method.teacher_model, method.teacher_mirrored)
         objective = objective_of(teacher, method.distillation, method.distillation_temperature)
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)

@@ -15,7 +15,7 @@ from wfn.data import Data
 from wfn.errors import require, unknown_name
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
-from wfn.methods._teacher import check_teacher, teacher_hash, teacher_of
+from wfn.methods._teacher import MIRRORED, check_teacher, teacher_hash, teacher_of
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import FlatWeights
@@ -48,6 +48,7 @@ class KMeansSharing(Method):
         distillation_temperature: of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         start: of k-means: ``even``, spaced between the extremes, as published, which ends near an even grid; or
             ``density``, as dense as the cube root of the weights' density, near the least squared error.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
@@ -56,6 +57,7 @@ class KMeansSharing(Method):
 
     name: ClassVar[str] = "kmeans"
     rank: ClassVar[int] = 20
+    switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("clusters", "per_layer", "start")
 
     clusters: int = 256
@@ -70,6 +72,7 @@ class KMeansSharing(Method):
     distillation_temperature: float = 4.0
     teacher: str = ""
     teacher_model: str = ""
+    teacher_mirrored: bool = False
     start: str = "even"
     fold: float = 0.0
 
@@ -80,7 +83,7 @@ class KMeansSharing(Method):
         check_stage_settings(self)
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
         check_distillation(self.distillation, self.distillation_temperature)
-        check_teacher(self.distillation, self.teacher, self.teacher_model)
+        check_teacher(self.distillation, self.teacher, self.teacher_model, self.teacher_mirrored)
         if self.start not in STARTS:
             raise unknown_name("start", self.start, STARTS)
         check_fold(self.fold)
@@ -125,7 +128,7 @@ class SharingTraining(StagedTraining[KMeansSharing]):
     def __init__(
         self, method: KMeansSharing, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
-        teacher = teacher_of(model, data, method.teacher, method.teacher_model)
+        teacher = teacher_of(model, data, method.teacher, method.teacher_model, method.teacher_mirrored)
         objective = objective_of(teacher, method.distillation, method.distillation_temperature)
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint)
