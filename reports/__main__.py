@@ -11,6 +11,9 @@ from wfn.runs.settings import Settings
 @click.command(context_settings={"max_content_width": 120})
 @click.option("--runs", "folders", multiple=True, help="a run's folder, or one that holds several; repeatable")
 @click.option("--records", multiple=True, help="a file of records, or a folder of such files; repeatable")
+@click.option(
+    "--peers", default="", help="a folder of tables that benchmarks.peers.measure wrote, of other coders' files"
+)
 @click.option("--experiment", default="", help="an MLflow experiment, read where it or nothing else is given")
 @click.option("--filter", "filter_text", default="", help="which of its runs, e.g. \"tags.dataset = 'cifar10'\"")
 @click.option(
@@ -30,6 +33,7 @@ from wfn.runs.settings import Settings
 def reports(
     folders: tuple[str, ...],
     records: tuple[str, ...],
+    peers: str,
     experiment: str,
     filter_text: str,
     saves: tuple[str, ...],
@@ -44,11 +48,13 @@ def reports(
     from reports.evidence.readings import distinct, read_folder
     from reports.evidence.released_saves import measured, settings_of
     from reports.records import record_files
+    from reports.records.peer_files import read_peers
     from reports.report import write
     from wfn.runs.tracking.launched import leave_files, take_launched
 
     launched = take_launched()  # before a save's run would show in it
     wanted = settings_of(saves, **common)
+    others = read_peers(Path(peers).expanduser()) if peers else []
     given = [folder for folder in folders if folder]  # MLproject hands on an empty one
     runs = [run for folder in given for run in read_folder(Path(folder))]
     kept = [path for path in records if path]
@@ -62,7 +68,7 @@ def reports(
         record_files.write_records(distinct(runs), Path(write_records).expanduser())
         click.echo(write_records)
         return
-    paths = write(runs, Path(out).expanduser().absolute())
+    paths = write(runs, Path(out).expanduser().absolute(), others)
     for path in paths:
         click.echo(path)
     note = (

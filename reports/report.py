@@ -17,6 +17,8 @@ from reports.parts.calibration_figures import calibration_figures
 from reports.parts.costs import size_figure, size_table
 from reports.parts.front_page import front_page
 from reports.parts.paper_figures import figures
+from reports.parts.peers import peers_table
+from reports.records.peer_files import PeerFile
 from reports.verdicts.findings import findings
 from wfn.errors import UserError
 from wfn.runs.settings import WHERE
@@ -28,8 +30,11 @@ NOTHING = "none"  # what runs.csv says of a value that the run does not have
 STORE_TAGS = ("mlflow.", "wfn.")
 
 
-def compose(runs: Sequence[Run]) -> Document:
-    """The report over ``runs``; one that comes twice, from a folder and from the store, counts once."""
+def compose(runs: Sequence[Run], peers: Sequence[PeerFile] = ()) -> Document:
+    """The report over ``runs``; one that comes twice, from a folder and from the store, counts once.
+
+    ``peers`` are files of other projects' coders, shown beside the runs on the same float network.
+    """
     evidence = Evidence(distinct(runs))
     drawn, of_confidence = figures(evidence), calibration_figures(evidence)
     return Document(
@@ -41,8 +46,9 @@ def compose(runs: Sequence[Run]) -> Document:
             paper_tables.table1(evidence),
             paper_tables.table2(evidence),
             Heading("What a network takes"),
-            size_figure(evidence),
-            size_table(evidence),
+            size_figure(evidence, peers),
+            size_table(evidence, peers),
+            *([peers_table(peers)] if peers else []),
             Heading("Claims and figures"),
             paper_tables.claims_table(evidence),
             *drawn,
@@ -51,7 +57,7 @@ def compose(runs: Sequence[Run]) -> Document:
             probabilistic_claims_table(evidence),
             *of_confidence,
             Heading("Findings: what the print gets wrong or leaves out"),
-            *(Paragraph(f.text, f"{number}. {f.title}") for number, f in enumerate(findings(evidence), 1)),
+            *(Paragraph(f.text, f"{number}. {f.title}") for number, f in enumerate(findings(evidence, peers), 1)),
             Heading("Appendix: where every number comes from"),
             provenance_table(evidence),
             environments_table(evidence),
@@ -59,8 +65,13 @@ def compose(runs: Sequence[Run]) -> Document:
     )
 
 
-def write(runs: Sequence[Run], folder: Path) -> list[Path]:
-    """Write the report over ``runs`` into ``folder``: ``report.pdf``, ``.html`` and ``.md``, ``figures/``, ``tables/``.
+def write(runs: Sequence[Run], folder: Path, peers: Sequence[PeerFile] = ()) -> list[Path]:
+    """Write the report into ``folder``: ``report.pdf``, ``.html`` and ``.md``, ``figures/``, ``tables/``.
+
+    Args:
+        runs: what it is over.
+        folder: made where it is not there.
+        peers: as in :func:`compose`.
 
     Returns:
         The files, the document first.
@@ -68,7 +79,7 @@ def write(runs: Sequence[Run], folder: Path) -> list[Path]:
     Raises:
         UserError: the folder cannot be written.
     """
-    document = compose(runs)
+    document = compose(runs, peers)
     try:
         for part in ("figures", "tables"):
             (folder / part).mkdir(parents=True, exist_ok=True)

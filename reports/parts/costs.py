@@ -9,6 +9,7 @@ from reports.evidence.row import Row, Subject, run_ids, runs_of
 from reports.evidence.selection import Evidence
 from reports.parts import fronts
 from reports.parts.fronts import ELSEWHERE, Comparison, Cost, front
+from reports.records.peer_files import PeerFile, files_beside
 from reports.verdicts.no_loss import margin
 
 INSIDE = {UNTRAINED: "white", BY_ITS_AUTHORS: ELSEWHERE}
@@ -32,26 +33,34 @@ def overview(evidence: Evidence) -> Figure:
     return _figure("overview", title, panels, [row for shown in rows.values() for row in shown])
 
 
-def size_figure(evidence: Evidence) -> Figure:
-    """The same against the bytes of the whole file and against the number of values, two panels a network."""
+def size_figure(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Figure:
+    """The same against the bytes of the whole file and against the number of values, two panels a network.
+
+    Among the files are those of ``peers``.
+    """
     title = "Sizes. Change of top-1 against the bytes of the whole file, and against the number of unique values."
     panels, drawn = [], []
     for subject in evidence.subjects:
         for metric, (unit, scale) in AMOUNTS.items():
             if shown := _shown(evidence, subject, metric):
-                panels.append(_panel(str(subject), shown, metric, unit, scale))
+                files = [_of_peer(peer) for peer in files_beside(shown, peers)] if metric == "artefact_bytes" else []
+                panels.append(_panel(str(subject), shown, metric, unit, scale, files))
                 drawn += shown
     if not panels:
         return Figure("sizes", title, missing="Not drawn: no finished run of a method is among the runs.")
     return _figure("sizes", title, panels, drawn)
 
 
-def size_table(evidence: Evidence) -> Table:
-    """Every row of a method by the bytes of its file, trained and untrained apart, and whether another beats it."""
+def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
+    """Every row of a method by the bytes of its file, trained and untrained apart, and whether another beats it.
+
+    Of ``peers`` those that are files can beat it, too.
+    """
     groups = []
     for subject in evidence.subjects:
         shown = _shown(evidence, subject, "artefact_bytes")
-        ahead = {metric: _ahead(shown, metric) for metric in AMOUNTS}
+        files = [(peer.bytes, peer.change.points) for peer in files_beside(shown, peers)]
+        ahead = {metric: _ahead(shown, metric, files if metric == "artefact_bytes" else []) for metric in AMOUNTS}
         for title, some in _by_training(shown).items():
             groups.append(Group(f"{subject}, {title}", [_cells(row, ahead) for row in some]))
     columns = [
@@ -68,7 +77,8 @@ def size_table(evidence: Evidence) -> Table:
         [
             "Training: epochs that the method trained for itself; that of the float network is not counted. File: all "
             "of it, the running statistics included. Ahead in: no other row of the network, trained or not, has as few "
-            "bytes (or values) and as good a mean change, and better in one of the two; the intervals are not looked "
+            "bytes (or values) and as good a mean change, and better in one of the two, nor has a peer's file; the "
+            "intervals are not looked "
             "at. n: runs that differ in their seed only; in brackets behind a mean the least and the largest of them."
         ],
     )
@@ -104,10 +114,11 @@ def _by_training(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {title: some for title, some in (("trained", trained), ("without training", untrained)) if some}
 
 
-def _ahead(rows: Sequence[Row], metric: str) -> set[str]:
-    """The labels of those rows that no other beats."""
+def _ahead(rows: Sequence[Row], metric: str, others: Sequence[tuple[float, float]]) -> set[str]:
+    """The labels of those rows that no other beats, nor any of ``others``, by amount and change."""
     known = [row for row in rows if row.mean(metric) is not None]
-    return {known[place].label for place in front([(row.mean(metric), _points(row)) for row in known])}
+    places = front([*((row.mean(metric), _points(row)) for row in known), *others])
+    return {known[place].label for place in places if place < len(known)}
 
 
 def _shown(evidence: Evidence, subject: Subject, metric: str) -> list[Row]:
@@ -119,7 +130,17 @@ def _points(row: Row) -> float:
     return row.paired.points if row.paired else row.change("top1")
 
 
-def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float = 1) -> Comparison:
+def _of_peer(peer: PeerFile) -> Cost:
+    """Its file in the figure; the label is the first number in its setting."""
+    interval = peer.change.low, peer.change.high
+    number = re.search(r"-?\d+", peer.setting)
+    label = f"{peer.setting[: number.end()]}".replace("-", "−") if number else ""
+    return Cost(peer.coder, peer.bytes / 1e3, peer.change.points, interval, INSIDE[UNTRAINED], label)
+
+
+def _panel(
+    title: str, rows: Sequence[Row], metric: str, unit: str, scale: float = 1, others: Sequence[Cost] = ()
+) -> Comparison:
     costs = [
         Cost(
             _kind(row),
@@ -132,7 +153,7 @@ def _panel(title: str, rows: Sequence[Row], metric: str, unit: str, scale: float
         )
         for row in rows
     ]
-    return Comparison(title, unit, costs, spans_decades=metric in AMOUNTS)
+    return Comparison(title, unit, [*costs, *others], spans_decades=metric in AMOUNTS)
 
 
 def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row]) -> Figure:

@@ -1,10 +1,14 @@
-"""What the print does not set weight fixing beside: rounding without training, and APoT with its scales folded."""
+"""What the print does not set weight fixing beside: rounding, APoT with its scales folded, coders of other projects."""
+
+from collections.abc import Sequence
 
 from reports.evidence.paired_runs import paired_difference
 from reports.evidence.presentation import UNTRAINED
 from reports.evidence.row import Row, Subject, runs_of
 from reports.evidence.selection import Evidence
+from reports.records.peer_files import PeerFile, files_beside
 from reports.verdicts.judgement import Finding
+from reports.verdicts.no_loss import margin
 
 FOLDED = "fold_clips"
 
@@ -69,12 +73,57 @@ def _beside(fixed: Row, rounded: Row) -> str:
     return f"{fixed.subject}, trained for {fixed.training} beside untrained: {'; '.join(sizes)} ({told}; {n})."
 
 
+def beside_coders(evidence: Evidence, peers: Sequence[PeerFile]) -> Finding:
+    """Weight fixing, and the smallest file of ours that loses nothing, beside the files of other projects' coders."""
+    shown = [(row, files) for row in _of_interest(evidence) if (files := _as_good(row, peers))]
+    return Finding(
+        "A coder that needs no training is not in the print.",
+        "Who wants a small file of a trained network can have one in a second, from a standard's coder that sees no "
+        "image. Shown is, of each coder's settings, the smallest file with as high a top-1 on the same test images: a "
+        "choice in the coder's favour.",
+        " ".join(_beside_files(row, files) for row, files in shown)
+        or "Not checked here: no finished runs of weight fixing and, from the same float network, a file of a coder "
+        "with as high a top-1 (--peers).",
+        runs_of([row for row, _ in shown]),
+    )
+
+
+def _of_interest(evidence: Evidence) -> list[Row]:
+    found = []
+    for subject in evidence.subjects:
+        rows = [row for row in evidence.methods_on(subject) if row.mean("artefact_bytes") and row.paired]
+        lossless = [row for row in rows if row.paired.points >= -margin()]
+        smallest = sorted(lossless, key=lambda row: row.mean("artefact_bytes"))[:1]
+        headline = [row for row in rows if row == evidence.trained.headline(subject)]
+        found += [*headline, *(row for row in smallest if row not in headline)]
+    return found
+
+
+def _as_good(row: Row, peers: Sequence[PeerFile]) -> list[PeerFile]:
+    """Of each coder the smallest file with at least the row's top-1."""
+    good = [peer for peer in files_beside([row], peers) if peer.top1 >= row.mean("top1")]
+    by_coder = {peer.coder: peer for peer in sorted(good, key=lambda peer: -peer.bytes)}
+    return list(by_coder.values())
+
+
+def _beside_files(row: Row, files: Sequence[PeerFile]) -> str:
+    size = row.mean("artefact_bytes")
+    told = "; ".join(
+        f"{peer.coder} ({peer.setting}) {peer.top1:.2f} % in {peer.bytes / 1e3:.1f} kB, so that ours has "
+        f"{size / peer.bytes:.2f} of its bytes"
+        for peer in files
+    )
+    own = f"{row.text('top1')} % in {row.text('artefact_bytes', '{:.1f}', 1e3, ' kB')}"
+    return f"{row.subject}, {row.label} (training: {row.training}, n = {len(row.runs)}): {own}; {told}."
+
+
 def folded_scales(evidence: Evidence) -> Finding:
     """What is left of APoT's entropy and values once its layers' scales stand in batch-norm's statistics."""
     rows = [row for row in evidence.rows if row.method == "apot" and not row.prefix]
     pairs = [
         (as_saved, folded)
         for as_saved in rows
+        if FOLDED not in as_saved.departures
         for folded in rows
         if folded.departures == {**as_saved.departures, FOLDED: "True"}
         and (as_saved.subject, as_saved.name) == (folded.subject, folded.name)
