@@ -14,6 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"wfn", "studies", "reports", "benchmarks", "examples", "tests"}
 CALLED = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "markdown_it": "markdown-it-py",
           "importlinter": "import-linter"}  # fmt: skip
+EXTRAS = ("timm", "deploy", "coreml")
 NOT_IMPORTED = {
     "psycopg": "SQLAlchemy imports it for postgresql://",
     "linkify-it-py": "markdown-it imports it for links without marks",
@@ -50,7 +51,7 @@ def _names(node: ast.AST) -> list[str]:
 
 @pytest.mark.parametrize(
     ("rooms", "extras"),
-    [(("wfn", "studies", "reports"), ("timm", "deploy")), (("tests",), ("timm", "deploy", "test", "dev"))],
+    [(("wfn", "studies", "reports"), EXTRAS), (("tests",), (*EXTRAS, "test", "dev"))],
 )
 def test_what_is_imported_is_declared(rooms, extras):
     assert imported(*rooms) - declared(*extras) == set()
@@ -58,7 +59,7 @@ def test_what_is_imported_is_declared(rooms, extras):
 
 def test_what_is_declared_is_imported():
     used = imported("wfn", "studies", "reports")
-    assert declared("timm", "deploy") - used - NOT_IMPORTED.keys() == set()
+    assert declared(*EXTRAS) - used - NOT_IMPORTED.keys() == set()
     assert declared("test", "dev") - declared() - used - imported("tests") - NOT_IMPORTED.keys() == set()
     assert NOT_IMPORTED.keys() <= declared("test", "dev") - used, "one of them is imported after all"
 

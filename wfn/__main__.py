@@ -76,8 +76,8 @@ def inspect(file: Path) -> None:
 
 @wfn.command()
 @click.argument("run")
-@click.option("--to", "form", required=True, help="onnx (table and look-ups) or safetensors (table and indices)")
-@click.option("--out", type=click.Path(path_type=Path), help="the file to write; by default here, named as the run is")
+@click.option("--to", "form", required=True, help="onnx or coreml (look-ups in tables), or safetensors")
+@click.option("--out", type=click.Path(path_type=Path), help="what to write; by default here, named as the run is")
 @click.option("--model", default="", help="the network, where the file does not name it, or names code of one's own")
 @click.option("--dataset", default="", help="likewise the data set, whose test inputs the result is checked on")
 @click.option("--data_folder", default="", help="where the data lies")

@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support import small_networks
+from tests.support.deployed_networks import rounded, table_of
 from tests.support.places import ROOT
 from wfn import compressed_file
 from wfn.compressed_file.deployment import indexed_safetensors
 from wfn.compressed_file.deployment.shared_table import SharedTable
+from wfn.system.files import write_folder
 
 EXAMPLES = ROOT / "examples" / "deployed"
 
@@ -34,11 +36,7 @@ def run_alone(monkeypatch, capsys):
 
 @pytest.fixture
 def model():
-    built = small_networks.build("convolutional").eval()
-    with torch.no_grad():
-        for parameter in built.parameters():
-            parameter.copy_((parameter * 8).round() / 8)
-    return built
+    return rounded(small_networks.build("convolutional"))
 
 
 @pytest.fixture
@@ -69,3 +67,20 @@ def test_onnx(run_alone, network, model, tmp_path):
         assert printed.split()[1:] == [str(each) for each in model(inputs).argmax(1).tolist()]
     table = run_alone("measure_onnx", tmp_path / "x.onnx").splitlines()
     assert len(table) == 6 and table[2].startswith("| float32 | yes |") and "same bits" in table[4]
+
+
+def test_core_ml(run_alone, tmp_path):
+    pytest.importorskip("coremltools", reason="needs coremltools: pip install 'wfn[coreml]'")
+    from wfn.compressed_file.deployment import core_ml
+
+    torch.manual_seed(0)
+    model, inputs = rounded(torch.nn.Linear(64, 64)), torch.ones(2, 64)
+    network = table_of(model, tmp_path / "x.wfn", inputs)
+    write_folder(tmp_path / "x.mlpackage", core_ml.package(model, network, inputs).files)
+    printed = run_alone("classify_coreml", tmp_path / "x.mlpackage")
+    values = len(model.weight.unique())
+    assert f"1 tables, 4,096 weights of {values} values" in printed
+    assert f"in float16: {values} values as they are, {values} different ones left" in printed
+    if sys.platform != "darwin":
+        with pytest.raises(SystemExit, match="macOS alone"):
+            run_alone("classify_coreml", tmp_path / "x.mlpackage", tmp_path / "inputs.npy")

@@ -7,6 +7,7 @@ import glob
 import io
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -73,6 +74,30 @@ def partial_of(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of ``files``, path below it -> content; a folder that stands at ``path`` goes once it is written.
+
+    A process that dies meanwhile leaves what was there before, or all of it, or, between two renamings, both beside
+    ``path``.
+
+    Raises:
+        OSError: it cannot be written, or not be brought to the disk.
+    """
+    partial, before = (path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{PARTIAL}") for _ in range(2))
+    try:
+        for name, content in files.items():
+            file = partial / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, content)
+        if path.exists():
+            path.rename(before)
+        partial.rename(path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def append_durably(path: Path, text: str) -> None:

@@ -103,6 +103,26 @@ def test_a_run_without_a_compressed_file_and_a_place_that_is_not_there(deploy, r
     assert "has no fixed.wfn" in deploy(tmp_path, "--to", "safetensors")[2]
 
 
+@pytest.mark.parametrize(
+    ("form", "lacking", "extra"), [("onnx", "onnxruntime", "deploy"), ("coreml", "coremltools", "coreml")]
+)
+def test_a_missing_package_is_named_with_what_to_install(deploy, monkeypatch, form, lacking, extra):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == lacking else "there")
+    status, _, error = deploy("nobody", "--to", form)
+    assert status == 2 and f"needs {lacking}, not installed here: pip install 'wfn[{extra}]'" in error
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [("x.mlmodel", "ends in .mlpackage, and x.mlmodel does not"), ("mine.mlpackage", "is no Core ML package that")],
+)
+def test_core_ml_needs_a_package_s_name_and_replaces_nothing_else(deploy, monkeypatch, tmp_path, out, words):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "there")
+    (tmp_path / "mine.mlpackage").mkdir()
+    status, _, error = deploy("nothing.wfn", "--to", "coreml", "--out", out)
+    assert status == 2 and words in error and error.count("\n") == 1
+
+
 @pytest.fixture
 def onnx_installed():
     for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -125,3 +145,11 @@ def test_code_that_a_file_names_runs_only_where_it_is_named_again(deploy, run, t
 def test_another_network_than_the_files_is_refused(deploy, run):
     status, _, error = deploy(run, "--to", "onnx", *NAMED[2:], "--model", "tests.support.small_networks:Transformer")
     assert status == 2 and "do not fit network 'tests.support.small_networks:Transformer'" in error
+
+
+def test_core_ml_at_the_command_line(deploy, run, tmp_path):
+    pytest.importorskip("coremltools", reason="needs coremltools: pip install 'wfn[coreml]'")
+    assert deploy(run, "--to", "coreml", *NAMED)[0] == 0
+    status, told, error = deploy(run, "--to", "coreml", *NAMED)  # a package is replaced
+    assert status == 0 and re.search(r"\.mlpackage: 427 weights of \d+ values in .* not run here: .* needs macOS", told)
+    assert error == "" and [path.name for path in tmp_path.iterdir()] == [f"{run.name}.mlpackage"]

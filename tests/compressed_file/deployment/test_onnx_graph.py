@@ -1,43 +1,19 @@
 """ONNX with one table of values: what ONNX Runtime computes is what torch computes."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
 
 from tests.support import small_networks
-from wfn import compressed_file, networks
-from wfn.compressed_file import deployment
+from tests.support.deployed_networks import Undecided, rounded, table_of
+from wfn import networks
 from wfn.errors import UserError
-from wfn.networks.forward_pass import trace
 
 onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'wfn[deploy]'")
 pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'wfn[deploy]'")
 runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'wfn[deploy]'")
 
 from wfn.compressed_file.deployment import onnx_graph  # noqa: E402 - not without the packages above
-from wfn.compressed_file.deployment.shared_table import SharedTable  # noqa: E402
-
-
-def rounded(model, steps=8):
-    """The network with every weight a multiple of 1 / steps, and running statistics that are no identity."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_((parameter * steps).round() / steps)
-        for name, buffer in model.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.copy_(torch.linspace(-0.3, 0.4, len(buffer)))
-            if name.endswith("running_var"):
-                buffer.copy_(torch.linspace(0.6, 1.7, len(buffer)))
-    return model.eval()
-
-
-def table_of(model, path, inputs):
-    weights = {n: p.detach() for n, p in model.named_parameters() if n in trace(model, inputs[:1]).uses}
-    compressed_file.save(path, weights, model.state_dict(), {"method": "rounded"})
-    return SharedTable.read(path)
-
 
 CASES = {
     "convolutional": (lambda: small_networks.build("convolutional"), (2, 6, 6)),
@@ -108,17 +84,6 @@ def test_a_graph_that_computes_something_else_is_refused(tmp_path):
         onnx_graph.export(model, network, inputs)
 
 
-class Undecided(torch.nn.Module):
-    """What it does depends on what it is given."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(2, 2)
-
-    def forward(self, inputs):
-        return self.layer(inputs) if inputs.sum() > 0 else inputs
-
-
 def test_a_network_that_torch_cannot_export_is_told_in_one_line(tmp_path):
     model, inputs = rounded(Undecided()), torch.ones(3, 2)
     with pytest.raises(UserError, match="torch cannot export this network") as refused:
@@ -149,13 +114,3 @@ def test_nothing_is_printed_on_the_way(tmp_path, capfd):
     model, inputs = rounded(build()), torch.randn(3, *shape)
     onnx_graph.export(model, table_of(model, tmp_path / "x.wfn", inputs), inputs)
     assert capfd.readouterr().out == ""
-
-
-def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
-    with pytest.raises(UserError, match=r"needs onnxruntime, not installed here: pip install 'wfn\[deploy\]'"):
-        deployment.check_form("onnx")
-    deployment.check_form("safetensors")
-    with pytest.raises(UserError, match="unknown form 'onyx': did you mean onnx"):
-        deployment.check_form("onyx")

@@ -3,7 +3,10 @@
 from wfn.errors import UserError
 
 # What a fixed network can be turned into, and the ending of such a file.
-FORMS = {"onnx": ".onnx", "safetensors": ".indices.safetensors"}
+FORMS = {"onnx": ".onnx", "coreml": ".mlpackage", "safetensors": ".indices.safetensors"}
+
+# The packages that a form needs, and the extra of this one that brings them.
+NEEDED = {"onnx": (("onnx", "onnxruntime", "onnxscript"), "deploy"), "coreml": (("coremltools",), "coreml")}
 
 __all__ = ["FORMS", "check_form"]
 
@@ -16,6 +19,6 @@ def check_form(form: str) -> None:
 
     if form not in FORMS:
         raise unknown_name("form", form, FORMS)
-    needed = ("onnx", "onnxruntime", "onnxscript") if form == "onnx" else ()
-    if lacking := [package for package in needed if find_spec(package) is None]:
-        raise UserError(f"--to {form} needs {', '.join(lacking)}, not installed here: pip install 'wfn[deploy]'")
+    packages, extra = NEEDED.get(form, ((), ""))
+    if lacking := [package for package in packages if find_spec(package) is None]:
+        raise UserError(f"--to {form} needs {', '.join(lacking)}, not installed here: pip install 'wfn[{extra}]'")

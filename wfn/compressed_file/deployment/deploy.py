@@ -1,5 +1,6 @@
 """A compressed file into the form that another runtime reads."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from wfn.errors import UserError
 from wfn.networks.own.folded_batch_norm import fold_batch_norm
 from wfn.networks.own.plain import plain
 from wfn.system.entry_points import is_entry_point
-from wfn.system.files import write_atomically
+from wfn.system.files import write_atomically, write_folder
 
 CHECKED = 64  # test images
 
@@ -22,7 +23,7 @@ def deploy(file: Path, out: Path, form: str, *, model: str = "", dataset: str = 
 
     Args:
         file: a ``.wfn`` file, as a run leaves it or ``wfn export`` writes it.
-        out: where to; what stands there is replaced.
+        out: where to; what stands there is replaced, for Core ML only another package.
         form: one of :data:`wfn.compressed_file.deployment.FORMS`.
         model: the network, as for a run; by default the one that the file names. Code of one's own is imported only
             where it is given here: a file from elsewhere may name any.
@@ -34,24 +35,52 @@ def deploy(file: Path, out: Path, form: str, *, model: str = "", dataset: str = 
             be had or do not fit; ``out`` cannot be written.
     """
     check_form(form)
+    if form == "coreml":
+        _check_package(out)
     network = SharedTable.read(file)
+    content: bytes | Mapping[str, bytes]
     if form == "safetensors":
-        content = indexed_safetensors.content(network)
-        told = ""
+        content, told = indexed_safetensors.content(network), ""
     else:
-        from wfn.compressed_file.deployment import onnx_graph
-
-        exported = onnx_graph.export(*_rebuilt(network, model, dataset, data_folder))
-        content = exported.content
-        told = (
-            f" ({exported.float_bytes:,} with float32 weights); outputs differ from torch's by at most "
-            f"{exported.difference:.2g}, where {exported.largest:.3g} is the largest"
-        )
+        turned_into = _onnx if form == "onnx" else _core_ml
+        content, told = turned_into(*_rebuilt(network, model, dataset, data_folder))
     try:
-        write_atomically(out, content)
+        if isinstance(content, bytes):
+            write_atomically(out, content)
+            size = len(content)
+        else:
+            write_folder(out, content)
+            size = sum(map(len, content.values()))
     except OSError as error:
         raise UserError(f"cannot write {out} ({error.strerror or error}): name another place, or make room") from error
-    return f"{out}: {network.weights:,} weights of {len(network.values):,} values in {len(content):,} bytes{told}"
+    return f"{out}: {network.weights:,} weights of {len(network.values):,} values in {size:,} bytes{told}"
+
+
+def _onnx(model: nn.Module, network: SharedTable, inputs: Tensor) -> tuple[bytes, str]:
+    from wfn.compressed_file.deployment import onnx_graph
+
+    exported = onnx_graph.export(model, network, inputs)
+    return exported.content, (
+        f" ({exported.float_bytes:,} with float32 weights); outputs differ from torch's by at most "
+        f"{exported.difference:.2g}, where {exported.largest:.3g} is the largest"
+    )
+
+
+def _core_ml(model: nn.Module, network: SharedTable, inputs: Tensor) -> tuple[Mapping[str, bytes], str]:
+    from wfn.compressed_file.deployment import core_ml
+
+    package = core_ml.package(model, network, inputs)
+    return package.files, (
+        f", {package.looked_up:,} of them look-ups in {package.tables} tables; read back bit for bit, not run here: "
+        "that needs macOS"
+    )
+
+
+def _check_package(out: Path) -> None:
+    if out.suffix != ".mlpackage":
+        raise UserError(f"the name of a Core ML package ends in .mlpackage, and {out} does not: name it so")
+    if out.exists() and not (out / "Manifest.json").is_file():
+        raise UserError(f"{out} is there, and is no Core ML package that could be replaced: name another place")
 
 
 def _rebuilt(network: SharedTable, model: str, dataset: str, data_folder: str) -> tuple[nn.Module, SharedTable, Tensor]:
