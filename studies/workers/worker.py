@@ -109,7 +109,7 @@ def _bring_in(record: Record, settings: Settings) -> None:
         try:
             list(sync(record.folder, settings.experiment))
         except UserError as error:
-            log.warning("%s; bring the run in later: python -m wfn sync %s", error, record.folder)
+            log.warning("%s; bring the run in later: %s", error, record.sync_command)
 
 
 def _run_once_free(queue: Queue, claim: TrialClaim, settings: Settings, shared: SharedRuns | None) -> None:

@@ -1,5 +1,7 @@
 """What the last line of a run says: the way to its page, in the store that has all of it."""
 
+import shlex
+
 import pytest
 
 from wfn.runs.record import OpenRecord
@@ -27,8 +29,19 @@ def test_a_local_file_needs_a_command_and_then_an_address(record, tmp_path, monk
     remember_copy(record, f"sqlite:///{tmp_path}/mlflow.db", DONE)
     assert way_to(record) == f"mlflow ui, then http://127.0.0.1:5000/{RUNS}"
     monkeypatch.chdir("/")
-    store = f"--backend-store-uri 'sqlite:///{tmp_path}/mlflow.db'"
+    store = f"--backend-store-uri sqlite:///{tmp_path}/mlflow.db"
     assert way_to(record) == f"mlflow ui {store}, then http://127.0.0.1:5000/{RUNS}"
+
+
+def test_what_is_to_be_pasted_is_quoted_for_a_shell(tmp_path):
+    """A folder may have any name."""
+    odd = tmp_path / 'it\'s $HOME; "mine" *'
+    record = OpenRecord.create(odd, {})
+    assert shlex.split(record.sync_command) == ["python", "-m", "wfn", "sync", str(odd / record.id)]
+    record.set(status="FINISHED", ended=5)
+    remember_copy(record, f"sqlite:///{odd}/mlflow.db", DONE)
+    command, _, _ = way_to(record).rpartition(", then ")
+    assert shlex.split(command) == ["mlflow", "ui", "--backend-store-uri", f"sqlite:///{odd}/mlflow.db"]
 
 
 def test_a_password_is_not_shown(record, monkeypatch):

@@ -155,7 +155,7 @@ def test_a_store_that_is_lost_on_the_way_is_told_of_once_and_at_the_end(settings
     assert store.copies[-1] == "FINISHED"
     sync = f"python -m wfn sync {handle.record.folder}"
     assert caplog.messages == [
-        f"the tracking store cannot be used; the run goes on, and '{sync}' can follow later",
+        f"the tracking store cannot be used; the run goes on; bring it in later: {sync}",
         f"the tracking store cannot be used; bring the run in later: {sync}",
     ]
     assert Record.read(handle.record.folder).header.status == "FINISHED"

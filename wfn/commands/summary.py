@@ -23,7 +23,7 @@ def summarise(record: Record, result: Result) -> str:
     if way := way_to(record):
         lines.append(f"look at run {record.id}: {way}")
     else:
-        lines.append(f"bring it into MLflow: python -m wfn sync {record.folder.absolute()}")
+        lines.append(f"bring it into MLflow: {record.sync_command}")
     return "\n".join(lines)
 
 

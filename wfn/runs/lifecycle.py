@@ -141,7 +141,7 @@ class RunHandle:
         except UserError as problem:  # the store may still be told how it ended
             log.warning(problem)
         if self._copier and (problem := self._copier.finish()):
-            log.warning("%s; bring the run in later: python -m wfn sync %s", problem, self.record.folder)
+            log.warning("%s; bring the run in later: %s", problem, self.record.sync_command)
 
     @contextmanager
     def _concluded(self) -> Iterator["RunHandle"]:

@@ -8,6 +8,7 @@ A record may be somebody else's, so what it holds is validated where it is read 
 
 import json
 import logging
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -77,6 +78,11 @@ class Record:
     def files(self) -> Path:
         """The folder of the files that the run leaves."""
         return self.folder / FILES
+
+    @property
+    def sync_command(self) -> str:
+        """What brings the run into the tracking store, as it can be pasted into a shell."""
+        return f"python -m wfn sync {shlex.quote(str(self.folder.absolute()))}"
 
     def metrics_from(self, position: int) -> list[dict[str, Any]]:
         """The values logged by now, from that number on.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 import torch
 from torch import Tensor, nn
@@ -115,5 +116,7 @@ def _named(kind: str, given: str, network: SharedTable) -> str:
     if not name:
         raise UserError(f"the file does not say which {kind} it is for: give --{kind}")
     if is_entry_point(name) and not given:
-        raise UserError(f"the file's {kind} is {name}, code that would be run: look at it, then give --{kind} {name}")
+        raise UserError(
+            f"the file's {kind} is {name}, code that would be run: look at it, then give --{kind} {quote(name)}"
+        )
     return name

@@ -65,8 +65,7 @@ class Copier:
             if is_last:
                 return
             if self._problem and not has_complained:
-                hint = f"'python -m wfn sync {self._record.folder}' can follow later"
-                log.warning("%s; the run goes on, and %s", self._problem, hint)
+                log.warning("%s; the run goes on; bring it in later: %s", self._problem, self._record.sync_command)
                 has_complained = True
             pause = min(2 * pause, LONGEST) if self._problem else PAUSE
             self._ended.wait(pause)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +68,7 @@ def _store_option(uri: str) -> str:
     if uri == f"sqlite:///{Path.cwd() / 'mlflow.db'}":
         return ""
     is_known = uri == os.environ.get("MLFLOW_TRACKING_URI") or not uri.startswith("sqlite:")
-    return ' --backend-store-uri "$MLFLOW_TRACKING_URI"' if is_known else f" --backend-store-uri '{uri}'"
+    return ' --backend-store-uri "$MLFLOW_TRACKING_URI"' if is_known else f" --backend-store-uri {shlex.quote(uri)}"
 
 
 def _read(record: Record) -> dict[str, dict[str, Any]]:
