@@ -43,7 +43,7 @@ def main(folder: Path, weights: str, model: str, dataset: str, share: float, out
     listed = _read(folder / LIST)
     rows = _read(out) if out.exists() else []
     measured = {(row["peer"], row["setting"]) for row in rows}
-    about, before = {"model": model, "dataset": dataset}, None
+    about, before = {"model": model, "dataset": dataset, "commit": provenance(device)["commit"][:7]}, None
     for row in [{**dict.fromkeys(listed[0], ""), "peer": "float", "decoded": weights}, *listed]:
         path = row.pop("decoded")
         is_float, is_new = row["peer"] == "float", (row["peer"], row["setting"]) not in measured
@@ -65,7 +65,7 @@ def main(folder: Path, weights: str, model: str, dataset: str, share: float, out
             "images_lost": int((before & ~test.correct).sum()),
             "images_gained": int((test.correct & ~before).sum()),
         }
-        row |= {"test_images": len(before), **about, "commit": provenance(device)["commit"][:7]}
+        row |= {"test_images": len(before), **about}
         rows.append(row)
         _choose(rows)
         _write(out, rows)

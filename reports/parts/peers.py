@@ -17,7 +17,8 @@ def peers_table(peers: Sequence[PeerFile]) -> Table:
         some.sort(key=lambda peer: (coders.index(peer.coder), -peer.bytes))
         groups.append(Group(str(subject), [_cells(peer) for peer in some]))
     versions = "; ".join(dict.fromkeys(peer.versions for peer in peers))
-    commits = ", ".join(dict.fromkeys(peer.commit for peer in peers))
+    commits = list(dict.fromkeys(peer.commit for peer in peers))
+    told = ", ".join(commits) if len(commits) < 4 else f"{commits[0]} to {commits[-1]} ({len(commits)} commits)"
     return Table(
         "peers",
         "Peers. What coders of other projects make of the same float network, without training.",
@@ -32,7 +33,7 @@ def peers_table(peers: Sequence[PeerFile]) -> Table:
             "many bits, scales or tables, all else as float32, without an entropy code. Values and entropy: of the "
             "decoded weights, which have a scale for each layer or channel. Chosen at: the points that a coder's "
             "smallest such setting may lose on the training images held back; test images choose nothing. n = 1 each."
-            + (f" Measured at {commits}. Versions: {versions}." if peers else "")
+            + (f" Measured at {told}. Versions: {versions}." if peers else "")
         ],
     )
 
