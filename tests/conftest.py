@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+# How fast the machine is, which others may use as well, decides no test.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 # Runs are compared bit for bit, between processes too: all work with one thread, as does each worker of pytest-xdist.
 os.environ["OMP_NUM_THREADS"] = "1"
 pytest.register_assert_rewrite("tests.support")

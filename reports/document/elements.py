@@ -62,13 +62,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``name`` is that of its file, ``caption`` begins with what the text calls it."""
+    """A table; ``name`` is that of its file, ``caption`` begins with what the text calls it.
+
+    One that is ``wide`` stands across pages of its own, turned on their sides.
+    """
 
     name: str
     caption: str
     columns: Sequence[Column]
     sections: Sequence[Section]
     notes: Sequence[str] = ()
+    wide: bool = False
 
     @property
     def is_prose(self) -> bool:

@@ -94,4 +94,5 @@ def _(table: Table) -> dict:
         "lines": lines,
         "notes": list(table.notes),
         "prose": table.is_prose,
+        "wide": table.wide,
     }

@@ -8,6 +8,8 @@ from reports.evidence.readings import Run
 from reports.evidence.row import runs_of, subject_of
 from reports.evidence.selection import Evidence
 
+NOISE = ("noise", "beta", "noise_seed")  # the settings of a trial of the study of noise
+
 
 def provenance_table(evidence: Evidence) -> Table:
     """Every run: what it ran, and where its numbers come from."""
@@ -17,7 +19,7 @@ def provenance_table(evidence: Evidence) -> Table:
         [
             run.id,
             f"{_label(run)}; {subject_of(run)}",
-            _text(run, "seed"),
+            _text(run, "noise_seed" if _is_of_noise(run) else "seed"),
             run.status.lower() + ("" if run in tabled else ", not tabled"),
             f"{_text(run, 'commit')[:8]}, {_text(run, 'tree')}",
             _text(run, "weights_sha256")[:8],
@@ -32,9 +34,10 @@ def provenance_table(evidence: Evidence) -> Table:
         "Table A1. Every run that this report was made from. A number's runs are named by the first eight letters of "
         "their ids; commit and SHA-256 of saves, weights and data are cut to eight here and whole in runs.csv. Tables "
         "1 and 2 show no run that is not finished, of a study's runs only those under the paper's settings, and of a "
-        "measurement that was repeated the newest. Of a run that was gone on with, the last machine is named.",
+        "measurement that was repeated the newest. Of a run that was gone on with, the last machine is named. Seed: of "
+        "trials of noise, that of the noise.",
         [
-            Column("Run", code=True), Column("What", 1), Column("Seed", numeric=True), Column("Status", 0.7),
+            Column("Run", code=True), Column("What", 2), Column("Seed", numeric=True), Column("Status", 1),
             *(Column(title, code=True) for title in titles), Column("On"),
         ],
         [Section("", [Group("", rows)])],
@@ -57,12 +60,17 @@ def environments_table(evidence: Evidence) -> Table:
 
 def _label(run: Run) -> str:
     if "method" not in run.tags:
-        return f"study {run.tags['study']}" if "study" in run.tags else "no method"
+        noise = [run.params["noise"], f"β = {run.params['beta']}"] if _is_of_noise(run) else []
+        return ", ".join([f"study {run.tags['study']}", *noise]) if "study" in run.tags else "no method"
     method = run.tags["method"]
     save = [f"save {run.params['save_sha256'][:8]}"] if "save_sha256" in run.params else []
     study = [f"study {run.tags['study']}"] if "study" in run.tags else []
     told = in_words(method, departures(method, run.params, run.tags))
     return ", ".join([label(method, run.params, run.tags), *told, *save, *study])
+
+
+def _is_of_noise(run: Run) -> bool:
+    return "method" not in run.tags and all(name in run.params for name in NOISE)
 
 
 def _text(run: Run, name: str) -> str:

@@ -1,5 +1,7 @@
 """What networks know of their own uncertainty: a table of calibration, and the claims of PWFN and COF-PWFN."""
 
+from collections.abc import Collection, Sequence
+
 from reports.document.elements import Column, Group, Section, Table
 from reports.evidence.row import NOT_MEASURED, Row, run_ids, subjects
 from reports.evidence.selection import Evidence
@@ -25,8 +27,9 @@ UNSCALED = ("top1", "confidence_auroc")  # what no temperature changes, and so i
 def calibration_table(evidence: Evidence) -> Table:
     """Every row with what its confidence is worth; of networks that are drawn both the means and the average."""
     rows = [row for row in evidence.rows if row.mean("ece") is not None]
+    shown = {title: of for title, of in SHOWN.items() if not rows or _is_measured(rows, of[0])}
     groups = [
-        Group(str(subject), [line for row in rows if row.subject == subject for line in _lines(row)])
+        Group(str(subject), [line for row in rows if row.subject == subject for line in _lines(row, shown.values())])
         for subject in subjects(rows)
     ]
     kinds = {run.tags["corruptions"] for row in rows for run in row.runs if "corruptions" in run.tags}
@@ -43,8 +46,8 @@ def calibration_table(evidence: Evidence) -> Table:
         "Table 4. What confidence is worth. NLL in nats; Brier score from 0 to 2; expected calibration errors over 15 "
         "bins of equal width, of equally many images, and of each class; AUROC of confidence for being right.",
         [
-            Column("Network", 2.2),
-            *(Column(title, 1.05, numeric=True) for title in SHOWN),
+            Column("Network", 2.2 + len(SHOWN) - len(shown)),
+            *(Column(title, 1.05, numeric=True) for title in shown),
             Column("n", numeric=True),
             Column("Runs", 1.35, code=True),
         ],
@@ -60,19 +63,22 @@ def calibration_table(evidence: Evidence) -> Table:
     )
 
 
-def _lines(row: Row) -> list[list[str]]:
+def _is_measured(rows: Sequence[Row], measure: str) -> bool:
+    return any(row.values(network + measure) for row in rows for network in ("", "calibrated_", "sampled_"))
+
+
+def _lines(row: Row, shown: Collection[tuple[str, str]]) -> list[list[str]]:
     """The network itself, then its temperature-scaled form or the mean of the drawn ones, where there are any."""
-    found = [[*_line(row, row.label, ""), run_ids(row.runs)]]
+    found = [[*_line(row, row.label, "", shown), run_ids(row.runs)]]
     if row.prefix and row.mean("calibrated_ece") is not None:
-        found.append([*_line(row, f"{row.label}, temperature-scaled", "calibrated_"), ""])
+        found.append([*_line(row, f"{row.label}, temperature-scaled", "calibrated_", shown), ""])
     if row.mean("sampled_ece") is not None:
-        found.append([*_line(row, f"{row.label}, mean of M = {row.mean('samples'):.0f}", "sampled_"), ""])
+        found.append([*_line(row, f"{row.label}, mean of M = {row.mean('samples'):.0f}", "sampled_", shown), ""])
     return found
 
 
-def _line(row: Row, label: str, network: str) -> list[str]:
-    cells = [_cell(row, network, measure, form) for measure, form in SHOWN.values()]
-    return [label, *cells, str(len(row.runs))]
+def _line(row: Row, label: str, network: str, shown: Collection[tuple[str, str]]) -> list[str]:
+    return [label, *(_cell(row, network, measure, form) for measure, form in shown), str(len(row.runs))]
 
 
 def _cell(row: Row, network: str, measure: str, form: str) -> str:

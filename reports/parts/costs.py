@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from reports.document.elements import Column, Figure, Group, Section, Table
-from reports.evidence.presentation import BY_ITS_AUTHORS, UNTRAINED, told_by_label
+from reports.evidence.presentation import BY_ITS_AUTHORS, UNTRAINED, named, told_by_label
 from reports.evidence.row import Row, Subject, run_ids, runs_of
 from reports.evidence.selection import Evidence
 from reports.parts import fronts
@@ -64,14 +64,14 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
         for title, some in _by_training(shown).items():
             groups.append(Group(f"{subject}, {title}", [_cells(row, ahead) for row in some]))
     columns = [
-        Column("Method", 2.4),
+        Column("Method", 2.5),
         *(Column(title, width, numeric=True) for title, width in COLUMNS.items()),
         Column("Ahead in", 0.9),
-        Column("Runs", 1.3, code=True),
+        Column("Runs", 1, code=True),
     ]
     return Table(
         "sizes",
-        "Sizes. What each method's network takes, and what it costs in accuracy; the smallest file last.",
+        "Sizes in numbers. What each method's network takes, and what it costs in accuracy; the smallest file last.",
         columns,
         [Section("", groups or [Group("Nothing: no run of a method is finished", [])])],
         [
@@ -85,7 +85,7 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
 
 
 SHORT = {"artefact_bytes": "file", "unique_params": "values"}
-COLUMNS = {"Training": 0.9, "Top-1 (%)": 1, "Change": 1.9, "File": 1.1, "Values": 1, "Entropy": 0.9, "n": 0.3}
+COLUMNS = {"Training": 1.15, "Top-1 (%)": 1, "Change": 1.9, "File": 1.1, "Values": 1, "Entropy": 0.9, "n": 0.3}
 
 
 def _cells(row: Row, ahead: dict[str, set[str]]) -> list[str]:
@@ -189,7 +189,8 @@ def _setting(row: Row, others: Sequence[Row]) -> str:
 
 def _bare(row: Row, name: str) -> str:
     """The value of a setting in short: a number, or a word of those in the label."""
-    text = row.runs[0].params.get(name, "")
+    params = row.runs[0].params
+    text = {**params, **named(row.method, params)}.get(name, "")  # an older run does not know every option of the label
     if re.fullmatch(r"[\d.]+(e-?\d+)?", text):
         return f"{float(text):.3g}"
     return text if name in told_by_label(row.method) and text not in ("True", "False") else ""

@@ -1,7 +1,8 @@
 """The paper's figures from our runs: which runs, what is said of them; :mod:`wfn.figures` draws. One that cannot be
 drawn says why."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from reports import printed
 from reports.document.elements import TALLEST, Figure
@@ -64,7 +65,7 @@ def _unique_values_and_entropy(evidence: Evidence) -> Figure:
         )
         for row in measured
     ] + _printed_bars()
-    runs = f" Runs: {run_ids(runs_of(measured))}." if measured else ""
+    runs = f" Means, {_seeds(measured)}. Runs: {run_ids(runs_of(measured))}." if measured else ""
     return _figure(
         "figure-1",
         f"Hatched: printed (Table 2; ResNet-18's APoT also with the text's figure). Filled: measured here. "
@@ -128,13 +129,14 @@ def _accuracy_and_size(evidence: Evidence) -> Figure:
     single = [str(subject) for subject, rows in lines.items() if len(rows) == 1]
     unvaried = f" No two δ were run under the same settings for {', '.join(single)}." if single else ""
     measured = "; ".join(conditions(rows[0]) for rows in lines.values())
-    runs = run_ids(runs_of(row for rows in lines.values() for row in rows))
+    shown = [row for rows in lines.values() for row in rows]
     panels = [accuracy_and_size.Panel(str(subject), [_measured_line(rows)]) for subject, rows in lines.items()]
     panels.append(accuracy_and_size.Panel("printed: ImageNet", [_printed_line(model) for model in PRINTED_LINES], "MB"))
     return _figure(
         "figure-3",
-        f"A number at a point is its δ; dotted: the float network; bars: 95 % intervals over the seeds. Last: as "
-        f"printed in Table 2.{unvaried} Measured: {measured}. Runs: {runs}.",
+        f"A number at a point is its δ; dotted: the float network; bars: 95 % intervals over the seeds "
+        f"({_seeds(shown)}). Last: as printed in Table 2.{unvaried} Measured: {measured}. Runs: "
+        f"{run_ids(runs_of(shown))}.",
         accuracy_and_size.size(panels),
         lambda canvas: accuracy_and_size.draw(canvas, panels),
     )
@@ -179,14 +181,17 @@ def _effects(name: str, trials: Sequence[Run]) -> Figure:
     for run in trials:
         alike.setdefault((_conditions(run), float_network(run)), []).append(run)
     (told, _), runs = max(alike.items(), key=lambda item: len(item[1]))
-    left_out = f" Not drawn, for other networks or settings: {len(trials) - len(runs)}." if len(alike) > 1 else ""
+    others = len(trials) - len(runs)
+    left_out = f" Not drawn: {_count(others, 'trial')} on other networks or under other settings." if others else ""
     outcomes = [
         setting_effects.Outcome({name: _value(run.params[name]) for name in VARIED}, run.metrics) for run in runs
     ]
     centre = {name: _most_common([outcome.settings[name] for outcome in outcomes]) for name in VARIED}
+    points = Counter(tuple(outcome.settings.values()) for outcome in outcomes)
     return _figure(
         name,
-        f"Crosses are runs, circles their means with 95 % intervals; {told}.{left_out} Runs: {run_ids(runs)}.",
+        f"Crosses are runs, circles their means with 95 % intervals ({_repeats(points.values())}); {told}.{left_out} "
+        f"Runs: {run_ids(runs)}.",
         setting_effects.size(centre, MEASURED),
         lambda canvas: setting_effects.draw(canvas, outcomes, centre, MEASURED),
     )
@@ -218,6 +223,22 @@ def _most_common(values: list) -> bool | float | str:
     return max(sorted(set(values)), key=values.count)
 
 
+def _seeds(rows: Sequence[Row]) -> str:
+    """Over how many seeds the means of some rows are."""
+    return _repeats([len(row.runs) for row in rows])
+
+
+def _repeats(numbers: Collection[int]) -> str:
+    """Of how many runs points are, and that one has no interval."""
+    low, high = min(numbers), max(numbers)
+    several = f" to {high}" if high > low else ""
+    return f"n = {low}{several} a point" + (", without an interval" if high == 1 else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
 def _iterations(evidence: Evidence) -> Figure:
     """Four panels for each subject: a line for each delta, then orders and values of the least one."""
     found = {}
@@ -231,12 +252,13 @@ def _iterations(evidence: Evidence) -> Figure:
     without = [str(subject) for subject, rows in found.items() if not rows[0].runs[0].codebook]
     no_codebook = f" No codebook was found for {', '.join(without)}." if without else ""
     order = "; ".join(f"{conditions(rows[0])} (δ = {rows[0].delta:g})" for rows in found.values())
-    runs = run_ids(runs_of(row for rows in found.values() for row in rows))
+    shown = [row for rows in found.values() for row in rows]
     fixings = [_fixing(rows) for rows in found.values()]
     return _figure(
         "figure-5",
         f"From above: {order}. Orders (0 is the value zero) and the {iterations.MOST_USED} most used values are those "
-        f"of the smallest δ's first run.{no_codebook} Runs: {runs}.",
+        f"of the smallest δ's first run; all else means ({_seeds(shown)}).{no_codebook} Runs: "
+        f"{run_ids(runs_of(shown))}.",
         iterations.size(len(fixings)),
         lambda canvas: iterations.draw(canvas, fixings),
     )

@@ -38,7 +38,9 @@ def _compared(fixed: Row, shared: Row) -> str:
         wins.setdefault(winner, []).append(text)
     told = "; ".join(f"{winner}: {', '.join(texts)}" for winner, texts in wins.items())
     n = f"n = {len(fixed.runs)} and {len(shared.runs)}"
-    return f"{fixed.subject}, {fixed.label} beside {shared.label} ({n}; intervals of 95 %): {told}."
+    several = max(len(fixed.runs), len(shared.runs)) > 1
+    intervals = "intervals of 95 %" + ("" if several else ", of sizes none: these two runs are compared")
+    return f"{fixed.subject}, {fixed.label} beside {shared.label} ({n}; {intervals}): {told}."
 
 
 def _accuracy(fixed: Row, shared: Row) -> tuple[str, str]:

@@ -92,7 +92,7 @@ def test_weight_fixing_is_set_beside_kmeans_with_about_as_many_values(tmp_path):
     assert "k-means wins: top-1 91.50 against 92.50 (−1.00 [" in won and "values 144 against 128 (1.13 times)" in won
     assert "entropy 4.20 bits against 5.10 bits (0.82 times), file 1.2 kB against 1.8 kB" in lost
     assert "undecided: Rep_Mixed 0.375 against 0.375 (1.00 times)" in lost
-    assert "(n = 1 and 1; intervals of 95 %)" in found.ours
+    assert "(n = 1 and 1; intervals of 95 %, of sizes none: these two runs are compared)" in found.ours
 
 
 def test_kmeans_with_another_number_of_values_or_from_another_network_is_not_set_beside_it(tmp_path):

@@ -94,5 +94,7 @@ def test_figure_4_draws_trials_of_one_network_under_one_set_of_settings_and_says
     other = made_up_runs.weight_fixing(tmp_path, 5, epochs=1, tag_study="ablation", weights="other.pth")
     other.set(params={"weights_sha256": "ff" * 32})
     caption = captions(tmp_path)["figure-4"]
-    assert "; ResNet-20 on CIFAR-10, epochs = 1. Not drawn, for other networks or settings: 2." in caption
+    assert (
+        "; ResNet-20 on CIFAR-10, epochs = 1. Not drawn: 2 trials on other networks or under other settings." in caption
+    )
     assert caption.endswith("Runs: 10000000, 20000000, 30000000.")

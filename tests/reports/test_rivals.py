@@ -45,3 +45,4 @@ def test_a_save_stands_beside_itself_with_its_scales_folded(tmp_path, read):
     made_up_runs.apot(tmp_path, 2, {"fold_clips": True}, unique_params=600, entropy_bits=3.0)
     found = folded_scales(read())
     assert "4.50 bits, 640 values, 1.2 kB as saved, 3.00 bits, 600 values, 1.2 kB folded" in found.ours
+    assert found.ours.count("as saved") == 1  # what is folded is not set beside itself as if it were not

@@ -144,5 +144,6 @@ def logarithmic(axes: "Axes", which: Literal["x", "y"], ticks: Sequence[int] = (
 def write_beside(
     axes: "Axes", text: str, x: float, y: float, offset: tuple[float, float] = (4, 0), color: str = "black"
 ) -> None:
-    """Write small ``text`` at a point of the data, moved by ``offset`` (points of print)."""
-    axes.annotate(text, (x, y), offset, textcoords="offset points", va="center", fontsize=7, color=color)
+    """Write small ``text`` at a point of the data, moved by ``offset`` (points of print), readable over lines."""
+    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}
+    axes.annotate(text, (x, y), offset, textcoords="offset points", va="center", fontsize=7, color=color, bbox=behind)
