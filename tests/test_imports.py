@@ -23,7 +23,11 @@ HEAVY = {"torch", "mlflow", "optuna", "matplotlib"}
             HEAVY - {"pandas", "sklearn"},
         ),
         ("import reports.__main__", {"torch", "mlflow", "matplotlib", "typst"}),
-        ("from wfn.__main__ import main; main(['--batch_size', '0']); main(['--dataset', 'dgits'])", HEAVY),
+        (
+            "from wfn.__main__ import main; "
+            "main(['--batch_size', '0']); main(['--dataset', 'dgits']); main(['--delta', '-1'])",
+            HEAVY,
+        ),
         ("from studies.__main__ import main; main(['run', 'nothing'])", HEAVY),
         (
             "import torch; from wfn import networks, trace; "

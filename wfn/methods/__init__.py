@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wfn.errors import UserError, unknown_name
+from wfn.methods._bounds import Bound, bounds
 from wfn.methods._reading import Option, Outline, outline
 
 if TYPE_CHECKING:
     from wfn.methods._method import Method
 
-__all__ = ["Method", "Option", "Outline", "load", "make", "names", "options", "outlines"]
+__all__ = ["Method", "Option", "Outline", "check", "load", "make", "names", "options", "outlines"]
 
 _FOLDER = Path(__file__).parent
 
@@ -62,23 +63,43 @@ def load(name: str) -> type[Method]:
     return getattr(import_module(f"wfn.methods.{this.file}"), this.class_name)
 
 
+def check(name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse what the method ``name`` would refuse once it is made, as far as its file tells without torch.
+
+    Raises:
+        UserError: an unknown name, or one of ``settings`` that cannot work.
+    """
+    values = _values(name, settings)
+    for bound in _bounds(_outline(name).file):
+        bound.check(values)
+
+
 def make(name: str, settings: Mapping[str, Any]) -> Method:
     """Make the method ``name`` with those of ``settings`` that are its options; numbers may be given as text.
 
     Raises:
         UserError: an unknown name, or a setting that cannot work.
     """
-    chosen = {option.name: option for option in options(name) if option.name in settings}
-    values = {
-        key: _numbers(key, settings[key]) if option.kind is tuple else settings[key] for key, option in chosen.items()
-    }
-    return load(name)(**values)
+    return load(name)(**_values(name, settings))
 
 
 def _outline(name: str) -> Outline:
     if name not in outlines():
         raise unknown_name("method", name, names())
     return outlines()[name]
+
+
+@cache
+def _bounds(file: str) -> tuple[Bound, ...]:
+    return bounds(_FOLDER / f"{file}.py")
+
+
+def _values(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``settings`` that are the method's options; numbers given as text are numbers."""
+    chosen = {option.name: option for option in options(name) if option.name in settings}
+    return {
+        key: _numbers(key, settings[key]) if option.kind is tuple else settings[key] for key, option in chosen.items()
+    }
 
 
 def _numbers(name: str, value: Any) -> tuple[float, ...]:

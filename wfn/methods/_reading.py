@@ -92,7 +92,7 @@ def outline(path: Path) -> Outline:
         raise wrong(f'lacks name: ClassVar[str] = "..." in {found.name}, by which the command line calls it')
     named = next((_constant(f.value, {}) for f in fields if f.target.id == "named"), None) or ()
     helps = _attributes(ast.get_docstring(found) or "")
-    constants = _imported(tree, path.parent) | _constants(tree)
+    constants = imported_constants(tree, path.parent) | constants_of(tree)
     options = []
     for node in fields:
         annotation = ast.unparse(node.annotation)
@@ -110,18 +110,18 @@ def outline(path: Path) -> Outline:
     return Outline(name, path.stem, found.name, summary, tuple(options), named)
 
 
-def _imported(tree: ast.Module, folder: Path) -> dict[str, Any]:
+def imported_constants(tree: ast.Module, folder: Path) -> dict[str, Any]:
     """The constants that the module takes from what methods of this folder share, by name."""
     constants: dict[str, Any] = {}
     for node in tree.body:
         file = folder / f"{(getattr(node, 'module', None) or '').rpartition('.')[2]}.py"
         if isinstance(node, ast.ImportFrom) and file.name.startswith("_") and file.is_file():
-            known = _constants(ast.parse(file.read_text(encoding="utf-8")))
+            known = constants_of(ast.parse(file.read_text(encoding="utf-8")))
             constants |= {name.name: known[name.name] for name in node.names if name.name in known}
     return constants
 
 
-def _constants(tree: ast.Module) -> dict[str, Any]:
+def constants_of(tree: ast.Module) -> dict[str, Any]:
     """The module's own constants, by name."""
     constants: dict[str, Any] = {}
     for node in tree.body:

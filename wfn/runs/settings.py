@@ -100,6 +100,7 @@ class Settings:
             require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         if self.weights not in ("", "torchvision") and not Path(self.weights).expanduser().is_file():
             raise UserError(f"weights must be a file or 'torchvision', but there is no file {self.weights!r}")
+        methods.check(self.method, self.flat())
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -217,8 +218,8 @@ class Settings:
         return type(self).recorded({**saved, **{name: now[name] for name in kept}})
 
 
-# Settings that say where and how to run, not what: they may be given anew when a run is resumed.
-LOCAL_SETTINGS = {  # each machine's own
+# Settings that are each machine's own: no study's plan has them.
+LOCAL_SETTINGS = {
     "folder",
     "data_folder",
     "tracking",
@@ -228,6 +229,7 @@ LOCAL_SETTINGS = {  # each machine's own
     "resume",
     "trust",
 }
+# Settings that say where and how to run, not what: they may be given anew when a run is resumed.
 WHERE = LOCAL_SETTINGS | {"workers", "weights"}
 
 
