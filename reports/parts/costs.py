@@ -16,10 +16,12 @@ INSIDE = {UNTRAINED: "white", BY_ITS_AUTHORS: ELSEWHERE}
 MARKS = (
     "Filled: trained here; hollow: without any training; grey inside: trained by its authors. Bars: 95 % intervals of "
     "the paired change{unpaired}. Dotted: no change; dashed: the margin of {margin:g} points that the print calls "
-    "lossless. Beyond one point the scale is logarithmic. Beside a point: the setting in which a method's rows differ, "
-    "such as δ, the number of values, step, fold or bits. Grey line: the rows that no other beats in both.{seeds}"
+    "lossless. What loses more than {floor:g} points stands at the lower edge, with its change in brackets. Beside a "
+    "point: the setting in which a method's rows differ, such as δ, the number of values, step, fold or bits, and the "
+    "training. Grey line: the points that no other beats in both.{peers}{seeds}"
 )
 OF_SEEDS = " Larger: means over several seeds ({numbers}), with a bar from the least to the largest amount."
+OF_PEERS = " Joined: one network by a coder of another project ({coders}), untrained, at settings of its step."
 AMOUNTS = {"artefact_bytes": ("whole file (kB)", 1e3), "unique_params": ("unique values", 1)}
 
 
@@ -85,7 +87,7 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
 
 
 SHORT = {"artefact_bytes": "file", "unique_params": "values"}
-COLUMNS = {"Training": 1.15, "Top-1 (%)": 1, "Change": 1.9, "File": 1.1, "Values": 1, "Entropy": 0.9, "n": 0.3}
+COLUMNS = {"Training": 1.35, "Top-1 (%)": 1, "Change": 1.9, "File": 1.1, "Values": 1, "Entropy": 0.9, "n": 0.3}
 
 
 def _cells(row: Row, ahead: dict[str, set[str]]) -> list[str]:
@@ -135,7 +137,7 @@ def _of_peer(peer: PeerFile) -> Cost:
     interval = peer.change.low, peer.change.high
     number = re.search(r"-?\d+", peer.setting)
     label = f"{peer.setting[: number.end()]}".replace("-", "−") if number else ""
-    return Cost(peer.coder, peer.bytes / 1e3, peer.change.points, interval, INSIDE[UNTRAINED], label)
+    return Cost(peer.coder, peer.bytes / 1e3, peer.change.points, interval, INSIDE[UNTRAINED], label, of_curve=True)
 
 
 def _panel(
@@ -148,20 +150,23 @@ def _panel(
             _points(row),
             (row.paired.low, row.paired.high) if row.paired else None,
             INSIDE.get(row.training, ""),
-            _setting(row, [other for other in rows if other.method == row.method]),
+            _label(row, [other for other in rows if other.method == row.method]),
             [amount / scale for amount in row.values(metric)],
         )
         for row in rows
     ]
-    return Comparison(title, unit, [*costs, *others], spans_decades=metric in AMOUNTS)
+    return Comparison(title, unit, [*costs, *others], spans_decades=metric == "unique_params")
 
 
 def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row]) -> Figure:
     unpaired = len({row.label for row in rows if not row.paired})
+    coders = dict.fromkeys(cost.method for panel in panels for cost in panel.costs if cost.of_curve)
     numbers = ", ".join(f"n = {n}" for n in sorted({len(row.runs) for row in rows} - {1}))
     marks = MARKS.format(
         margin=margin(),
+        floor=-fronts.FLOOR,
         unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "",
+        peers=OF_PEERS.format(coders=", ".join(coders)) if coders else "",
         seeds=OF_SEEDS.format(numbers=numbers) if numbers else " Each point is one run.",
     )
     return Figure(
@@ -176,6 +181,12 @@ def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[
 def _kind(row: Row) -> str:
     """The method's name without the settings in it."""
     return re.split(r" δ|[\d,(]| step", row.name)[0].strip()
+
+
+def _label(row: Row, others: Sequence[Row]) -> str:
+    """What stands beside a point: the setting, and the training where it had any here."""
+    trained = [] if row.training in INSIDE else [row.training]
+    return ", ".join([text for text in (_setting(row, others), *trained) if text])
 
 
 def _setting(row: Row, others: Sequence[Row]) -> str:

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wfn.figures.style import WIDTH, line_style, logarithmic, panels_in_rows, row_count, write_beside
+from wfn.figures.style import WIDTH, line_style, logarithmic, panels_in_rows, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACROSS = 2  # panels side by side
-LINEAR = 1.0  # percentage points around zero that are drawn to scale; beyond, the scale is logarithmic
-TICKS = (-50, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10)
+FLOOR = -2.5  # percentage points: what loses more stands there, with its change in figures
+ROOM = 0.25  # percentage points above and below all else
 LETTER, LINE = 4.0, 7.0  # points of print that a letter of a label and a line take
 ELSEWHERE = "0.75"  # inside the markers of networks that others trained
 MARKER, LARGER = 3.5, 5.5  # points of print: a marker of one run, and of a mean over seeds
@@ -30,6 +29,7 @@ class Cost:
         inside: of its marker: ``white`` without training, ``""`` trained here, :data:`ELSEWHERE` trained by others.
         label: stands beside the point.
         of_seeds: the amount of each of several runs whose mean ``amount`` is.
+        of_curve: whether it is joined with the others of its method: one network at settings of a single dial.
     """
 
     method: str
@@ -39,6 +39,18 @@ class Cost:
     inside: str = ""
     label: str = ""
     of_seeds: Sequence[float] = ()
+    of_curve: bool = False
+
+    @property
+    def height(self) -> float:
+        """Where it is drawn: its change, or :data:`FLOOR`."""
+        return max(self.change, FLOOR)
+
+    @property
+    def text(self) -> str:
+        """What stands beside it: the label, and the change where it is not seen from the height."""
+        below = f"({self.change:.1f})".replace("-", "−") if self.change < FLOOR else ""
+        return f"{self.label} {below}".strip()
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class Comparison:
 
 def size(panels: Sequence[Comparison]) -> tuple[float, float]:
     """Width and height of the figure, inches."""
-    return WIDTH, 2.8 * row_count(len(panels), ACROSS)
+    return WIDTH, 2.6 * len(panels) + 0.2
 
 
 def front(costs: Sequence[tuple[float, float]]) -> list[int]:
@@ -84,7 +96,7 @@ def draw(canvas: "Figure", panels: Sequence[Comparison], margin: float) -> None:
     """A panel each; ``margin`` is the loss, percentage points, that counts as none."""
     methods = list(dict.fromkeys(cost.method for panel in panels for cost in panel.costs))
     legend = {}
-    for axes, panel in zip(panels_in_rows(canvas, len(panels), ACROSS), panels, strict=True):
+    for axes, panel in zip(panels_in_rows(canvas, len(panels), 1), panels, strict=True):
         _draw_panel(axes, panel, methods, margin)
         handles, names = axes.get_legend_handles_labels()
         legend |= dict(zip(names, handles, strict=True))
@@ -94,24 +106,27 @@ def draw(canvas: "Figure", panels: Sequence[Comparison], margin: float) -> None:
 def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin: float) -> None:
     axes.axhline(0, linestyle=":", color="0.4", linewidth=0.8)
     axes.axhline(-margin, linestyle="--", color="0.4", linewidth=0.8)
-    edges, named = [0.0, -margin], set()
+    ends, named = [0.0, -margin], set()
     for cost in panel.costs:
         style: dict[str, Any] = line_style(methods.index(cost.method)) | {"linestyle": ""}
         name = "" if cost.method in named else cost.method
         named.add(cost.method)
         style["markersize"] = LARGER if len(cost.of_seeds) > 1 else MARKER
-        axes.plot(cost.amount, cost.change, **style, markerfacecolor=cost.inside or style["color"], label=name)
+        inside = cost.inside or style["color"]
+        axes.plot(cost.amount, cost.height, **style, markerfacecolor=inside, label=name, zorder=4)  # above labels
         bars = {"fmt": "none", "ecolor": style["color"], "capsize": 2, "elinewidth": 0.7}
-        if cost.interval:
+        if cost.interval and cost.height == cost.change:
             axes.errorbar(cost.amount, cost.change, yerr=_around(cost.change, *cost.interval), **bars)
+            ends += cost.interval
         if len(set(cost.of_seeds)) > 1:
-            ends = min(cost.of_seeds), max(cost.of_seeds)
-            axes.errorbar(cost.amount, cost.change, xerr=_around(cost.amount, *ends), **bars)
-        edges += [cost.change, *(cost.interval or ())]
+            least, most = min(cost.of_seeds), max(cost.of_seeds)
+            axes.errorbar(cost.amount, cost.height, xerr=_around(cost.amount, least, most), **bars)
+        ends.append(cost.height)
+    _join(axes, panel.costs, methods)
     ahead = front([(cost.amount, cost.change) for cost in panel.costs])
     axes.plot(
         [panel.costs[place].amount for place in ahead],
-        [panel.costs[place].change for place in ahead],
+        [panel.costs[place].height for place in ahead],
         color="0.6",
         linewidth=0.8,
         drawstyle="steps-post",
@@ -119,16 +134,19 @@ def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin:
     )
     if panel.spans_decades:
         logarithmic(axes, "x")
-    axes.set_yscale("symlog", linthresh=LINEAR, linscale=1.5)
-    axes.set_ylim(1.5 * min(edges) - 0.1, 1.5 * max(edges) + 0.1)
-    low, high = axes.get_ylim()
-    ticks = [tick for tick in TICKS if low <= tick <= high]
-    axes.set_yticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
-    axes.set_yticks([], minor=True)
-    axes.margins(x=0.15)
+    axes.set_ylim(max(min(ends), FLOOR) - ROOM, max(ends) + ROOM)
+    axes.margins(x=0.1)
     axes.set(title=panel.title, xlabel=panel.unit, ylabel="change of top-1 (points)")
     others = [place for place in range(len(panel.costs)) if place not in ahead]
     _label(axes, [panel.costs[place] for place in (*ahead, *others)], methods)
+
+
+def _join(axes: "Axes", costs: Sequence[Cost], methods: Sequence[str]) -> None:
+    """Draw a thin line through the points of each curve."""
+    for number, method in enumerate(methods):
+        points = sorted((cost.amount, cost.height) for cost in costs if cost.method == method and cost.of_curve)
+        if points:
+            axes.plot(*zip(*points, strict=True), color=line_style(number)["color"], linewidth=0.6, zorder=0.5)
 
 
 def _around(value: float, low: float, high: float) -> list[list[float]]:
@@ -140,15 +158,15 @@ def _label(axes: "Axes", costs: Sequence[Cost], methods: Sequence[str]) -> None:
     """Write the labels beside their points; one that all points of a method have once, and none on an earlier one."""
     points_a_pixel, taken = 72 / axes.get_figure().dpi, []
     axes.get_xlim()  # limits that are not set are found by now, not when it is drawn
-    labels = {method: {cost.label for cost in costs if cost.method == method} for method in methods}
+    labels = {method: {cost.text for cost in costs if cost.method == method} for method in methods}
     written = set()
     for cost in costs:
         if cost.method in written and len(labels[cost.method]) == 1:
             continue
-        x, y = axes.transData.transform((cost.amount, cost.change)) * points_a_pixel
-        width = LETTER * len(cost.label)
-        if cost.label and not any(abs(y - v) < LINE and -width < x - u < w for u, v, w in taken):
+        x, y = axes.transData.transform((cost.amount, cost.height)) * points_a_pixel
+        width = LETTER * len(cost.text)
+        if cost.text and not any(abs(y - v) < LINE and -width < x - u < w for u, v, w in taken):
             taken.append((x, y, width))
             written.add(cost.method)
             color = line_style(methods.index(cost.method))["color"]
-            write_beside(axes, cost.label, cost.amount, cost.change, (5, 0), color)
+            write_beside(axes, cost.text, cost.amount, cost.height, (5, 0), color)

@@ -22,10 +22,10 @@ ACROSS = 4  # panels that fit side by side into it
 LETTERS = 19  # of a title that fit into an inch
 DOTS_PER_INCH = 200  # of bitmaps
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "p")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 # The palette of Okabe & Ito, made for the colour-blind, in an order in which neighbours differ in lightness as well.
-COLOURS = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73")
+COLOURS = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
 GREYS = ("0.15", "0.55", "0.8")
 HATCHES = ("", "////", "....")
 BAR_EDGE: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.3}
@@ -145,5 +145,9 @@ def write_beside(
     axes: "Axes", text: str, x: float, y: float, offset: tuple[float, float] = (4, 0), color: str = "black"
 ) -> None:
     """Write small ``text`` at a point of the data, moved by ``offset`` (points of print), readable over lines."""
-    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}
-    axes.annotate(text, (x, y), offset, textcoords="offset points", va="center", fontsize=7, color=color, bbox=behind)
+    from matplotlib.patheffects import withStroke
+
+    around = [withStroke(linewidth=1.5, foreground="white")]
+    axes.annotate(
+        text, (x, y), offset, textcoords="offset points", va="center", fontsize=7, color=color, path_effects=around
+    )
