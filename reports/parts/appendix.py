@@ -70,7 +70,7 @@ def _label(run: Run) -> str:
 
 
 def _is_of_noise(run: Run) -> bool:
-    return "method" not in run.tags and all(name in run.params for name in NOISE)
+    return "mean_top1_change" in run.metrics and all(name in run.params for name in NOISE)
 
 
 def _text(run: Run, name: str) -> str:

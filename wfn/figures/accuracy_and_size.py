@@ -71,7 +71,8 @@ def draw(canvas: "Figure", panels: Sequence[Panel]) -> None:
         axes.margins(x=0.25 if len(panels) > 1 else 0.1)
         axes.set(title=panel.title, xlabel=f"size ({panel.unit})", ylabel="top-1 (%); dotted: before")
         if any(line.label for line in panel.lines):
-            axes.legend(loc="lower right")  # curves rise towards the right: it is empty there
+            # Curves rise towards the right: but for lines across it is empty there.
+            axes.legend(loc="lower right", frameon=True, framealpha=0.9, facecolor="white", edgecolor="none")
 
 
 def _draw_line(axes: "Axes", line: Line, number: int) -> list[float]:
