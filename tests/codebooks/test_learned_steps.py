@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.support.oracles_quantisers import learned_step
-from wfn.codebooks.quantisers.learned_steps import LEAST_STEP, Layer, LearnedSteps, Range, quantise_inputs
+from wfn.codebooks.quantisers.learned_steps import LEAST_STEP, InputQuantiser, Layer, LearnedSteps, Range
+from wfn.codebooks.quantisers.quantised_inputs import quantise_input
 
 numbers = st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=20)
 
@@ -67,7 +68,8 @@ def test_each_layer_has_its_own_step_and_other_weights_stay():
 def test_what_enters_a_layer_gets_a_range_by_its_first_batch_and_learns_its_step(negative):
     torch.manual_seed(0)
     layer, batch = nn.Linear(6, 2), torch.randn(8, 6) if negative else torch.rand(8, 6)
-    quantiser = quantise_inputs(layer, bits=3)
+    quantiser = InputQuantiser(3, torch.device("cpu"))
+    quantise_input(layer, quantiser)
     quantiser.starting = True
     layer(batch)
     quantiser.starting = False

@@ -97,13 +97,3 @@ class ActivationQuantiser(nn.Module):
     def forward(self, activations: Tensor) -> Tensor:
         """Quantise ``activations``, float32 [count, channels, ...]."""
         return self.projection(activations / self.clip) * self.clip
-
-
-def quantise_input(layer: nn.Module, clip: float, bits: int) -> None:
-    """Quantise from now on what enters ``layer``, which gets an :class:`ActivationQuantiser` as a module of its own."""
-    layer.input_quantiser = ActivationQuantiser(clip, bits).to(next(layer.parameters()).device)
-    layer.register_forward_pre_hook(_quantised_input)
-
-
-def _quantised_input(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    return (layer.get_submodule("input_quantiser")(inputs[0]),)

@@ -15,7 +15,7 @@ from types import CodeType, SimpleNamespace
 from typing import Any
 
 from wfn.errors import require
-from wfn.methods._reading import constants_of, imported_constants
+from wfn.methods._reading import constants_of
 
 PACKAGE = Path(__file__).parents[1]
 KNOWN = {"inf": inf, "log2": log2, "len": len}
@@ -55,13 +55,11 @@ def bounds(path: Path) -> tuple[Bound, ...]:
     """Those in the file of a method, in its order."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     checks = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__post_init__"]
-    return tuple(bound for check in checks for bound in _in_function(check, {"self": SELF}, tree, path.parent))
+    return tuple(bound for check in checks for bound in _in_function(check, {"self": SELF}, tree))
 
 
-def _in_function(
-    function: ast.FunctionDef, arguments: Mapping[str, str], tree: ast.Module, folder: Path
-) -> Iterator[Bound]:
-    known = KNOWN | imported_constants(tree, folder) | constants_of(tree)
+def _in_function(function: ast.FunctionDef, arguments: Mapping[str, str], tree: ast.Module) -> Iterator[Bound]:
+    known = KNOWN | _imported_constants(tree) | constants_of(tree)
     constants = {name: value for name, value in known.items() if value is not None}
     for statement in function.body:
         match statement:
@@ -71,8 +69,8 @@ def _in_function(
                     value, holds, expected = (compile(ast.Expression(part), "<bound>", "eval") for part in parts)
                     yield Bound(option, value, holds, expected, arguments, constants)
             case ast.Expr(ast.Call(ast.Name(name), given)):
-                options = [_option(argument, arguments) for argument in given]
-                if None not in options:
+                options = [option for argument in given if (option := _option(argument, arguments)) is not None]
+                if len(options) == len(given):
                     yield from _in_imported(name, options, tree)
 
 
@@ -86,14 +84,29 @@ def _option(argument: ast.expr, arguments: Mapping[str, str]) -> str | None:
     return None
 
 
+def _imported_constants(tree: ast.Module) -> dict[str, Any]:
+    """Those that ``tree`` imports from this package, by name."""
+    constants: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (names := {alias.name for alias in node.names if alias.name.isupper()}):
+            known = constants_of(_source(node))
+            constants |= {name: known[name] for name in names & known.keys()}
+    return constants
+
+
 def _in_imported(name: str, options: list[str], tree: ast.Module) -> Iterator[Bound]:
     """Those of the function ``name``, where ``tree`` imports it from this package."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-            path = PACKAGE.parent.joinpath(*(node.module or "").split(".")).with_suffix(".py")
-            if path.is_relative_to(PACKAGE) and path.is_file():
-                source = ast.parse(path.read_text(encoding="utf-8"))
-                for function in source.body:
-                    if isinstance(function, ast.FunctionDef) and function.name == name:
-                        arguments = dict(zip([each.arg for each in function.args.args], options, strict=False))
-                        yield from _in_function(function, arguments, source, path.parent)
+            source = _source(node)
+            for function in source.body:
+                if isinstance(function, ast.FunctionDef) and function.name == name:
+                    arguments = dict(zip([each.arg for each in function.args.args], options, strict=False))
+                    yield from _in_function(function, arguments, source)
+
+
+def _source(node: ast.ImportFrom) -> ast.Module:
+    """What is imported from, where that is a file of this package; else nothing."""
+    place = PACKAGE.parent.joinpath(*(node.module or "").split("."))
+    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8") if path.is_relative_to(PACKAGE) and path.is_file() else "")

@@ -108,7 +108,10 @@ class Method(ABC):
 
     @abstractmethod
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
-        """Do it: :meth:`compress` has made ``model`` one whose parameters are what it computes with."""
+        """Do it: :meth:`compress` has made ``model`` one whose parameters are what it computes with.
+
+        How several ranks share the work of a method that trains, :meth:`wfn.training.stages.StagedTraining.run` says.
+        """
 
 
 @contextmanager

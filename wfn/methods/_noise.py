@@ -39,20 +39,24 @@ class NoisyMethod(StagedMethod, Protocol):
 
 def check_noise_settings(method: NoisyMethod) -> None:
     """Raise :class:`UserError` for a setting, of those that methods with noise share, that cannot work."""
-
-    def check(name: str, expected: str, holds) -> None:
-        require(name, getattr(method, name), holds(getattr(method, name)), expected)
-
     check_stage_settings(method)
-    for name in ("weight_decay", "regularisation"):
-        check(name, "0 or more", lambda value: 0 <= value < inf)
-    for name in ("clip_norm", "largest_deviation", "prior_scale", "deviation", "distance"):
-        check(name, "above 0", lambda value: 0 < value < inf)
-    check("momentum", "from 0 to below 1", lambda value: 0 <= value < 1)
-    check("growth", "above 1", lambda value: 1 < value < inf)
-    check("orders", "from 1 to 4", lambda value: 1 <= value <= 4)
-    check("samples", "1 or more", lambda value: value >= 1)
-    check("threshold", "a power of two from 2^-20 to 1", lambda value: 2.0**-20 <= value <= 1 and log2(value) % 1 == 0)
+    require("weight_decay", method.weight_decay, 0 <= method.weight_decay < inf, "0 or more")
+    require("regularisation", method.regularisation, 0 <= method.regularisation < inf, "0 or more")
+    require("clip_norm", method.clip_norm, 0 < method.clip_norm < inf, "above 0")
+    require("largest_deviation", method.largest_deviation, 0 < method.largest_deviation < inf, "above 0")
+    require("prior_scale", method.prior_scale, 0 < method.prior_scale < inf, "above 0")
+    require("deviation", method.deviation, 0 < method.deviation < inf, "above 0")
+    require("distance", method.distance, 0 < method.distance < inf, "above 0")
+    require("momentum", method.momentum, 0 <= method.momentum < 1, "from 0 to below 1")
+    require("growth", method.growth, 1 < method.growth < inf, "above 1")
+    require("orders", method.orders, 1 <= method.orders <= 4, "from 1 to 4")
+    require("samples", method.samples, 1 <= method.samples <= 10_000, "from 1 to 10,000, each a pass over all images")
+    require(
+        "threshold",
+        method.threshold,
+        2.0**-20 <= method.threshold <= 1 and log2(method.threshold) % 1 == 0,
+        "a power of two from 2^-20 to 1",
+    )
 
 
 def starting_deviations(method: NoisyMethod, weights: FlatWeights) -> Tensor:
@@ -84,5 +88,5 @@ def summary(codebook: Codebook, moves: np.ndarray) -> dict[str, float]:
         "share_fixed": codebook.fixed / codebook.assignment.size,
         "centres": len(codebook.centres),
         "mean_move": float(moves.sum(dtype=np.float64)) / max(codebook.fixed, 1),
-        **{f"weights_order_{order}": weights for order, weights in codebook.weights_per_order().items()},
+        **codebook.scores_of_orders(),
     }

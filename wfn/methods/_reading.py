@@ -92,7 +92,7 @@ def outline(path: Path) -> Outline:
         raise wrong(f'lacks name: ClassVar[str] = "..." in {found.name}, by which the command line calls it')
     named = next((_constant(f.value, {}) for f in fields if f.target.id == "named"), None) or ()
     helps = _attributes(ast.get_docstring(found) or "")
-    constants = imported_constants(tree, path.parent) | constants_of(tree)
+    constants = _imported(tree, path.parent) | constants_of(tree)
     options = []
     for node in fields:
         annotation = ast.unparse(node.annotation)
@@ -110,7 +110,7 @@ def outline(path: Path) -> Outline:
     return Outline(name, path.stem, found.name, summary, tuple(options), named)
 
 
-def imported_constants(tree: ast.Module, folder: Path) -> dict[str, Any]:
+def _imported(tree: ast.Module, folder: Path) -> dict[str, Any]:
     """The constants that the module takes from what methods of this folder share, by name."""
     constants: dict[str, Any] = {}
     for node in tree.body:

@@ -11,10 +11,9 @@ from torch.nn.modules.conv import _ConvNd
 from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Observe
-from wfn.methods._teacher import check_teacher, teacher_of
 from wfn.networks.forward_pass import ForwardPass
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.epoch import check_distillation, objective_of
+from wfn.training.epoch import Objective
 from wfn.training.flat_weights import traced
 from wfn.training.layer_scales import fold_scales
 from wfn.training.stages import StagedMethod, StagedTraining, check_stage_settings
@@ -22,25 +21,17 @@ from wfn.training.updates.straight_through import Descent, Quantiser, StraightTh
 
 
 class StraightThroughMethod(StagedMethod, Protocol):
-    """The settings that these methods have in common; what each is, their docstrings say."""
+    """What these methods have in common, as :class:`wfn.methods._teacher.Taught`; what is an option, they say."""
 
-    @property
-    def distillation(self) -> float: ...
-    @property
-    def distillation_temperature(self) -> float: ...
-    @property
-    def teacher(self) -> str: ...
-    @property
-    def teacher_model(self) -> str: ...
-    @property
-    def teacher_mirrored(self) -> bool: ...
     @property
     def cosine(self) -> bool: ...
     @property
     def momentum(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
+    def check_teaching(self) -> None: ...
     def hashes(self) -> dict[str, str]: ...
+    def objective(self, model: nn.Module, data: Data) -> Objective: ...
 
 
 M = TypeVar("M", bound=StraightThroughMethod)
@@ -48,9 +39,7 @@ M = TypeVar("M", bound=StraightThroughMethod)
 
 def check_training_settings(method: StraightThroughMethod) -> None:
     """Raise :class:`UserError` for a setting, of those that these methods share, that cannot work."""
-    check_distillation(method.distillation, method.distillation_temperature)
-    check_teacher(method.distillation, method.teacher, method.teacher_model, method.teacher_mirrored)
-    require("iterations", method.iterations, method.iterations >= 1, "1 or more")
+    method.check_teaching()
     check_stage_settings(method)
     require("momentum", method.momentum, 0 <= method.momentum < 1, "from 0 to below 1")
     require("weight_decay", method.weight_decay, 0 <= method.weight_decay < inf, "0 or more")
@@ -79,8 +68,7 @@ class StraightThroughTraining(StagedTraining[M]):
         fold_sensitivity: float = 0.0,
         averaged_share: float = 0.0,
     ) -> None:
-        teacher = teacher_of(model, data, method.teacher, method.teacher_model, method.teacher_mirrored)
-        objective = objective_of(teacher, method.distillation, method.distillation_temperature)
+        objective = method.objective(model, data)
         fold_scales(model, data, fold, fold_sensitivity)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective

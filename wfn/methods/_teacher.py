@@ -19,9 +19,43 @@ from wfn.system.fingerprint import file_sha256
 from wfn.tasks.batches import head, main_output
 from wfn.tasks.classification import Classification
 from wfn.tasks.task import OutputTask, Task
+from wfn.training.epoch import Objective, check_classes, check_distillation, objective_of
 
 IMAGES = 4  # dimensions of a batch of them
 MIRRORED = {"teacher_mirrored": "mirrored teacher"}  # how a row says it (Method.switched_on)
+
+
+class Taught:
+    """What methods have in common that may learn from a teacher; what each option is, their docstrings say."""
+
+    distillation: float
+    distillation_temperature: float
+    teacher: str
+    teacher_model: str
+    teacher_mirrored: bool
+
+    def check_teaching(self) -> None:
+        """Raise :class:`UserError` for one of these options that cannot work."""
+        check_distillation(self.distillation, self.distillation_temperature)
+        check_teacher(self.distillation, self.teacher, self.teacher_model, self.teacher_mirrored)
+
+    def hashes(self) -> dict[str, str]:
+        """``teacher_sha256``, where a file of its weights is given.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        return teacher_hash(self.teacher)
+
+    def objective(self, model: nn.Module, data: Data) -> Objective:
+        """What training makes small; without another teacher, ``model`` as it is now is the teacher.
+
+        Raises:
+            UserError: as :func:`teacher_of`; the task has no scores of classes to learn from.
+        """
+        check_classes(self.distillation, data.task)
+        teacher = teacher_of(model, data, self.teacher, self.teacher_model, self.teacher_mirrored)
+        return objective_of(teacher, self.distillation, self.distillation_temperature)
 
 
 class MirrorAverage(nn.Module):

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wfn.codebooks.additive_powers import Projection, quantise_input, quantise_to_8_bits, quantise_weight
+from wfn.codebooks.additive_powers import ActivationQuantiser, Projection, quantise_to_8_bits, quantise_weight
+from wfn.codebooks.quantisers.quantised_inputs import load_with_quantised_inputs, quantise_input
 from wfn.data import Data
 from wfn.data.passes import first_inputs
 from wfn.errors import UserError
@@ -89,11 +90,7 @@ class ApotSave(Method):
         them is measured here, on the test images: ``scores`` holds ``top1_float_activations``, ``top5_...`` and
         ``loss_...``.
 
-        Args:
-            model: a network of the save's shape; its own weights do not matter.
-            data: only its test images are used here.
-            observe: told of nothing.
-            checkpoint: not needed.
+        The weights of ``model`` do not matter; nothing is told, and ``checkpoint`` is not needed.
 
         Raises:
             UserError: as :meth:`put_into`; the network does not fit the data; scales are to be folded and cannot be.
@@ -108,7 +105,7 @@ class ApotSave(Method):
             score = evaluate(model, data.test, weights.values.device)
             scores = {f"{name}_float_activations": value for name, value in asdict(score).items()}
             for name, (_, clip) in clips.items():
-                quantise_input(model.get_submodule(name), clip, self.bits)
+                quantise_input(model.get_submodule(name), ActivationQuantiser(clip, self.bits))
         return Quantised(model, weights.named(), scores=scores)
 
     def put_into(self, model: nn.Module) -> dict[str, tuple[float, float]]:
@@ -189,23 +186,15 @@ class ApotSave(Method):
 def load_quantised(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load the fixed network that a run of :class:`ApotSave` left, with what quantises its activations.
 
-    Args:
-        model: a network of the same shape, in place; its own weights do not matter.
-        state: the run's ``fixed.safetensors``, or ``fixed.wfn`` as :func:`wfn.compressed_file.load` gives it.
-
-    Raises:
-        UserError: ``state`` does not fit ``model``.
+    Arguments and errors are those of :func:`wfn.codebooks.quantisers.quantised_inputs.load_with_quantised_inputs`.
     """
-    suffix = ".input_quantiser.bits"
-    try:
-        for layer in [name.removesuffix(suffix) for name in state if name.endswith(suffix)]:
-            if (bits := state[layer + suffix].item()) not in BIT_WIDTHS:
-                raise RuntimeError(f"{layer} has activations of {bits} bits")
-            quantise_input(model.get_submodule(layer), 1.0, int(bits))  # the threshold follows with all else
-        model.load_state_dict(state)
-    except (AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"the fixed network does not fit this model ({reason}): build the one of its run") from error
+    load_with_quantised_inputs(model, state, "bits", _quantiser_of)
+
+
+def _quantiser_of(layer: nn.Module, bits: Tensor) -> ActivationQuantiser:
+    if bits.item() not in BIT_WIDTHS:
+        raise RuntimeError(f"it has activations of {bits.item()} bits")
+    return ActivationQuantiser(1.0, int(bits))  # the threshold follows with all else
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -73,7 +73,7 @@ class ClusterOnTheFly(Method):
         value_deviations: in the network that comes out, ``own``; or, to see what they are worth, ``permuted`` among the
             values, or one ``common`` to all weights, the root of their mean square.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
-        reestimate: whether running statistics are computed anew at the end, by a pass over the training data.
+        reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
         samples: how many drawn networks' outputs are averaged at the end.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
@@ -125,7 +125,6 @@ class ClusterOnTheFly(Method):
         known = self.value_deviations in VALUE_DEVIATIONS
         require("value_deviations", self.value_deviations, known, " or ".join(VALUE_DEVIATIONS))
         require("clusterings", self.clusterings, self.clusterings >= 1, "1 or more")
-        require("iterations", self.iterations, self.iterations >= 1, "1 or more")
         check_noise_settings(self)
 
     @property
@@ -143,14 +142,6 @@ class ClusterOnTheFly(Method):
 
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
-
-        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
-
-        Args:
-            model: any trained network that takes one tensor.
-            data: its test images are only looked at for the inputs' shape.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
         Raises:
             UserError: the network or the data cannot be used, or the checkpoint is of another run.

@@ -16,11 +16,11 @@ from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._kernels import positions
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import MIRRORED, teacher_hash
+from wfn.methods._teacher import MIRRORED, Taught
 
 
 @dataclass(frozen=True)
-class DeepKMeans(Method):
+class DeepKMeans(Taught, Method):
     """The rows of a convolution's kernels share few rows (Deep k-Means: Wu et al., ICML 2018).
 
     All weights are trained under the penalty of :mod:`wfn.codebooks.quantisers.kernel_rows`, whose clusters are renewed
@@ -81,7 +81,7 @@ class DeepKMeans(Method):
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
-        require("clusters", self.clusters, self.clusters >= 1, "1 or more")
+        require("clusters", self.clusters, 1 <= self.clusters <= 4096, "from 1 to 4,096: k-means of rows is slow")
         require("regularisation", self.regularisation, 0 <= self.regularisation < inf, "0 (no penalty) or more")
         if self.sparse_share:
             fits = 0 < self.sparse_share < 1 and self.clusters > 1
@@ -102,20 +102,8 @@ class DeepKMeans(Method):
         """First and last layer and batch-norm stay float."""
         return Treatment("float", "float")
 
-    def hashes(self) -> dict[str, str]:
-        """``teacher_sha256``, where a file of its weights is given."""
-        return teacher_hash(self.teacher)
-
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Let the rows of the convolutions of ``model`` share values, in place, on the device where it is.
-
-        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
-
-        Args:
-            model: any trained network that takes one tensor.
-            data: only its training and validation images are used here.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
         Raises:
             UserError: the network or the data cannot be used, it has no convolution between the first layer and the

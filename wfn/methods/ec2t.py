@@ -63,13 +63,7 @@ class Ec2tSave(Method):
         return {"save_sha256": file_sha256("save", self.save)}
 
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
-        """Put the save's tensors into ``model``, in place.
-
-        Args:
-            model: a network of the save's shape; its own weights do not matter.
-            data: told of the inputs.
-            observe: told of nothing.
-            checkpoint: not needed.
+        """Put the save's tensors into ``model``, in place; its own weights do not matter, and nothing is told.
 
         Raises:
             UserError: the file is not such a save, or does not fit ``model``.

@@ -47,7 +47,7 @@ class DeepEnsemble(Method):
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
-        require("members", self.members, self.members >= 2, "2 or more")
+        require("members", self.members, 2 <= self.members <= 1000, "from 2 to 1,000, each trained from nothing")
         require("baseline_epochs", self.baseline_epochs, self.baseline_epochs >= 0, "0 or more")
         require("seed", self.seed, self.seed >= 0, "0 or more")
 

@@ -16,13 +16,13 @@ from wfn.errors import require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import MIRRORED, teacher_hash
+from wfn.methods._teacher import MIRRORED, Taught
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.layer_scales import check_fold
 
 
 @dataclass(frozen=True)
-class EntropyConstrained(Method):
+class EntropyConstrained(Taught, Method):
     """Every weight is a multiple of one step, a power of two, chosen by distance and by the length of its code.
 
     A latent weight w goes to the multiple k s with the least ``(w / s - k)^2 + rate * length(k)``, where the length is
@@ -98,8 +98,12 @@ class EntropyConstrained(Method):
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
-        in_range = 2.0**-30 <= self.step <= 2.0**30
-        require("step", self.step, in_range and log2(self.step).is_integer(), "a power of two, such as 0.03125")
+        require(
+            "step",
+            self.step,
+            2.0**-30 <= self.step <= 2.0**30 and log2(self.step).is_integer(),
+            "a power of two, such as 0.03125",
+        )
         require("rate", self.rate, 0 <= self.rate < inf, "0 (nearest) or more")
         check_fold(self.fold, self.fold_sensitivity)
         require("memory", self.memory, 0 <= self.memory < 1, "from 0 to below 1")
@@ -116,22 +120,11 @@ class EntropyConstrained(Method):
         """All are multiples of one step."""
         return Treatment("shared grid", "shared grid")
 
-    def hashes(self) -> dict[str, str]:
-        """``teacher_sha256``, where a file of its weights is given."""
-        return teacher_hash(self.teacher)
-
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Let every weight of ``model`` be a multiple of the step, in place, on the device where it is.
 
-        The weights of :class:`Iteration` number 0 are those of the folded network. Of several ranks every one calls
-        this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
-
-        Args:
-            model: any trained network that takes one tensor; the float network that it learns from is a copy.
-            data: its training and validation images are used here, and inputs of
-                its first test batch to prove that folding changes nothing.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+        The weights of :class:`wfn.interface.Iteration` number 0 are those of the folded network; that folding changes
+        nothing is proven on inputs of the first test batch.
 
         Raises:
             UserError: the network or the data cannot be used, no scale can be folded, the step is too fine, or the

@@ -19,7 +19,7 @@ from wfn.methods import Method
 from wfn.methods._kernels import positions
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.epoch import check_distillation, objective_of
+from wfn.training.epoch import check_classes, check_distillation, objective_of
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 
@@ -96,13 +96,6 @@ class KernelQuantisation(Method):
         """Let the kernels of ``model`` be those of codebooks, in place, on the device where it is.
 
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float.
-        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
-
-        Args:
-            model: any trained network that takes one tensor.
-            data: only its training and validation images are used here.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
         Raises:
             UserError: the network or the data cannot be used, it has no convolution or linear layer, or the checkpoint
@@ -164,6 +157,7 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         observe: Observe,
         checkpoint: Checkpoint | None,
     ) -> None:
+        check_classes(method.distillation, data.task)
         objective = objective_of(model, method.distillation, method.distillation_temperature)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective

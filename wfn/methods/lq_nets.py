@@ -12,11 +12,11 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import MIRRORED, teacher_hash
+from wfn.methods._teacher import MIRRORED, Taught
 
 
 @dataclass(frozen=True)
-class LearnedBases(Method):
+class LearnedBases(Taught, Method):
     """Each output channel's weights are signed sums of few learned numbers (LQ-Nets: Zhang et al., ECCV 2018).
 
     Codes and bases alternate as :mod:`wfn.codebooks.quantisers.learned_basis` says; gradients pass straight through to
@@ -79,21 +79,10 @@ class LearnedBases(Method):
         """First and last layer and batch-norm stay float."""
         return Treatment("float", "float")
 
-    def hashes(self) -> dict[str, str]:
-        """``teacher_sha256``, where a file of its weights is given."""
-        return teacher_hash(self.teacher)
-
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Quantise the layers in between of ``model``, in place, on the device where it is.
 
-        Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float. Of
-        several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
-
-        Args:
-            model: any trained network that takes one tensor.
-            data: only its training and validation images are used here.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
+        Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float.
 
         Raises:
             UserError: the network or the data cannot be used, it has no layer between the first and the last, or the

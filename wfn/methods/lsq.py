@@ -8,14 +8,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps, quantise_inputs
+from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps
+from wfn.codebooks.quantisers.quantised_inputs import load_with_quantised_inputs, quantise_input
 from wfn.data import Data
 from wfn.data.passes import first_inputs
 from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
-from wfn.methods._teacher import MIRRORED, teacher_hash
+from wfn.methods._teacher import MIRRORED, Taught
 from wfn.networks.own.layout import layout
 from wfn.system import ranks
 from wfn.tasks.batches import call
@@ -23,7 +24,7 @@ from wfn.training.layer_scales import share_step
 
 
 @dataclass(frozen=True)
-class LearnedStepSizes(Method):
+class LearnedStepSizes(Taught, Method):
     """Each layer's weights are integers of few bits times a step that is learned (LSQ: Esser et al., ICLR 2020).
 
     The quantiser and its gradients are those of :mod:`wfn.codebooks.quantisers.learned_steps`: weights go to
@@ -103,22 +104,12 @@ class LearnedStepSizes(Method):
         activations = f"{self.bits} bit" if self.quantise_activations else "float"
         return Treatment(f"{self.first_last_bits} bit", batch_norm, activations)
 
-    def hashes(self) -> dict[str, str]:
-        """``teacher_sha256``, where a file of its weights is given."""
-        return teacher_hash(self.teacher)
-
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Quantise ``model``, in place, on the device where it is.
 
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float unless the
         whole network is quantised. Where activations are, each layer has a module ``input_quantiser``, whose buffers
         stand in the ``state_dict``: :func:`load_quantised` gives them to another network.
-
-        Args:
-            model: any trained network that takes one tensor.
-            data: only its training and validation images are used here.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
         Raises:
             UserError: the network or the data cannot be used, no step can be folded, the checkpoint is of another run,
@@ -179,12 +170,14 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
 
     def _quantised_inputs(self, bits: Mapping[str, int]) -> list[InputQuantiser]:
         """Let what enters the layers be quantised, with ranges and steps from a batch of training images."""
-        inputs = [quantise_inputs(layer, bits[name]) for name, layer in self.layers().items()]
-        for one in inputs:
-            one.starting = True
+        device, inputs = self.weights.values.device, []
+        for name, layer in self.layers().items():
+            inputs.append(InputQuantiser(bits[name], device))
+            quantise_input(layer, inputs[-1])
+            inputs[-1].starting = True
         torch.manual_seed(self.method.seed)
         with torch.no_grad():
-            call(self.model.eval(), first_inputs(self.data.train, self.weights.values.device, layout(self.model)))
+            call(self.model.eval(), first_inputs(self.data.train, device, layout(self.model)))
         for one in inputs:
             one.starting = False
         return inputs
@@ -193,20 +186,10 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
 def load_quantised(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load the network that a run of :class:`LearnedStepSizes` left, with what quantises its activations.
 
-    Args:
-        model: a network of the same shape, in place; its own weights do not matter.
-        state: the run's ``fixed.safetensors``, or ``fixed.wfn`` as :func:`wfn.compressed_file.load` gives it.
-
-    Raises:
-        UserError: ``state`` does not fit ``model``.
+    Arguments and errors are those of :func:`wfn.codebooks.quantisers.quantised_inputs.load_with_quantised_inputs`.
     """
-    suffix = ".input_quantiser.step"
-    try:
-        for layer in [name.removesuffix(suffix) for name in state if name.endswith(suffix)]:
-            quantise_inputs(model.get_submodule(layer), bits=8)  # range and step follow with all else
-        model.load_state_dict(state)
-    except (AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"the quantised network does not fit this model ({reason}): build the one of its run"
-        ) from error
+    load_with_quantised_inputs(model, state, "step", _quantiser_of)
+
+
+def _quantiser_of(layer: nn.Module, step: Tensor) -> InputQuantiser:
+    return InputQuantiser(8, next(layer.parameters()).device)  # range and step follow with all else, whatever the bits

@@ -39,7 +39,7 @@ class MonteCarloDropout(Method):
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
-        require("samples", self.samples, self.samples >= 1, "1 or more")
+        require("samples", self.samples, 1 <= self.samples <= 10_000, "from 1 to 10,000, each a pass over all images")
         require("seed", self.seed, self.seed >= 0, "0 or more")
 
     @property

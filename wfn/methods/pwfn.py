@@ -28,6 +28,7 @@ from wfn.methods._noise import (
     used_regularisation,
 )
 from wfn.methods._shares import PROBABILISTIC_SHARES, check_shares
+from wfn.training import MOST_EPOCHS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.sampled_weights import SampledWeights
@@ -72,7 +73,7 @@ class ProbabilisticWeightFixing(Method):
         weight_decay: of means and deviations that are free.
         clip_norm: largest norm of a step's gradient.
         regularisation: lambda, how strongly deviations are pulled towards ``largest_deviation``; 0 turns it off.
-        scale_regularisation: whether lambda times the number of steps is to be what it was on ImageNet.
+        scale_regularisation: whether lambda times the number of steps is to be what PWFN's was on ImageNet.
         largest_deviation: S, towards which the regulariser pulls, and at which deviations start at most.
         prior: whether deviations start by the distance to the powers of two around a weight.
         prior_scale: with the prior, the third quartile of each parameter's deviations.
@@ -86,7 +87,7 @@ class ProbabilisticWeightFixing(Method):
         growth: by which that is multiplied where no weight is within reach.
         merged_deviation: of weights that share a value, std_mu, mean_sigma, half, tenth or unchanged.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
-        reestimate: whether running statistics are computed anew at the end, by a pass over the training data.
+        reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
         samples: how many drawn networks' outputs are averaged at the end.
         precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
@@ -131,7 +132,7 @@ class ProbabilisticWeightFixing(Method):
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
         check_shares(self.shares)
-        require("start_epochs", self.start_epochs, self.start_epochs >= 0, "0 or more")
+        require("start_epochs", self.start_epochs, 0 <= self.start_epochs <= MOST_EPOCHS, f"from 0 to {MOST_EPOCHS:,}")
         require("start_share", self.start_share, 0 < self.start_share <= 1, "above 0 and at most 1")
         require("merged_deviation", self.merged_deviation, self.merged_deviation in RULES, f"one of {', '.join(RULES)}")
         check_noise_settings(self)
@@ -155,14 +156,6 @@ class ProbabilisticWeightFixing(Method):
 
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
-
-        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
-
-        Args:
-            model: any trained network that takes one tensor.
-            data: its test images are only looked at for the inputs' shape.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
         Raises:
             UserError: the network or the data cannot be used, or the checkpoint is of another run.

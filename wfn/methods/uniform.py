@@ -33,7 +33,7 @@ class UniformRounding(Method):
             folded into the batch-norm's statistics; 0 leaves scales as they are.
         fold_sensitivity: how far these deviations follow the layers' sensitivities, from 0, all alike, to 1
             (:func:`wfn.training.layer_scales.fold_scales`).
-        reestimate: take batch-norm's running statistics anew afterwards, over one pass of training images.
+        reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
         seed: settles how training images are augmented in that pass.
     """
 

@@ -21,10 +21,10 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
-from wfn.methods._teacher import MIRRORED, check_teacher, teacher_hash, teacher_of
+from wfn.methods._teacher import MIRRORED, Taught
 from wfn.regulariser.penalty import Penalty
+from wfn.training import MOST_EPOCHS
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.layer_scales import check_fold, fold_scales
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
@@ -34,7 +34,7 @@ VARIANTS = ("printed", "released")
 
 
 @dataclass(frozen=True)
-class WeightFixing(Method):
+class WeightFixing(Taught, Method):
     """Weight Fixing Networks (Subia-Waud & Dasmahapatra, ECCV 2022), section 3.
 
     Each of ``len(shares)`` iterations trains the free weights for ``epochs`` epochs and then fixes ever more of all
@@ -56,7 +56,7 @@ class WeightFixing(Method):
         threshold: ``delta_0``; weights of lesser magnitude become zero.
         temperature: of the softmax in Eq. 4.
         shares: ``p_t``, the share of weights that is fixed after each iteration; ends at 1.
-        epochs: of each training stage.
+        epochs: of each stage.
         learning_rate: of Adam, built anew for each stage.
         clip_norm: largest norm of a step's gradient.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
@@ -125,11 +125,10 @@ class WeightFixing(Method):
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
         require("variant", self.variant, self.variant in VARIANTS, " or ".join(VARIANTS))
         check_fold(self.fold)
-        check_distillation(self.distillation, self.distillation_temperature)
-        check_teacher(self.distillation, self.teacher, self.teacher_model, self.teacher_mirrored)
-        require("value_epochs", self.value_epochs, self.value_epochs >= 0, "0 (values stay) or more")
-        rounded = self.value_order == 0 or (self.value_order > 0 and self.value_epochs > 0)
-        require("value_order", self.value_order, rounded, "0 (as trained), or more where value_epochs are above 0")
+        self.check_teaching()
+        require("value_epochs", self.value_epochs, 0 <= self.value_epochs <= MOST_EPOCHS, f"from 0 to {MOST_EPOCHS:,}")
+        rounded = self.value_order == 0 or (0 < self.value_order <= 24 and self.value_epochs > 0)
+        require("value_order", self.value_order, rounded, "0 (as trained), or 1 to 24 where value_epochs are above 0")
 
     @property
     def iterations(self) -> int:
@@ -151,20 +150,8 @@ class WeightFixing(Method):
         """One codebook for all, batch-norm's weights among them unless they are left alone."""
         return Treatment("shared values", "shared values" if self.fix_batch_norm else "float")
 
-    def hashes(self) -> dict[str, str]:
-        """``teacher_sha256``, where a file of its weights is given."""
-        return teacher_hash(self.teacher)
-
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Fix every weight of ``model``, in place, on the device where it is.
-
-        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
-
-        Args:
-            model: any trained network that takes one tensor; what is counted is said in :class:`FlatWeights`.
-            data: only its training and validation images are used here.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
         Raises:
             UserError: the network or the data cannot be used, or the checkpoint is of another run.
@@ -183,8 +170,7 @@ class FixingTraining(StagedTraining[WeightFixing]):
         observe: Observe,
         checkpoint: Checkpoint | None,
     ) -> None:
-        teacher = teacher_of(model, data, method.teacher, method.teacher_model, method.teacher_mirrored)
-        objective = objective_of(teacher, method.distillation, method.distillation_temperature)
+        objective = method.objective(model, data)
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
         self.objective = objective

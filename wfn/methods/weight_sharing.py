@@ -15,9 +15,8 @@ from wfn.data import Data
 from wfn.errors import require, unknown_name
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
-from wfn.methods._teacher import MIRRORED, check_teacher, teacher_hash, teacher_of
+from wfn.methods._teacher import MIRRORED, Taught
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.epoch import check_distillation, objective_of
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.layer_scales import check_fold, fold_scales
 from wfn.training.stages import StagedTraining, check_stage_settings
@@ -25,7 +24,7 @@ from wfn.training.updates.shared_values import SharedValues
 
 
 @dataclass(frozen=True)
-class KMeansSharing(Method):
+class KMeansSharing(Taught, Method):
     """Clusters all weights by k-means, and fine-tunes the values that they share (Han, Mao & Dally, ICLR 2016).
 
     The fine-tuning takes ``iterations`` times ``epochs`` epochs and is measured after every ``epochs`` of them: with
@@ -38,7 +37,7 @@ class KMeansSharing(Method):
         clusters: how many values to share, in each layer or in all.
         per_layer: whether each layer has values of its own. A layer is a module that holds parameters itself: a
             convolution, or a batch-norm's scale and shift.
-        iterations: stages of fine-tuning, each of which is measured.
+        iterations: stages of training, each of which is measured.
         epochs: of each stage.
         learning_rate: of Adam.
         clip_norm: largest norm of a step's gradient, that of the shared values.
@@ -78,12 +77,10 @@ class KMeansSharing(Method):
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a setting that cannot work."""
-        require("clusters", self.clusters, self.clusters >= 1, "1 or more")
-        require("iterations", self.iterations, self.iterations >= 1, "1 or more")
+        require("clusters", self.clusters, 1 <= self.clusters <= 2**16, "from 1 to 65,536, what two bytes tell apart")
         check_stage_settings(self)
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
-        check_distillation(self.distillation, self.distillation_temperature)
-        check_teacher(self.distillation, self.teacher, self.teacher_model, self.teacher_mirrored)
+        self.check_teaching()
         if self.start not in STARTS:
             raise unknown_name("start", self.start, STARTS)
         check_fold(self.fold)
@@ -99,22 +96,10 @@ class KMeansSharing(Method):
         """Values are shared everywhere."""
         return Treatment("shared values", "shared values")
 
-    def hashes(self) -> dict[str, str]:
-        """``teacher_sha256``, where a file of its weights is given."""
-        return teacher_hash(self.teacher)
-
     def _compress(self, model: nn.Module, data: Data, observe: Observe, checkpoint: Path | None) -> Quantised:
         """Let the weights of ``model`` share values, in place, on the device where it is.
 
         A frozen parameter (``requires_grad=False``) has no part in the gradients, but follows its shared values.
-
-        Of several ranks every one calls this; how they share it, :meth:`wfn.training.stages.StagedTraining.run` says.
-
-        Args:
-            model: any trained network that takes one tensor.
-            data: only its training and validation images are used here.
-            observe: told of every :class:`Step`, :class:`Epoch` and :class:`Iteration`.
-            checkpoint: a file that is written after every epoch, and gone on from where it exists.
 
         Raises:
             UserError: the network or the data cannot be used, or the checkpoint is of another run.
@@ -128,8 +113,7 @@ class SharingTraining(StagedTraining[KMeansSharing]):
     def __init__(
         self, method: KMeansSharing, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
-        teacher = teacher_of(model, data, method.teacher, method.teacher_model, method.teacher_mirrored)
-        objective = objective_of(teacher, method.distillation, method.distillation_temperature)
+        objective = method.objective(model, data)
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective
@@ -143,8 +127,7 @@ class SharingTraining(StagedTraining[KMeansSharing]):
         """Fine-tune the shared values."""
         self.train(self.shared)
         codebook = Codebook(self._assignment, self.shared.values.tolist())
-        orders = {f"weights_order_{order}": weights for order, weights in codebook.weights_per_order().items()}
-        return {"share_fixed": 1.0, "centres": len(codebook.centres), **orders}
+        return {"share_fixed": 1.0, "centres": len(codebook.centres), **codebook.scores_of_orders()}
 
     def identity(self) -> dict[str, object]:
         """How many weights and values there are, and the teacher's file."""

@@ -68,6 +68,14 @@ def objective_of(model: nn.Module, share: float, temperature: float) -> Objectiv
     return Distillation(deepcopy(model), temperature, share) if share else from_labels
 
 
+def check_classes(share: float, task: Task) -> None:
+    """Raise :class:`UserError` where a ``share`` of the outputs is to be learned and they are no scores of classes."""
+    if share and not task.has_classes:
+        raise UserError(
+            f"distillation={share:g} needs scores of classes, which task {task.name!r} has not: give distillation=0"
+        )
+
+
 def check_distillation(share: float, temperature: float) -> None:
     """Raise :class:`UserError` unless the options of those names, of methods that train, can work."""
     require("distillation", share, 0 <= share <= 1, "from 0 (labels alone) to 1 (the float network's outputs alone)")

@@ -22,6 +22,7 @@ from wfn.networks.weights import check_variances
 from wfn.system import ranks
 from wfn.system.fingerprint import fingerprint
 from wfn.system.precision import PRECISIONS
+from wfn.training import MOST_EPOCHS
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
 from wfn.training.checkpoint import Checkpoint, Progress, Stateful, of, restore, under
 from wfn.training.epoch import Objective, check_last_batch, from_labels, train_epoch
@@ -51,7 +52,13 @@ M = TypeVar("M", bound=StagedMethod)
 
 def check_stage_settings(method: StagedMethod) -> None:
     """Raise :class:`UserError` for a setting, of those that every method that trains has, that cannot work."""
-    require("epochs", method.epochs, method.epochs >= 0, "0 or more")
+    require("epochs", method.epochs, 0 <= method.epochs <= MOST_EPOCHS, f"from 0 to {MOST_EPOCHS:,}")
+    require("iterations", method.iterations, 1 <= method.iterations <= MOST_EPOCHS, f"from 1 to {MOST_EPOCHS:,}")
+    if (epochs := method.iterations * method.epochs) > MOST_EPOCHS:
+        raise UserError(
+            f"{method.iterations:,} iterations of {method.epochs:,} epochs are {epochs:,} epochs, which would not end: "
+            f"give {MOST_EPOCHS:,} or fewer in all"
+        )
     require("learning_rate", method.learning_rate, 0 <= method.learning_rate < inf, "0 or more")
     require("precision", method.precision, method.precision in PRECISIONS, " or ".join(PRECISIONS))
     require("seed", method.seed, method.seed >= 0, "0 or more")
@@ -86,11 +93,6 @@ class StagedTraining(ABC, Generic[M]):
         ranks.check_alike("data", data.fingerprint)
         check_divisible(data.train)
         check_last_batch(model, data)
-        if (share := getattr(method, "distillation", 0)) and not data.task.has_classes:
-            raise UserError(
-                f"distillation={share:g} needs scores of classes, which task {data.task.name!r} has not: give "
-                "distillation=0"
-            )
         self.weights = counted_weights(model, data, fix_batch_norm)
         ranks.spread([self.weights.values, *model.buffers()])
         self.untouched = self.weights.named()

@@ -164,15 +164,3 @@ class _Quantised(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # ty: ignore[incompatible-method-override]
         numbers, step = ctx.saved_tensors
         return *ctx.integers.backward(numbers, step, gradient, numbers[0].numel()), None
-
-
-def quantise_inputs(layer: nn.Module, bits: int) -> InputQuantiser:
-    """Quantise from now on what enters ``layer``, which gets an :class:`InputQuantiser` as its ``input_quantiser``."""
-    quantiser = InputQuantiser(bits, next(layer.parameters()).device)
-    layer.input_quantiser = quantiser
-    layer.register_forward_pre_hook(_quantised_input)
-    return quantiser
-
-
-def _quantised_input(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    return (layer.get_submodule("input_quantiser")(inputs[0]),)
