@@ -8,15 +8,9 @@ import numpy as np
 
 from wfn.codebooks.powers_of_two import powers_of_two
 from wfn.compressed_file.codebook_section import unpack_codebook
-from wfn.compressed_file.container import (
-    FRAME_BYTES,
-    Sections,
-    reading,
-    room,
-    unwrap,
-    version_of,
-)
+from wfn.compressed_file.container import FRAME_BYTES, Sections, reading, room, unwrap, version_of
 from wfn.compressed_file.header import Header, unpack_header
+from wfn.errors import printable
 from wfn.measures.common.distinct import frequencies
 from wfn.measures.entropy import entropy_bits
 
@@ -115,7 +109,7 @@ def outline(sections: Sections, most_bytes: int) -> tuple[Header, np.ndarray, li
 
 def describe(contents: Contents, most: int = 15) -> str:
     """Say in lines of text what :func:`inspect` found, with the ``most`` used values."""
-    lines = [f"{_printable(name)}: {_printable(text)}" for name, text in contents.about.items()]
+    lines = [f"{printable(name)}: {printable(text)}" for name, text in contents.about.items()]
     weights = contents.weights
     lines.append(f"format version {contents.version}, {contents.bytes:,} bytes")
     lines.append(f"{weights:,} weights in {len(contents.shapes)} tensors")
@@ -139,8 +133,3 @@ def describe(contents: Contents, most: int = 15) -> str:
     for value, order, count, deviation in rows[:most]:
         lines.append(f"{value!s:16}{order:>12}{count:>16,}{count / weights:>9.2%}{deviation}")
     return "\n".join(lines)
-
-
-def _printable(text: str) -> str:
-    """A stranger's text, unable to steer the terminal."""
-    return text if text.isprintable() else ascii(text)

@@ -19,9 +19,8 @@ _CHUNK = 1 << 20
 def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Tensor]:
     """Read the whole ``state_dict`` that :func:`wfn.compressed_file.save` wrote, on the CPU, every tensor bit for bit.
 
-    Zeros among the counted weights have no sign, but in earlier files, which kept it.
-
-    A tensor that goes by several names is given under each of them, in memory of its own.
+    Zeros among the counted weights have no sign, but in earlier files, which kept it. A tensor that goes by several
+    names is given under each of them, in memory of its own.
 
     Args:
         path: of the file.
@@ -29,8 +28,8 @@ def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Te
             its value, with its value's deviation.
 
     Raises:
-        UserError: ``noise`` is given, and the file has no deviations.
-        UserError: the file cannot be read, or is foreign, newer, truncated, damaged or dishonest.
+        UserError: the file cannot be read, or is foreign, newer, truncated, damaged or dishonest; ``noise`` is given,
+            and the file has no deviations.
     """
     with reading(Path(path)) as content:
         sections = unwrap(content)

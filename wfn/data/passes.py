@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from typing import Any, TypeGuard, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from wfn.errors import UserError
 from wfn.system import ranks
 from wfn.tasks.batches import mapped, size, split
 
+Part = TypeVar("Part")
 Stretch = TypeVar("Stretch", Tensor, list[int])
 
 
@@ -83,6 +84,12 @@ def shard_pass(batches: Iterable) -> Iterable:
         own = islice(batches.batch_sampler, every.start, None, every.step)  # ty: ignore[invalid-argument-type]
         return _reading(batches, own)
     return islice(batches, every.start, None, every.step)
+
+
+def gathered_pass(parts: list[Part]) -> tuple[Part, ...]:
+    """What all ranks made of their :func:`shard_pass`, a part a batch, in the order of one pass over all batches."""
+    in_turn = chain.from_iterable(zip_longest(*ranks.from_each(parts)))  # rank r has batches r, r + ranks, ...
+    return tuple(part for part in in_turn if part is not None)
 
 
 def _stretch(batch: Stretch) -> Stretch:

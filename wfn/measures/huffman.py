@@ -1,4 +1,4 @@
-"""Huffman's optimal prefix code: its total length, and the length of each code word.
+"""Total length under Huffman's optimal prefix code.
 
 Source: D. A. Huffman, A Method for the Construction of Minimum-Redundancy Codes, 1952. One symbol alone takes 1 bit.
 """
@@ -58,36 +58,3 @@ def huffman_bits(frequencies: Mapping[int | float, int]) -> int | float:
             total += node + partner
             heapq.heappush(runs, (node + partner, 1))
     return total
-
-
-def huffman_lengths(counts: np.ndarray) -> np.ndarray:
-    """Length in bits of each symbol's code word in one optimal code: int64 [V].
-
-    Two queues, both ascending without ever being sorted again: the leaves, and the inner nodes as they are made. A
-    Python loop over the V symbols, meant for codebooks; :func:`huffman_bits` needs no lengths.
-
-    Args:
-        counts: [V], all positive, V >= 1.
-    """
-    order = np.argsort(counts, kind="stable")
-    size = len(order)
-    if size == 1:
-        return np.ones(1, np.int64)
-    node = counts[order].tolist()
-    parent = [0] * (2 * size - 1)
-    leaf, inner = 0, size
-    for new in range(size, 2 * size - 1):
-        node.append(0)
-        for _ in range(2):
-            if inner == new or (leaf < size and node[leaf] <= node[inner]):
-                child, leaf = leaf, leaf + 1
-            else:
-                child, inner = inner, inner + 1
-            node[new] += node[child]
-            parent[child] = new
-    depth = np.zeros(2 * size - 1, np.int64)
-    for child in range(2 * size - 3, -1, -1):
-        depth[child] = depth[parent[child]] + 1
-    lengths = np.empty(size, np.int64)
-    lengths[order] = depth[:size]
-    return lengths

@@ -3,17 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, zip_longest
 from math import inf
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wfn.data.passes import on_device, shard_pass
+from wfn.data.passes import gathered_pass, on_device, shard_pass
 from wfn.errors import UserError
 from wfn.networks.own.layout import layout
-from wfn.system import ranks
 from wfn.system.precision import autocast
 from wfn.tasks.batches import call, main_output
 
@@ -62,8 +60,7 @@ def predict(model: nn.Module, batches: Iterable, device: torch.device, precision
             scores = main_output(call(model, inputs)).float()
         own.append((scores.cpu(), labels.cpu()))
     model.train(was_training)
-    in_turn = chain.from_iterable(zip_longest(*ranks.from_each(own)))  # rank r has batches r, r + ranks, ...
-    batches = tuple(batch for batch in in_turn if batch is not None)
+    batches = gathered_pass(own)
     if not all(bool((scores < inf).all()) for scores, _ in batches):  # the softmax of either is NaN
         raise UserError("the network's outputs hold NaN or infinity: check its weights, the inputs and their scale")
     return Predictions(batches)

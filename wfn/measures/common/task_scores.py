@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from itertools import chain, zip_longest
 
 import torch
 from torch import nn
 
-from wfn.data.passes import moved, shard_pass
+from wfn.data.passes import gathered_pass, moved, shard_pass
 from wfn.errors import UserError
 from wfn.measures.accuracy import evaluate
 from wfn.measures.common.kinds import Values
 from wfn.networks.own.layout import layout
-from wfn.system import ranks
 from wfn.system.precision import autocast
 from wfn.tasks.classification import Classification
 from wfn.tasks.task import Task
@@ -39,8 +37,7 @@ def task_scores(
         with autocast(device, precision):
             own.append(task.sums(model, batch).cpu())
     model.train(was_training)
-    in_turn = chain.from_iterable(zip_longest(*ranks.from_each(own)))  # rank r has batches r, r + ranks, ...
-    scores = task.measures(torch.stack([part for part in in_turn if part is not None]).sum(0))
+    scores = task.measures(torch.stack(gathered_pass(own)).sum(0))
     if scores[task.score.name] != scores[task.score.name]:  # NaN
         raise UserError(f"{task.score.name} of task {task.name!r} is NaN: check the score and the data that it takes")
     return scores
