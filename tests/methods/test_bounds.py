@@ -36,21 +36,20 @@ def test_what_is_refused_early_is_what_the_method_refuses(method):
 
 
 def test_a_bound_in_a_function_that_methods_share_counts(tmp_path):
-    (tmp_path / "_shared.py").write_text("MOST = 2 * 3\n")
     (tmp_path / "some.py").write_text(
         """
 from math import sqrt
 
 from wfn.errors import require
-from wfn.methods._shared import MOST
+from wfn.training import MOST_EPOCHS
 from wfn.training.layer_scales import check_fold
 
-LEAST = 1
+LEAST = 2 * 3
 
 
 class Some:
     def __post_init__(self):
-        require("size", self.size, LEAST <= self.size <= MOST, f"from {LEAST} to {MOST}")
+        require("size", self.size, LEAST <= self.size <= MOST_EPOCHS, f"from {LEAST} to {MOST_EPOCHS}")
         require("size", self.size, sqrt(self.size) < 1, "what only the method knows")
         own = self.size
         require("size", own, own < 1, "what only the method knows")
@@ -62,8 +61,8 @@ class Some:
     size, fold = found
     size.check({"size": 6, "scale": 1.0})
     size.check({"size": "six", "scale": 1.0})  # left to whoever looks at types
-    with pytest.raises(UserError, match=r"size must be from 1 to 6, but got size=7"):
-        size.check({"size": 7, "scale": 1.0})
+    with pytest.raises(UserError, match=r"size must be from 6 to 100000, but got size=5"):
+        size.check({"size": 5, "scale": 1.0})
     with pytest.raises(UserError, match=r"fold must be 0 .* but got fold=-1"):
         fold.check({"size": 6, "scale": -1.0})
 
@@ -75,3 +74,42 @@ class Some:
 def test_settings_refuse_it(method, option, value):
     with pytest.raises(UserError, match=f"{option} must be .*, but got {option}={value}"):
         Settings(method=method, options={option: value})
+
+
+MANY = 10**9
+ENDLESS = [
+    ("wfn", "epochs", MANY),
+    ("wfn", "value_epochs", MANY),
+    ("kmeans", "clusters", MANY),
+    ("kmeans", "iterations", MANY),
+    ("deep_kmeans", "clusters", MANY),
+    ("pwfn", "start_epochs", MANY),
+    ("pwfn", "samples", MANY),
+    ("pwfn", "orders", MANY),
+    ("cof_pwfn", "iterations", MANY),
+    ("mc_dropout", "samples", MANY),
+    ("ensemble", "members", MANY),
+    ("ecq", "step", 1e-9),
+    ("lsq", "bits", 30),
+    ("lqnets", "bits", 30),
+    ("kq", "index_bits", 30),
+]
+
+
+@pytest.mark.parametrize(("method", "option", "value"), ENDLESS)
+def test_what_would_not_end_or_not_fit_is_refused_before_anything_is_loaded(method, option, value):
+    with pytest.raises(UserError, match=f"{option} must be .*, but got {option}={value}"):
+        Settings(method=method, options={option: value})
+
+
+@pytest.mark.parametrize("setting", ["workers", "threads", "baseline_epochs"])
+def test_so_are_settings_of_every_run(setting):
+    with pytest.raises(UserError, match=f"{setting} must be from 0 to .*, but got {setting}={MANY}"):
+        Settings(**{setting: MANY})
+
+
+def test_iterations_and_epochs_are_bounded_together():
+    with pytest.raises(UserError, match="1,000 iterations of 1,000 epochs are 1,000,000 epochs, which would not end"):
+        methods.make("kmeans", {"iterations": 1000, "epochs": 1000})
+    with pytest.raises(UserError, match=r"value_order must be 0 .* or 1 to 24"):
+        methods.make("wfn", {"value_order": MANY, "value_epochs": 1})

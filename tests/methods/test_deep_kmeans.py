@@ -81,7 +81,7 @@ def test_a_network_without_a_convolution_in_between_is_refused():
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("clusters", 0, "clusters must be 1 or more"),
+        ("clusters", 0, "clusters must be from 1 to 4,096"),
         ("regularisation", -1.0, "regularisation must be 0"),
         ("relaxation", "spectrum", "relaxation"),
     ],

@@ -93,5 +93,5 @@ def test_ensembles_that_cannot_be_are_refused(change):
 
 
 def test_no_sample_is_refused():
-    with pytest.raises(UserError, match="samples must be 1 or more, but got samples=0"):
+    with pytest.raises(UserError, match=r"samples must be from 1 to 10,000, .* but got samples=0"):
         MonteCarloDropout(samples=0)

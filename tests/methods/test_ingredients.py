@@ -125,9 +125,9 @@ def test_cut_off_anywhere_it_ends_with_the_same_bits(tmp_path, cut_at):
     [
         ({"fold": -1.0}, "fold must be 0"),
         ({"distillation": 1.5}, "distillation must be from 0"),
-        ({"value_epochs": -1}, "value_epochs must be 0"),
+        ({"value_epochs": -1}, "value_epochs must be from 0 to"),
         ({"value_order": -1, "value_epochs": 1}, "value_order must be 0"),
-        ({"value_order": 2}, "value_order must be 0 .as trained., or more where value_epochs are above 0"),
+        ({"value_order": 2}, "value_order must be 0 .as trained., or 1 to 24 where value_epochs are above 0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(change, match):

@@ -193,7 +193,7 @@ def test_a_network_that_moves_its_own_weights_is_refused():
         ({"shares": ()}, "shares must rise"),
         ({"shares": (0.5, 0.4, 1.0)}, "shares must rise"),
         ({"shares": (0.5, 0.9)}, "shares must rise"),
-        ({"epochs": -1}, "epochs must be 0 or more"),
+        ({"epochs": -1}, "epochs must be from 0 to 100,000"),
         ({"learning_rate": float("inf")}, "learning_rate must be"),
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
         ({"precision": "float16"}, "precision must be float32 or bfloat16"),

@@ -13,6 +13,7 @@ from wfn import data, methods, networks, tasks
 from wfn.errors import UserError, require, unknown_name
 from wfn.system import entry_points
 from wfn.system.precision import PRECISIONS
+from wfn.training import MOST_EPOCHS
 
 if TYPE_CHECKING:
     from wfn.methods import Method
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda")
 TRACKINGS = ("mlflow", "folder")
 LOGGED_MODEL = ("auto", "yes", "no")
-MOST_THREADS = 1024
+MOST_THREADS = 1024  # and processes
 
 
 def _setting(default: Any, help_text: str) -> Any:
@@ -96,8 +97,10 @@ class Settings:
         require("seed", self.seed, 0 <= self.seed < 2**63, "from 0 to 2^63 - 1")
         require("threads", self.threads, 0 <= self.threads <= MOST_THREADS, f"from 0 to {MOST_THREADS}")
         require("validation_share", self.validation_share, 0 <= self.validation_share < 1, "in [0, 1)")
-        for name in ("baseline_epochs", "workers", "corrupted"):
-            require(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        require("workers", self.workers, 0 <= self.workers <= MOST_THREADS, f"from 0 to {MOST_THREADS}")
+        epochs = self.baseline_epochs
+        require("baseline_epochs", epochs, 0 <= epochs <= MOST_EPOCHS, f"from 0 to {MOST_EPOCHS:,}")
+        require("corrupted", self.corrupted, self.corrupted >= 0, "0 or more")
         if self.weights not in ("", "torchvision") and not Path(self.weights).expanduser().is_file():
             raise UserError(f"weights must be a file or 'torchvision', but there is no file {self.weights!r}")
         methods.check(self.method, self.flat())
