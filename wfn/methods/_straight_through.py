@@ -11,6 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Observe
+from wfn.methods._teacher import check_teaching
 from wfn.networks.forward_pass import ForwardPass
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import Objective
@@ -29,7 +30,6 @@ class StraightThroughMethod(StagedMethod, Protocol):
     def momentum(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
-    def check_teaching(self) -> None: ...
     def hashes(self) -> dict[str, str]: ...
     def objective(self, model: nn.Module, data: Data) -> Objective: ...
 
@@ -39,7 +39,7 @@ M = TypeVar("M", bound=StraightThroughMethod)
 
 def check_training_settings(method: StraightThroughMethod) -> None:
     """Raise :class:`UserError` for a setting, of those that these methods share, that cannot work."""
-    method.check_teaching()
+    check_teaching(method)
     check_stage_settings(method)
     require("momentum", method.momentum, 0 <= method.momentum < 1, "from 0 to below 1")
     require("weight_decay", method.weight_decay, 0 <= method.weight_decay < inf, "0 or more")

@@ -34,11 +34,6 @@ class Taught:
     teacher_model: str
     teacher_mirrored: bool
 
-    def check_teaching(self) -> None:
-        """Raise :class:`UserError` for one of these options that cannot work."""
-        check_distillation(self.distillation, self.distillation_temperature)
-        check_teacher(self.distillation, self.teacher, self.teacher_model, self.teacher_mirrored)
-
     def hashes(self) -> dict[str, str]:
         """``teacher_sha256``, where a file of its weights is given.
 
@@ -56,6 +51,12 @@ class Taught:
         check_classes(self.distillation, data.task)
         teacher = teacher_of(model, data, self.teacher, self.teacher_model, self.teacher_mirrored)
         return objective_of(teacher, self.distillation, self.distillation_temperature)
+
+
+def check_teaching(method: Taught) -> None:
+    """Raise :class:`UserError` for one of these options that cannot work."""
+    check_distillation(method.distillation, method.distillation_temperature)
+    check_teacher(method.distillation, method.teacher, method.teacher_model, method.teacher_mirrored)
 
 
 class MirrorAverage(nn.Module):

@@ -21,7 +21,7 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
-from wfn.methods._teacher import MIRRORED, Taught
+from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.regulariser.penalty import Penalty
 from wfn.training import MOST_EPOCHS
 from wfn.training.checkpoint import Checkpoint
@@ -125,7 +125,7 @@ class WeightFixing(Taught, Method):
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
         require("variant", self.variant, self.variant in VARIANTS, " or ".join(VARIANTS))
         check_fold(self.fold)
-        self.check_teaching()
+        check_teaching(self)
         require("value_epochs", self.value_epochs, 0 <= self.value_epochs <= MOST_EPOCHS, f"from 0 to {MOST_EPOCHS:,}")
         rounded = self.value_order == 0 or (0 < self.value_order <= 24 and self.value_epochs > 0)
         require("value_order", self.value_order, rounded, "0 (as trained), or 1 to 24 where value_epochs are above 0")

@@ -15,7 +15,7 @@ from wfn.data import Data
 from wfn.errors import require, unknown_name
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
-from wfn.methods._teacher import MIRRORED, Taught
+from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.layer_scales import check_fold, fold_scales
@@ -80,7 +80,7 @@ class KMeansSharing(Taught, Method):
         require("clusters", self.clusters, 1 <= self.clusters <= 2**16, "from 1 to 65,536, what two bytes tell apart")
         check_stage_settings(self)
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
-        self.check_teaching()
+        check_teaching(self)
         if self.start not in STARTS:
             raise unknown_name("start", self.start, STARTS)
         check_fold(self.fold)
