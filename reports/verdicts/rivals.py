@@ -74,13 +74,14 @@ def _beside(fixed: Row, rounded: Row) -> str:
 
 
 def beside_coders(evidence: Evidence, peers: Sequence[PeerFile]) -> Finding:
-    """Weight fixing, and the smallest file of ours that loses nothing, beside the files of other projects' coders."""
+    """Weight fixing, and the smallest file of ours that loses little, beside the files of other projects' coders."""
     shown = [(row, files) for row in _of_interest(evidence) if (files := _as_good(row, peers))]
     return Finding(
         "A coder that needs no training is not in the print.",
         "Who wants a small file of a trained network can have one in a second, from a standard's coder that sees no "
-        "image. Shown is, of each coder's settings, the smallest file with as high a top-1 on the same test images: a "
-        "choice in the coder's favour.",
+        "image. Shown are weight fixing and the smallest file here whose mean change is "
+        f"−{margin():g} points or more, a choice by test images in its favour; and of each coder's settings the "
+        "smallest file with as high a top-1 on the same images, a choice in the coder's.",
         " ".join(_beside_files(row, files) for row, files in shown)
         or "Not checked here: no finished runs of weight fixing and, from the same float network, a file of a coder "
         "with as high a top-1 (--peers).",

@@ -24,8 +24,8 @@ DOTS_PER_INCH = 200  # of bitmaps
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "p")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
-# The palette of Okabe & Ito, made for the colour-blind, in an order in which neighbours differ in lightness as well; the
-# last is one of Tol's, for theirs is as light as others.
+# The palette of Okabe & Ito, made for the colour-blind, in an order in which neighbours differ in lightness as well.
+# The last is one of Tol's, for theirs is as light as another.
 COLOURS = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73", "#882255")
 GREYS = ("0.15", "0.55", "0.8")
 HATCHES = ("", "////", "....")
