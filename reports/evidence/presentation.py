@@ -15,6 +15,7 @@ Params = Mapping[str, str]
 
 # Settings of every run that change what training does; a row says where one is not the default, which is the paper's.
 TRAINING = ("batch_size", "validation_share", "precision")
+BUDGET = ("iterations", "epochs")
 NOT_STATED = Treatment(*["not stated"] * 3)
 UNTRAINED, BY_ITS_AUTHORS = "none", "by its authors"
 AFTER_ALL = 1000  # the rank of a method that this version does not know
@@ -92,13 +93,16 @@ def departures(method: str, params: Params, tags: Params) -> dict[str, str]:
 
 
 def in_words(method: str, settings: Params) -> list[str]:
-    """Settings as a row names them."""
-    kind, told = _class(method), dict(settings)
-    untrained = told.get("epochs") == "0"
-    if untrained:  # nothing that shapes training matters then
-        told = {name: value for name, value in told.items() if name not in ("epochs", "iterations")}
+    """Settings as a row names them; last the training, of a method in stages by its budget, such as "4 × 5 epochs"."""
+    kind, told, defaults = _class(method), dict(settings), _defaults(method)
+    untrained, in_stages = told.get("epochs") == "0", defaults.keys() >= set(BUDGET)
+    budget = {name: told.pop(name) for name in BUDGET if name in told and (untrained or in_stages)}
     words = [_in_words(name, value, kind) for name, value in told.items()]
-    return [*words, "without training"] if untrained else words
+    if untrained:  # how many iterations have no epoch does not matter
+        words.append("without training")
+    elif budget:
+        words.append(" × ".join(budget.get(name, defaults[name]) for name in BUDGET) + " epochs")
+    return words
 
 
 def _in_words(name: str, value: str, kind: "type[Method] | None") -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.evidence.presentation import departures
+from reports.evidence.presentation import departures, in_words
 from reports.evidence.readings import distinct, read_folder
 from reports.evidence.selection import Evidence
 from reports.report import compose
@@ -65,3 +65,18 @@ def test_runs_from_before_there_were_variants_are_the_papers(tmp_path, runs):
 )
 def test_a_run_older_than_an_option_had_what_the_method_did_before(given, told):
     assert departures("ecq", given, {}).get("fold_sensitivity", "") == told
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "words"),
+    [
+        ("ecq", {"iterations": "4", "epochs": "5", "memory": "0.5"}, ["memory = 0.5", "4 × 5 epochs"]),
+        ("ecq", {"epochs": "5"}, ["10 × 5 epochs"]),
+        ("ecq", {"iterations": "1", "epochs": "0"}, ["without training"]),
+        ("wfn", {"epochs": "1"}, ["epochs = 1"]),
+        ("wfn", {"epochs": "0"}, ["without training"]),
+        ("of another version", {"iterations": "4"}, ["iterations = 4"]),
+    ],
+)
+def test_the_budget_of_training_is_told_in_one(method, settings, words):
+    assert in_words(method, settings) == words
