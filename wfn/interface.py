@@ -29,8 +29,9 @@ class Step:
 class Epoch:
     """An epoch of training is done.
 
-    ``scores`` holds, by name, ``train_loss`` (cross-entropy a sample), ``train_top1`` and ``held_back_top1``
-    (percent), ``penalty`` (mean of Eq. 4 over the free weights) and ``training_seconds``.
+    ``scores`` holds, by name, ``train_loss`` (of the objective, a sample), ``training_seconds``, of classification
+    ``train_top1`` (percent), where inputs are held back ``held_back_loss`` and the task's score of them, such as
+    ``held_back_top1`` (percent), and what the method itself knows, such as ``penalty``.
     """
 
     iteration: int  # 1..T

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from wfn.commands.summary import summarise
 from wfn.errors import UserError
 from wfn.interface import Epoch
-from wfn.runs import run as runs
+from wfn.runs.observer import Observer
 from wfn.runs.run import run_tracked
 from wfn.runs.settings import Settings
 
@@ -46,7 +46,7 @@ class CutError(Exception):
 
 def test_it_is_resumed_to_the_same_numbers(tmp_path, monkeypatch):
     _, whole = run_tracked(settings(tmp_path / "whole"))
-    seen, told = 0, runs.Observer.__call__
+    seen, told = 0, Observer.__call__
 
     def cut(self, event):
         nonlocal seen
@@ -55,10 +55,10 @@ def test_it_is_resumed_to_the_same_numbers(tmp_path, monkeypatch):
         if seen == 3:
             raise CutError
 
-    monkeypatch.setattr(runs.Observer, "__call__", cut)
+    monkeypatch.setattr(Observer, "__call__", cut)
     with pytest.raises(CutError):
         run_tracked(settings(tmp_path / "cut"))
-    monkeypatch.setattr(runs.Observer, "__call__", told)
+    monkeypatch.setattr(Observer, "__call__", told)
     (folder,) = (path for path in (tmp_path / "cut").iterdir() if path.is_dir())
     _, resumed = run_tracked(settings(tmp_path / "cut", resume=folder.name))
     assert {name: value for name, value in resumed.fixed.items() if "seconds" not in name} == {

@@ -1,18 +1,16 @@
 """One run from beginning to end: prepare, fix, measure, and write down all of it as it happens."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import perf_counter
 
 import torch
-from torch import nn
 
 from wfn.data.passes import first_inputs
 from wfn.errors import UserError
-from wfn.interface import Epoch, Event, Iteration, Quantised, Step
-from wfn.measures import compared, measure, measure_outputs, quantities
+from wfn.interface import Quantised
+from wfn.measures import compared, measure, measure_outputs
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.averaged import predict_mean
 from wfn.measures.common.networks_compared import (
@@ -23,11 +21,9 @@ from wfn.measures.common.networks_compared import (
     reliability_rows,
 )
 from wfn.measures.common.predictions import Predictions, predict
-from wfn.measures.common.task_scores import task_scores
-from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
 from wfn.runs.artifacts import write_calibration, write_files
 from wfn.runs.lifecycle import RunHandle
-from wfn.runs.progress import RunProgress
+from wfn.runs.observer import Measures, Observer, RunProgress, by_epoch, measured_row, telling_first
 from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 from wfn.runs.tracking.logged_model import export_network
@@ -39,7 +35,6 @@ from wfn.tasks.classification import Classification
 from wfn.tasks.task import Task
 
 log = logging.getLogger(__name__)
-Measures = dict[str, float | None]
 UNCOMPARED = {"weights", "evaluation_seconds"}
 KNOWN_BY = ("method", "model", "dataset")  # the settings by which people tell runs apart, with the method's label
 
@@ -98,10 +93,10 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         log.info("task %s: what needs one class an input (calibration, pairs of images) is not measured", task.name)
     before = workload.weights()
     float_values = measure(before, workload.forward_pass)
-    float_row, predicted_before = _row(workload, workload.model, before)
+    float_row, predicted_before = measured_row(workload, workload.model, before)
     baseline = float_values | compared(float_values, float_values) | float_row
     progress.iteration(0, baseline)
-    handle.log({f"baseline_{name}": value for name, value in _telling_first(baseline, task).items()}, step=0)
+    handle.log({f"baseline_{name}": value for name, value in telling_first(baseline, task).items()}, step=0)
     for epoch, scores in enumerate(workload.baseline_curve, 1):
         handle.log({f"baseline_{by_epoch(name)}": value for name, value in scores.items()}, step=epoch, per="epoch")
     observer = Observer(workload, handle, progress, method.epochs)
@@ -112,7 +107,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         progress.close()
     if outputs:
         outputs.compare(quantised)
-    last = observer.rows.get(method.iterations) or _row(workload, quantised.model, quantised.weights)[0]
+    last = observer.rows.get(method.iterations) or measured_row(workload, quantised.model, quantised.weights)[0]
     fixed = measure(quantised.weights, workload.forward_pass, float_values)
     fixed |= (
         {k: v for k, v in last.items() if k != "iteration"}
@@ -137,7 +132,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
     if ranks.this() == 0 and _is_exported(settings, record):
         _export(record, quantised, workload)
-    handle.log(_telling_first(fixed, task) | changes | _seconds(record), step=method.iterations)
+    handle.log(telling_first(fixed, task) | changes | _seconds(record), step=method.iterations)
     return Result(baseline, fixed, task)
 
 
@@ -206,71 +201,6 @@ def _under_corruption(
         sampled = predict_mean(quantised.networks(), batches, workload.device) if quantised.networks else None
         found[each.corruption, each.severity] = ComparedOutputs(predicted_before, after, sampled, temperature)
     return found
-
-
-class Observer:
-    """Writes down what a method tells, measures every iteration on the test images, and moves the progress bar.
-
-    Attributes:
-        rows: what is known of each iteration, by its number; also of those before a run was cut off.
-    """
-
-    def __init__(self, workload: Workload, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
-        self._workload, self._handle, self._progress, self._epochs = workload, handle, progress, epochs
-        self.rows: dict[int, Measures] = dict(handle.record.header.iterations)
-
-    def __call__(self, event: Event) -> None:
-        """Take one event."""
-        match event:
-            case Step():
-                self._progress.step(event)
-            case Epoch():
-                scores = {by_epoch(name): value for name, value in event.scores.items()}
-                self._progress.epoch(event)
-                self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch, per="epoch")
-            case Iteration() if event.number:
-                row = dict(event.scores) | _row(self._workload, event.model, event.weights)[0]
-                self.rows[event.number] = {"iteration": event.number} | row
-                self._progress.iteration(event.number, row)
-                self._handle.log(_telling_first(row, self._workload.data.task), step=event.number, per="iteration")
-                self._handle.set(iterations=dict(self.rows))
-
-
-def _row(
-    workload: Workload, model: nn.Module, weights: Mapping[str, torch.Tensor]
-) -> tuple[Measures, Predictions | None]:
-    """What is measured of every iteration, on the test images and of the weights, and the predictions behind it.
-
-    Predictions there are only where each input is of one class.
-    """
-    begin, task = perf_counter(), workload.data.task
-    if not isinstance(task, Classification):
-        row: Measures = dict(task_scores(model, task, workload.data.test, workload.device))
-        row |= measure(weights, workload.forward_pass, every_iteration=True)
-        if workload.data.validation:
-            held_back = task_scores(model, task, workload.data.validation, workload.device)
-            row[f"held_back_{task.score.name}"] = held_back[task.score.name]
-        return row | {"evaluation_seconds": perf_counter() - begin}, None
-    predictions = predict(model, workload.data.test, workload.device)
-    row = measure_outputs(predictions) | measure(weights, workload.forward_pass, every_iteration=True)
-    if workload.data.validation:  # what a search may look at; the test images are for reporting
-        held_back = predict(model, workload.data.validation, workload.device)
-        row["held_back_top1"] = measure_outputs(held_back)["top1"]
-        temperature = fitted_temperature(held_back)
-        row |= named_as_calibrated(measure_outputs(scaled(predictions, temperature)), temperature)
-    return row | {"evaluation_seconds": perf_counter() - begin}, predictions
-
-
-def _telling_first(measured: Measures, task: Task) -> Measures:
-    """The same in the order in which MLflow is to show it: first what a run's summary shows, the task's before all."""
-    shown = [*task.quantities, *quantities().values()]
-    first = dict.fromkeys(quantity.name for quantity in shown if quantity.summary and quantity.name in measured)
-    return {name: measured[name] for name in first} | measured
-
-
-def by_epoch(name: str) -> str:
-    """The name of a metric's curve over epochs where there is one over iterations, too: their steps differ."""
-    return f"{name}_by_epoch" if name.startswith("held_back_") else name
 
 
 def describe(settings: Settings, workload: Workload, handle: RunHandle) -> dict[str, object]:

@@ -79,8 +79,8 @@ def _told_in_one_line() -> Iterator[None]:
     except (MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         store = without_password(mlflow.get_tracking_uri())
         raise StoreAwayError(
-            f"the tracking store {store} cannot be used ({first_line(error)}): check MLFLOW_TRACKING_URI, or track to a "
-            "folder with tracking=folder"
+            f"the tracking store {store} cannot be used ({first_line(error)}): check MLFLOW_TRACKING_URI, or track to "
+            "a folder with tracking=folder"
         ) from error
 
 

@@ -1,0 +1,132 @@
+"""What listens to a method during a run: it measures each iteration, writes down what is told, and shows it."""
+
+import logging
+from collections.abc import Mapping
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from wfn.interface import Epoch, Event, Iteration, Step
+from wfn.measures import measure, measure_outputs, quantities
+from wfn.measures.common.predictions import Predictions, predict
+from wfn.measures.common.task_scores import task_scores
+from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
+from wfn.methods.observers.step_bar import StepBar
+from wfn.runs.lifecycle import RunHandle
+from wfn.runs.workload import Workload
+from wfn.tasks.classification import Classification
+from wfn.tasks.quantity import Quantity
+from wfn.tasks.task import Task
+
+log = logging.getLogger(__name__)
+Measures = dict[str, float | None]
+
+
+class RunProgress:
+    """What a person at the terminal sees of a run: a bar over all steps of all iterations.
+
+    Where the output is a file or a pipe, a line for each epoch takes its place. Of several ranks
+    (:mod:`wfn.system.ranks`) only the first has a bar.
+    """
+
+    def __init__(self, iterations: int, epochs: int, score: Quantity) -> None:
+        self._iterations, self._epochs, self._score = iterations, epochs, score
+        self._unit = " %" if "(%)" in score.title else ""
+        self._bar = StepBar(iterations, epochs)
+
+    def step(self, step: Step) -> None:
+        """Move the bar."""
+        self._bar.step(step)
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Tell of an epoch, where there is no bar."""
+        if self._bar.hidden:
+            scores = epoch.scores
+            value = scores.get(f"held_back_{self._score.name}")
+            held_back = "" if value is None else f", held back {self._score.text(value)}{self._unit}"
+            log.info(
+                f"iteration {epoch.iteration}/{self._iterations} epoch {epoch.epoch}/{self._epochs}: "
+                f"loss {scores['train_loss']:.4f}{held_back}, {scores['training_seconds']:.1f} s"
+            )
+
+    def iteration(self, number: int, scores: Mapping[str, float]) -> None:
+        """Tell what an iteration came to."""
+        name = "baseline" if number == 0 else f"iteration {number}/{self._iterations}"
+        fixed = f", {100 * scores['share_fixed']:.2f} % fixed" if "share_fixed" in scores else ""
+        score = f"{self._score.text(scores[self._score.name])}{self._unit}"
+        log.info(
+            f"{name}: {self._score.name} {score}, {scores['unique_params']:,} unique values, "
+            f"{scores['entropy_bits']:.2f} bits{fixed}"
+        )
+        values = {"unique": scores["unique_params"], "bits": f"{scores['entropy_bits']:.2f}"}
+        self._bar.note(**{self._score.name: self._score.text(scores[self._score.name]), **values})
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+
+class Observer:
+    """Writes down what a method tells, measures every iteration on the test images, and moves the progress bar.
+
+    Attributes:
+        rows: what is known of each iteration, by its number; also of those before a run was cut off.
+    """
+
+    def __init__(self, workload: Workload, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
+        self._workload, self._handle, self._progress, self._epochs = workload, handle, progress, epochs
+        self.rows: dict[int, Measures] = dict(handle.record.header.iterations)
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case Step():
+                self._progress.step(event)
+            case Epoch():
+                scores = {by_epoch(name): value for name, value in event.scores.items()}
+                self._progress.epoch(event)
+                self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch, per="epoch")
+            case Iteration() if event.number:
+                row = dict(event.scores) | measured_row(self._workload, event.model, event.weights)[0]
+                self.rows[event.number] = {"iteration": event.number} | row
+                self._progress.iteration(event.number, row)
+                self._handle.log(telling_first(row, self._workload.data.task), step=event.number, per="iteration")
+                self._handle.set(iterations=dict(self.rows))
+
+
+def measured_row(
+    workload: Workload, model: nn.Module, weights: Mapping[str, torch.Tensor]
+) -> tuple[Measures, Predictions | None]:
+    """What is measured of every iteration, on the test images and of the weights, and the predictions behind it.
+
+    Predictions there are only where each input is of one class.
+    """
+    begin, task = perf_counter(), workload.data.task
+    if not isinstance(task, Classification):
+        row: Measures = dict(task_scores(model, task, workload.data.test, workload.device))
+        row |= measure(weights, workload.forward_pass, every_iteration=True)
+        if workload.data.validation:
+            held_back = task_scores(model, task, workload.data.validation, workload.device)
+            row[f"held_back_{task.score.name}"] = held_back[task.score.name]
+        return row | {"evaluation_seconds": perf_counter() - begin}, None
+    predictions = predict(model, workload.data.test, workload.device)
+    row = measure_outputs(predictions) | measure(weights, workload.forward_pass, every_iteration=True)
+    if workload.data.validation:  # what a search may look at; the test images are for reporting
+        held_back = predict(model, workload.data.validation, workload.device)
+        row["held_back_top1"] = measure_outputs(held_back)["top1"]
+        temperature = fitted_temperature(held_back)
+        row |= named_as_calibrated(measure_outputs(scaled(predictions, temperature)), temperature)
+    return row | {"evaluation_seconds": perf_counter() - begin}, predictions
+
+
+def telling_first(measured: Measures, task: Task) -> Measures:
+    """The same in the order in which MLflow is to show it: first what a run's summary shows, the task's before all."""
+    shown = [*task.quantities, *quantities().values()]
+    first = dict.fromkeys(quantity.name for quantity in shown if quantity.summary and quantity.name in measured)
+    return {name: measured[name] for name in first} | measured
+
+
+def by_epoch(name: str) -> str:
+    """The name of a metric's curve over epochs where there is one over iterations, too: their steps differ."""
+    return f"{name}_by_epoch" if name.startswith("held_back_") else name
