@@ -9,6 +9,7 @@ from reports.parts.costs import overview
 from reports.verdicts.claims import verdicts
 from reports.verdicts.judgement import VERDICTS
 from reports.verdicts.no_loss import margin
+from reports.verdicts.rivals import smaller_and_untrained, smallest_without_loss
 
 
 def front_page(evidence: Evidence, missing: str) -> list[Block]:
@@ -30,6 +31,7 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
         ),
         _measured(evidence),
         _unfinished(evidence),
+        _in_short(evidence),
         overview(evidence),
         Table(
             "verdicts",
@@ -39,6 +41,51 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
             [Section("", [Group("", rows)])],
         ),
         *([Paragraph(limits, "Limits.")] if limits else []),
+    ]
+
+
+def _in_short(evidence: Evidence) -> Table:
+    """A few rows of Table 2: the float network, weight fixing, and what a reader sets beside it."""
+    groups = [
+        Group(str(subject), [_figures(row) for row in shown])
+        for subject in evidence.subjects
+        if (shown := _main_rows(evidence, subject))
+    ]
+    titles = {"Top-1 (%)": 1, "Change": 1.8, "Values": 1, "Entropy (bits)": 1.1, "File": 1.1, "n": 0.3}
+    return Table(
+        "in-short",
+        "In short. Weight fixing; the released APoT save, and the k-means and the untrained row that the findings set "
+        f"beside it; last the smallest file here whose mean change is −{margin():g} points or more, a choice by the "
+        "test images. Tables 1 and 2 have all rows.",
+        [
+            Column("Method", 3.4),
+            Column("Training", 1.2),
+            *(Column(title, width, numeric=True) for title, width in titles.items()),
+        ],
+        [Section("", groups or [Group("Nothing: no run of a method is finished", [])])],
+    )
+
+
+def _main_rows(evidence: Evidence, subject: Subject) -> list[Row]:
+    fixed = evidence.trained.headline(subject)
+    alike, untrained = evidence.trained.alike_in_size(subject), smaller_and_untrained(evidence, subject)
+    beside = [pair[1] for pair in (alike, untrained) if pair]
+    rows = [fixed, evidence.apot(subject), *beside, smallest_without_loss(evidence, subject)]
+    found = list({row.label: row for row in rows if row}.values())
+    baseline = evidence.baseline(found[0]) if found else None
+    return [baseline, *found] if baseline else found
+
+
+def _figures(row: Row) -> list[str]:
+    return [
+        row.label,
+        "" if row.prefix else row.training,
+        row.text("top1"),
+        row.change_text,
+        row.range_text("unique_params", "{:,.0f}"),
+        row.range_text("entropy_bits"),
+        row.range_text("artefact_bytes", "{:.1f}", 1e3, " kB"),
+        str(len(row.runs)),
     ]
 
 

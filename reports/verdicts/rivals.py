@@ -19,7 +19,7 @@ def without_training(evidence: Evidence) -> Finding:
     Of several that which has most held-back images right: were it chosen by the test images, as the best of many, its
     accuracy on them would flatter it.
     """
-    pairs = [pair for subject in evidence.subjects if (pair := _smaller_and_untrained(evidence, subject))]
+    pairs = [pair for subject in evidence.subjects if (pair := smaller_and_untrained(evidence, subject))]
     return Finding(
         "Rounding without any training is not in the print.",
         "“No accuracy is lost” is the merit of a method only where no method at all loses more. The power of two "
@@ -32,7 +32,8 @@ def without_training(evidence: Evidence) -> Finding:
     )
 
 
-def _smaller_and_untrained(evidence: Evidence, subject: Subject) -> tuple[Row, Row] | None:
+def smaller_and_untrained(evidence: Evidence, subject: Subject) -> tuple[Row, Row] | None:
+    """Weight fixing, and the row without training whose file is smaller that held-back images choose."""
     fixed = evidence.trained.headline(subject)
     if not fixed or fixed.mean("artefact_bytes") is None:
         return None
@@ -92,12 +93,17 @@ def beside_coders(evidence: Evidence, peers: Sequence[PeerFile]) -> Finding:
 def _of_interest(evidence: Evidence) -> list[Row]:
     found = []
     for subject in evidence.subjects:
-        rows = [row for row in evidence.methods_on(subject) if row.mean("artefact_bytes") and row.paired]
-        lossless = [row for row in rows if row.paired.points >= -margin()]
-        smallest = sorted(lossless, key=lambda row: row.mean("artefact_bytes"))[:1]
-        headline = [row for row in rows if row == evidence.trained.headline(subject)]
-        found += [*headline, *(row for row in smallest if row not in headline)]
+        rows = [evidence.trained.headline(subject), smallest_without_loss(evidence, subject)]
+        known = [row for row in rows if row and row.mean("artefact_bytes") and row.paired]
+        found += {row.label: row for row in known}.values()
     return found
+
+
+def smallest_without_loss(evidence: Evidence, subject: Subject) -> Row | None:
+    """The smallest file whose mean change is no more than the margin below zero."""
+    rows = [row for row in evidence.methods_on(subject) if row.mean("artefact_bytes") and row.paired]
+    lossless = [row for row in rows if row.paired.points >= -margin()]
+    return min(lossless, key=lambda row: row.mean("artefact_bytes"), default=None)
 
 
 def _as_good(row: Row, peers: Sequence[PeerFile]) -> list[PeerFile]:

@@ -7,6 +7,7 @@ from reports.document.elements import Figure, Heading, Paragraph, Table
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
 from reports.parts.costs import overview
+from reports.parts.fronts import FLOOR
 from reports.report import compose
 from tests.support import made_up_runs
 
@@ -30,8 +31,8 @@ def page(runs):
 
 
 def test_it_has_the_question_the_networks_a_figure_and_the_verdicts_in_this_order(page):
-    assert list(page) == ["Question.", "measured", "Runs.", "overview", "verdicts", "Limits."]
-    kinds = [Paragraph, Table, Paragraph, Figure, Table, Paragraph]
+    assert list(page) == ["Question.", "measured", "Runs.", "in-short", "overview", "verdicts", "Limits."]
+    kinds = [Paragraph, Table, Paragraph, Table, Figure, Table, Paragraph]
     assert [type(block) for block in page.values()] == kinds
     assert "lies above −0.3 points" in page["Question."].text
 
@@ -43,6 +44,13 @@ def test_it_says_on_what_from_how_many_runs_seeds_and_images(page):
         "Nearest power of two", "k-means, 32 values, near-uniform", "APoT (3bit)", "WFN δ = 0.015", "WFN δ = 0.01",
         "WFN δ = 0.0075",
     ]  # fmt: skip
+
+
+def test_in_short_has_the_float_network_weight_fixing_and_what_stands_beside_it(page):
+    (group,) = page["in-short"].sections[0].groups
+    labels = [row[0] for row in group.rows]
+    assert labels == ["Baseline", "WFN δ = 0.01", "APoT (3bit)", "k-means, 32 values, near-uniform"]
+    assert group.rows[1][1:5] == ["30 epochs", "92.25", group.rows[1][3], "32"]
 
 
 def test_its_verdicts_are_those_of_table_3(page, runs):
@@ -64,7 +72,7 @@ def test_its_figure_shows_every_method_with_the_interval_of_its_change(runs):
     marks = [line for line in axes.lines if line.get_marker() in "os^D" and line.get_linestyle() == "None"]
     found = sorted((line.get_xdata()[0], round(line.get_ydata()[0], 9)) for line in marks)
     rows = [row for row in evidence.rows if not row.prefix]
-    assert found == sorted((row.mean("entropy_bits"), round(row.change("top1"), 9)) for row in rows)
+    assert found == sorted((row.mean("entropy_bits"), round(max(row.change("top1"), FLOOR), 9)) for row in rows)
     hollow = [line.get_xdata()[0] for line in marks if line.get_markerfacecolor() == "white"]
     assert hollow == [3.2]  # the row without training
     assert "; 2 without, for they are not paired" in figure.caption
@@ -73,7 +81,7 @@ def test_its_figure_shows_every_method_with_the_interval_of_its_change(runs):
         pytest.approx(ends) for ends in sorted([row.paired.low, row.paired.high] for row in rows if row.paired)
     ]
     low, high = axes.get_ylim()
-    assert low < -32.5 and high > max(row.paired.high for row in rows if row.paired)
+    assert low < FLOOR and high > max(row.paired.high for row in rows if row.paired)
     assert [text.get_text() for text in canvas.legends[0].texts] == ["Nearest power of two", "k-means", "APoT", "WFN"]
 
 
