@@ -141,8 +141,8 @@ def claims_table(evidence: Evidence) -> Table:
         "claims",
         "Table 3. The paper's claims, judged by our runs, with 95 % intervals in brackets. n: runs that differ in "
         "their seed only. Where several networks disagree the verdict is “partly”.",
-        "Accuracy: paired, as in Table 1. McNemar's test is exact; of several runs an image counts once, as lost "
-        "where more runs lose than gain it. Other figures: Student's t over seeds, of ratios on logarithms; a "
+        "Accuracy: paired, as in Table 1. McNemar's test is exact, and of one run alone: it knows nothing of seeds. "
+        "Other figures: Student's t over seeds, of ratios on logarithms; a "
         "network that others have released counts as known. Of one run a figure has no interval. A verdict is the "
         "best that the whole interval allows, claim by claim: nothing is corrected for the number of claims. Runs "
         "whose method was given no training test nothing.",

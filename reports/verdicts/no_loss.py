@@ -83,7 +83,7 @@ def _judged(row: Row) -> Judgement:
     if not change:
         text = f"{row.change_text}: the runs do not know which images they have right; run them anew"
         return Judgement(figures.format(text), UNDECIDED, (len(runs),), tuple(runs))
-    text = f"{change.text} points, McNemar p = {change.p:.2g}, {change.images:,} images"
+    text = f"{change.tested}, {change.images:,} images"
     verdict = no_loss(change, margin())
     if verdict == UNDECIDED:
         text += f"; {would_decide(change, margin())}"

@@ -50,8 +50,7 @@ def _accuracy(fixed: Row, shared: Row) -> tuple[str, str]:
         return "undecided", f"{figures} (not paired)"
     winner = "WFN wins" if change.low > 0 else "k-means wins" if change.high < 0 else "undecided"
     seeds = "the seed" if change.runs == 1 else f"the {change.runs} seeds"
-    paired = f"{change.text} points on the same {change.images:,} images over {seeds} of both"
-    return winner, f"{figures} ({paired}, McNemar p = {change.p:.2g})"
+    return winner, f"{figures} ({change.tested} on the same {change.images:,} images over {seeds} of both)"
 
 
 def _sizes(fixed: Row, shared: Row) -> list[tuple[str, str]]:

@@ -111,6 +111,7 @@ def test_lossless_is_judged_over_all_seeds(tmp_path, evidence):
         made_up_runs.weight_fixing(tmp_path, seed + 1, seed=seed, top1=92.4 + 0.1 * seed)
     found = verdict(evidence(), "δ = 0.0075")
     assert found.text in ("reproduced (n = 3)", "undecided (n = 3)") and "92.50 → 92.50 (0.00 [" in found.ours
+    assert "McNemar" not in found.ours  # which would be as sure of few seeds as of many
 
 
 def test_runs_that_do_not_know_their_images_leave_lossless_undecided(tmp_path, evidence):

@@ -29,8 +29,7 @@ def pwfn_beats_wfn(evidence: Evidence, subject: Subject) -> Judgement | None:
     verdict = REPRODUCED if change.low > 0 else NOT if change.high < 0 else UNDECIDED
     values = [row.text("unique_params", "{:,.0f}") for row in (ours, near)]
     text = (
-        f"{change.text} points, McNemar p = {change.p:.2g}, {change.images:,} images; {values[0]} values against "
-        f"{values[1]} of {near.label} ({subject})"
+        f"{change.tested}, {change.images:,} images; {values[0]} values against {values[1]} of {near.label} ({subject})"
     )
     return Judgement(text, verdict, (change.runs,), runs_of([ours, near]))
 

@@ -52,6 +52,11 @@ class Change:
         """The change with its interval, percentage points."""
         return f"{signed(self.points)} {self.interval}"
 
+    @property
+    def tested(self) -> str:
+        """The same in words, with McNemar's p of one run; of several it would be sure of what seeds leave open."""
+        return f"{self.text} points" + (f", McNemar p = {self.p:.2g}" if self.runs == 1 else "")
+
 
 def signed(points: float) -> str:
     """A change with its sign, two decimals; what rounds to zero has none."""
