@@ -6,7 +6,8 @@ import torch
 
 from tests.support import small_networks
 from tests.support.deployed_networks import Undecided, rounded, table_of
-from wfn import networks
+from wfn import compressed_file, networks
+from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.errors import UserError
 
 onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'wfn[deploy]'")
@@ -59,6 +60,31 @@ def test_onnx_runtime_gives_the_same_bits_from_the_table_as_from_floats(tmp_path
     sessions = [runtime.InferenceSession(content, providers=["CPUExecutionProvider"]) for content in contents]
     one, other = (session.run(None, {onnx_graph.INPUT: inputs.numpy()})[0] for session in sessions)
     assert np.array_equal(one, other)
+
+
+class OfTwo(torch.nn.Module):
+    """It takes numbers of rows, and a mask that says which of them count."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = torch.nn.Embedding(50, 8)
+
+    def forward(self, ids, mask):
+        return (self.rows(ids) * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def test_several_inputs_keep_their_names(tmp_path):
+    torch.manual_seed(0)
+    model = rounded(OfTwo())
+    inputs = {"ids": torch.randint(50, (4, 6)), "mask": (torch.arange(6) < torch.arange(1, 5)[:, None]).long()}
+    weight = {"rows.weight": model.rows.weight.detach()}
+    compressed_file.save(tmp_path / "x.wfn", weight, model.state_dict(), {})
+    exported = onnx_graph.export(model, SharedTable.read(tmp_path / "x.wfn"), inputs)
+    session = runtime.InferenceSession(exported.content, providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["ids", "mask"]
+    (outputs,) = session.run(None, {name: each[:3].numpy() for name, each in inputs.items()})
+    with torch.no_grad():
+        assert np.allclose(outputs, model(**inputs)[:3].numpy(), atol=1e-6)
 
 
 def test_what_torch_does_by_itself_is_what_the_documents_say(tmp_path):

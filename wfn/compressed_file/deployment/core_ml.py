@@ -109,16 +109,15 @@ def _converted(model: nn.Module, example: Tensor, network: SharedTable, look_up:
     from coremltools.optimize.coreml import OpPalettizerConfig, OptimizationConfig
 
     program = torch.export.export(model, (example,)).run_decompositions({})
-    look_ups = {
-        name: OpPalettizerConfig(mode="custom", lut_function=look_up, weight_threshold=0)
-        for name, parameter in program.graph_signature.inputs_to_parameters.items()
-        if parameter in network.counted and _gains(network.counted[parameter].numpy())
-    }
+    look_ups, one = OptimizationConfig(), OpPalettizerConfig(mode="custom", lut_function=look_up, weight_threshold=0)
+    for name, parameter in program.graph_signature.inputs_to_parameters.items():
+        if parameter in network.counted and _gains(network.counted[parameter].numpy()):
+            look_ups.set_op_name(name, one)
     passes = coremltools.PassPipeline.DEFAULT
     passes.remove_passes(COMPUTE_NEW_WEIGHTS)
     # The function palettize_weights would go through all default passes once more, these among them.
     passes.append_pass(LOOK_UPS)
-    passes.set_options(LOOK_UPS, {"config": OptimizationConfig(op_name_configs=look_ups)})
+    passes.set_options(LOOK_UPS, {"config": look_ups})
     return coremltools.convert(
         program,
         inputs=[coremltools.TensorType(name=INPUT, shape=example.shape)],

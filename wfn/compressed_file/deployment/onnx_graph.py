@@ -7,7 +7,7 @@ Here it is told so, and each fixed weight is replaced by its indices.
 import io
 import logging
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 
@@ -43,19 +43,20 @@ class ExportedGraph:
     largest: float
 
 
-def export(model: nn.Module, network: SharedTable, inputs: Tensor) -> ExportedGraph:
+def export(model: nn.Module, network: SharedTable, inputs: Tensor | Mapping[str, Tensor]) -> ExportedGraph:
     """Export ``model``, which computes with the weights of ``network``; the size of a batch is left open.
 
     Args:
-        model: in evaluation mode, on the CPU, one tensor in and one out.
+        model: in evaluation mode, on the CPU; one tensor out.
         network: its weights.
-        inputs: real inputs, [n, ...] with n at least 2, on which the graph is held against the model.
+        inputs: real inputs, [n, ...] with n at least 2, on which the graph is held against the model; by the names of
+            the model's arguments, which become those of the graph's inputs, or one tensor, called :data:`INPUT`.
 
     Raises:
         UserError: torch cannot export it, a fixed weight is not in the graph as it stands, the size of a batch is not
             open, or the outputs differ by more than :data:`TOLERANCE` of the largest one.
     """
-    plain = _float_graph(model, inputs[:2], network)
+    plain = _float_graph(model, inputs, network)
     float_bytes = plain.ByteSize()
     weights = _look_up(plain, network)
     if weights < network.weights:
@@ -66,8 +67,8 @@ def export(model: nn.Module, network: SharedTable, inputs: Tensor) -> ExportedGr
     onnx.checker.check_model(plain, full_check=True)
     content = plain.SerializeToString()
     with torch.no_grad():
-        outputs = model(inputs).numpy()
-    difference, largest = _difference(content, inputs, outputs), float(np.abs(outputs).max())
+        outputs = (model(**inputs) if isinstance(inputs, Mapping) else model(inputs)).numpy()
+    difference, largest = _difference(content, _named(inputs), outputs), float(np.abs(outputs).max())
     if not difference <= TOLERANCE * largest:  # NaN is refused, too
         raise UserError(
             f"the exported graph's outputs differ from torch's by {difference:.3g}, where {largest:.3g} is the "
@@ -76,19 +77,26 @@ def export(model: nn.Module, network: SharedTable, inputs: Tensor) -> ExportedGr
     return ExportedGraph(content, float_bytes, difference, largest)
 
 
-def _float_graph(model: nn.Module, example: Tensor, network: SharedTable) -> onnx.ModelProto:
+def _named(inputs: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return inputs if isinstance(inputs, Mapping) else {INPUT: inputs}
+
+
+def _float_graph(model: nn.Module, inputs: Tensor | Mapping[str, Tensor], network: SharedTable) -> onnx.ModelProto:
     from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
-    batch = torch.export.Dim("batch")
+    batch, examples = torch.export.Dim("batch"), {name: each[:2] for name, each in _named(inputs).items()}
+    by_name = isinstance(inputs, Mapping)
+    open_sizes = {name: {0: batch} for name in examples}
     try:
         with _silently():
             program = torch.onnx.export(
                 model,
-                (example,),
+                () if by_name else tuple(examples.values()),
+                kwargs=examples if by_name else None,
                 dynamo=True,
                 optimize=False,  # or batch-norm is folded, and each shared value becomes many
-                dynamic_shapes=({0: batch},),
-                input_names=[INPUT],
+                dynamic_shapes=open_sizes if by_name else tuple(open_sizes.values()),
+                input_names=list(examples),
                 output_names=[OUTPUT],
                 verbose=False,
             )
@@ -151,20 +159,20 @@ def _look_up(model: onnx.ModelProto, network: SharedTable) -> int:
     return weights
 
 
-def _difference(content: bytes, inputs: Tensor, outputs: np.ndarray) -> float:
+def _difference(content: bytes, inputs: Mapping[str, Tensor], outputs: np.ndarray) -> float:
     """Largest difference of the graph's outputs, for one input and for all at once."""
     import onnxruntime
 
     def of_first(count: int) -> float:
-        (found,) = session.run([OUTPUT], {INPUT: inputs[:count].numpy()})
+        (found,) = session.run([OUTPUT], {name: each[:count].numpy() for name, each in inputs.items()})
         return float(np.abs(found - outputs[:count]).max())
 
     try:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        return max(of_first(1), of_first(len(inputs)))
+        return max(of_first(1), of_first(len(outputs)))
     except Exception as error:  # its kinds of error have no common name
         reason = " ".join(str(error).split())
         raise UserError(
-            f"ONNX Runtime cannot run the exported graph on batches of 1 and of {len(inputs)} ({reason:.200}): does "
+            f"ONNX Runtime cannot run the exported graph on batches of 1 and of {len(outputs)} ({reason:.200}): does "
             "the network use the batch's size as a number (len(x); write x.shape[0])?"
         ) from error
