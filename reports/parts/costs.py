@@ -80,8 +80,8 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
             "Training: epochs that the method trained for itself; that of the float network is not counted. File: all "
             "of it, the running statistics included. Ahead in: no other row of the network, trained or not, has as few "
             "bytes (or values) and as good a mean change, and better in one of the two, nor has a peer's file; the "
-            "intervals are not looked "
-            "at. n: runs that differ in their seed only; in brackets behind a mean the least and the largest of them."
+            "intervals are not looked at. n: runs that differ in their seed only; in brackets behind a mean the least "
+            "and the largest of them."
         ],
     )
 
@@ -91,9 +91,7 @@ COLUMNS = {"Training": 1.35, "Top-1 (%)": 1, "Change": 1.9, "File": 1.1, "Values
 
 
 def _cells(row: Row, ahead: dict[str, set[str]]) -> list[str]:
-    where = [
-        name for metric, name in (("artefact_bytes", "file"), ("unique_params", "values")) if row.label in ahead[metric]
-    ]
+    where = [name for metric, name in SHORT.items() if row.label in ahead[metric]]
     return [
         row.label,
         row.training,

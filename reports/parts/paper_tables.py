@@ -14,8 +14,8 @@ NOT_PRINTED = "–"  # as the paper has it
 MEASURED = "Measured here"
 PRINTED = "Printed in the paper (ImageNet)"
 SEEDS = (
-    "n counts runs that differ in their seed only. Behind a mean over several: ± their sample deviation; in brackets, "
-    "of ratios, bits, values and bytes, the least and the largest."
+    "n counts runs that differ in their seed only (Table A1 has their commits). Behind a mean over several: ± their "
+    "sample deviation; in brackets, of ratios, bits, values and bytes, the least and the largest."
 )
 CHANGE = (
     "Change: of top-1 from before to after on the same test images, percentage points, with its 95 % interval by a "
