@@ -162,16 +162,21 @@ class Scaled(torch.nn.Module):
 
 
 class Transposed(Scaled):
-    """It multiplies from the other side."""
+    """It multiplies from the other side, and with one number."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(0.75))
 
     def forward(self, inputs):
-        return inputs @ self.weight.t()
+        return inputs @ self.weight.t() * self.scale
 
 
 def test_a_weight_that_is_computed_with_first_is_refused_and_a_transposed_one_is_not():
     def given(model):
-        weight = {"weight": model.weight.detach()}
-        return model, SharedTable(np.float32([0.5]), weight, {}, 6, {}), torch.ones(2, 2)
+        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        size = sum(weight.numel() for weight in weights.values())
+        return model, SharedTable(np.float32([0.5, 0.75]), weights, {}, size, {}), torch.ones(2, 2)
 
     with pytest.raises(UserError, match="keeps 6 of the network's 6 fixed weights otherwise than they stand"):
         core_ml.package(*given(Scaled()))

@@ -143,20 +143,18 @@ def _bits(values: int) -> int:
 
 
 def _arrays(path: Path) -> Iterator[np.ndarray]:
-    """The constants of a package on a disk, look-ups done.
-
-    The function decompress_weights would fold batch-norm on the way.
-    """
+    """The constants of a package on a disk, look-ups done."""
     import coremltools
-    from coremltools.optimize.coreml import get_weights_metadata
+    from coremltools.converters.mil.frontend.milproto import load as programs
 
-    constants = get_weights_metadata(coremltools.models.MLModel(str(path), skip_model_load=True), weight_threshold=0)
-    for name, constant in constants.items():
-        yield constant.val
-        for operation in constant.child_ops:
-            parts = operation.params_name_mapping
-            if operation.op_type == "constexpr_lut_to_dense" and parts["lut"] == name:
-                yield _looked_up(constant.val, constants[parts["indices"]].val, constants[parts["shape"]].val)
+    model = coremltools.models.MLModel(str(path), skip_model_load=True)
+    specification = model.get_spec()
+    program = programs.load(specification, specification.specificationVersion, model.weights_dir)
+    for operation in program.functions["main"].operations:
+        if operation.op_type == "const":
+            yield np.asarray(operation.outputs[0].val)
+        elif operation.op_type == "constexpr_lut_to_dense":
+            yield _looked_up(operation.lut.val, operation.indices.val, operation.shape.val)
 
 
 def _looked_up(table: np.ndarray, packed: np.ndarray, shape: np.ndarray) -> np.ndarray:
