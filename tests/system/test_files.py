@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.places import ROOT
 from wfn.errors import UserError
-from wfn.system.files import csv_table, held, in_home, partial_of, write_atomically
+from wfn.system.files import csv_table, held, in_home, partial_of, write_atomically, write_folder
 
 HOLDER = """
 import sys
@@ -141,3 +141,16 @@ def test_missing_cells_and_columns_are_as_told():
     assert csv_table(rows) == "b,a,c\n1,,\n,,0.1\n"
     assert csv_table(rows, ["c", "a"], "none") == "c,a\nnone,\n0.1,none\n"
     assert csv_table([]) == "\n"
+
+
+def test_a_folder_is_written_whole_in_the_place_of_another(tmp_path):
+    def content():
+        return {each.relative_to(out).as_posix(): each.read_bytes() for each in out.rglob("*") if each.is_file()}
+
+    out = tmp_path / "x.mlpackage"
+    for files in ({"a": b"1", "b/c": b"2"}, {"b/d/e": b"3"}):
+        write_folder(out, files)
+        assert content() == files and [each.name for each in tmp_path.iterdir()] == [out.name]
+    with pytest.raises(OSError, match="File name too long"):
+        write_folder(out, {"a": b"4", "n" * 300: b"5"})
+    assert content() == {"b/d/e": b"3"} and [each.name for each in tmp_path.iterdir()] == [out.name]
