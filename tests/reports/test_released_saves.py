@@ -32,7 +32,7 @@ def no_runs(monkeypatch):
 @pytest.fixture
 def without_writing(undrawn, monkeypatch):
     """Where a test looks at runs alone: no report over them is written, which takes seconds, and no figure drawn."""
-    monkeypatch.setattr("reports.report.write", lambda runs, out: [])
+    monkeypatch.setattr("reports.report.write", lambda runs, out, peers: [])
 
 
 def report(*arguments):
