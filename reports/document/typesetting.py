@@ -84,7 +84,8 @@ def _(table: Table) -> dict:
     for section in table.sections:
         lines += [{"kind": "section", "text": section.title}] if section.title else []
         for group in section.groups:
-            lines += [{"kind": "group", "text": group.title}] if group.title else []
+            kind = "group" if group.rows else "remark"  # Typst takes no title of rows that are not there
+            lines += [{"kind": kind, "text": group.title}] if group.title else []
             lines += [{"kind": "row", "cells": list(row)} for row in group.rows]
     columns = [asdict(column) for column in table.columns]
     return {

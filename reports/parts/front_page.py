@@ -79,7 +79,7 @@ def _main_rows(evidence: Evidence, subject: Subject) -> list[Row]:
 def _figures(row: Row) -> list[str]:
     return [
         row.label,
-        "" if row.prefix else row.training,
+        "–" if row.prefix else row.training,
         row.text("top1"),
         row.change_text,
         row.range_text("unique_params", "{:,.0f}"),
