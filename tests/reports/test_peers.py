@@ -12,9 +12,11 @@ from reports.parts.peers import peers_table
 from reports.records.peer_files import read_peers
 from reports.verdicts.rivals import beside_coders
 from tests.support import made_up_runs
+from tests.support.places import ROOT
 from wfn.errors import UserError
 from wfn.measures.common.paired import change_of_counts
 
+RESULTS = ROOT / "benchmarks" / "peers" / "results"
 ROW = {
     "peer": "coder", "setting": "step 1", "bytes": "120000", "counts": "file", "versions": "coder 1.0", "top1": "92.4",
     "unique_params": "1500", "entropy_bits": "4.5", "images_lost": "30", "images_gained": "20", "test_images": "10000",
@@ -103,3 +105,7 @@ def test_the_finding_sets_us_beside_the_smallest_file_that_is_as_good(evidence, 
     assert "92.30 % in 150.0 kB; coder (step 1) 92.40 % in 120.0 kB, so that ours has 1.25 of its bytes" in said
     assert "92.40 % in 100.0 kB; coder (step 1) 92.40 % in 120.0 kB, so that ours has 0.83 of its bytes" in said
     assert "Not checked here" in beside_coders(evidence, []).text
+
+
+def test_the_committed_tables_can_be_read():
+    assert {peer.coder for peer in read_peers(RESULTS)} == {"nncodec", "coremltools", "torchao", "brevitas"}
