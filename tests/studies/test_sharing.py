@@ -198,6 +198,9 @@ def options(tmp_path, machine, storage):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    "storage", ["file", pytest.param("server", marks=[pytest.mark.server, pytest.mark.slow])], indirect=True
+)
 def test_a_machine_that_vanishes_in_mid_trial_is_replaced_by_another_with_the_same_bits(
     storage, start_program, tmp_path
 ):

@@ -92,6 +92,7 @@ def assert_as_it_should_be(folder, held_run):
     assert len(FINISHED_EPOCH.findall(logs)) == 2, logs
 
 
+@pytest.mark.slow  # test_two_machines shows it, too
 def test_a_killed_worker_is_replaced_and_its_trial_gone_on_with(start, tmp_path):
     (tmp_path / "hold").touch()
     launcher = start(*run_arguments())
@@ -130,7 +131,7 @@ def test_a_study_goes_on_after_everything_was_killed(start, studies, tmp_path):
     assert_as_it_should_be(tmp_path, run)
 
 
-@pytest.mark.parametrize("by", ["Ctrl-C", "stop"])
+@pytest.mark.parametrize("by", ["Ctrl-C", pytest.param("stop", marks=pytest.mark.slow)])
 def test_a_stopped_study_ends_cleanly_and_goes_on(start, studies, tmp_path, by):
     (tmp_path / "hold").touch()
     launcher = start(*run_arguments())

@@ -23,7 +23,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = pytest.param("transformer", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("case", [SLOW if case == "transformer" else case for case in CASES])
 def test_the_graph_computes_what_the_network_does_and_its_weights_are_indices(case, tmp_path):
     build, shape = CASES[case]
     torch.manual_seed(0)
