@@ -15,9 +15,8 @@ import torch
 
 from benchmarks.peers.decoded import LIST
 from wfn import data, networks
-from wfn.measures import measure
-from wfn.measures.accuracy import Accuracy
-from wfn.measures.common.predictions import Predictions, predict
+from wfn.measures import measure, measure_outputs
+from wfn.measures.common.predictions import predict
 from wfn.networks.forward_pass import trace
 from wfn.networks.weights import load_weights
 from wfn.system.fingerprint import fingerprint
@@ -57,7 +56,7 @@ def main(folder: Path, weights: str, model: str, dataset: str, share: float, out
             about["weights_sha256"] = fingerprint(part for entry in sorted(values.items()) for part in entry)
         if not is_new:
             continue
-        held_back, of_test = (_score(some) for some in (predict(network, loaded.validation, device), test))
+        held_back, of_test = map(measure_outputs, (predict(network, loaded.validation, device), test))
         of_weights = measure(values, forward_pass)
         row |= {"held_back_top1": held_back["top1"], "held_back_loss": held_back["loss"], "top1": of_test["top1"]}
         row |= {"loss": of_test["loss"], **{name: of_weights[name] for name in OF_WEIGHTS}}
@@ -70,13 +69,6 @@ def main(folder: Path, weights: str, model: str, dataset: str, share: float, out
         _choose(rows)
         _write(out, rows)
         print(*row.values(), sep=", ", flush=True)
-
-
-def _score(predictions: Predictions) -> dict[str, float]:
-    accuracy = Accuracy()
-    for scores, labels in predictions.batches:
-        accuracy.update(scores, labels)
-    return accuracy.compute()
 
 
 def _read(path: Path) -> list[dict]:

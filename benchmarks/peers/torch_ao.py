@@ -1,8 +1,7 @@
 """torchao, weights alone, without training and without data: ``python -m benchmarks.peers.torch_ao``.
 
 Its integers of each output channel (``quantize_``, which takes linear layers: a convolution's weight is given as one,
-a row an output channel). Bytes are a sum: integers packed, a scale a channel,
-all other tensors as float32.
+a row an output channel). Bytes are a sum: integers packed, a scale a channel, all other tensors as float32.
 """
 
 import argparse
@@ -29,12 +28,11 @@ def main() -> None:
     state = float_network(options.weights)
     names = weight_names(state)
     channels = sum(len(state[name]) for name in names)
-    ways = [("integers a channel", _integers, bits, 1) for bits in options.integer_bits]
-    for way, quantised, bits, numbers in ways:
+    for bits in options.integer_bits:
         begin = perf_counter()
-        found = {name: quantised(state[name].flatten(1), bits).reshape(state[name].shape) for name in names}
-        seconds, size = perf_counter() - begin, packed(state, bits, numbers * channels)
-        keep(options.out, "torchao", f"{way}, {bits} bits", state | found, size, "sum", seconds, PACKAGES)
+        found = {name: _integers(state[name].flatten(1), bits).reshape(state[name].shape) for name in names}
+        seconds, size = perf_counter() - begin, packed(state, bits, channels)
+        keep(options.out, "torchao", f"integers a channel, {bits} bits", state | found, size, "sum", seconds, PACKAGES)
 
 
 def _integers(weight: Tensor, bits: int) -> Tensor:

@@ -131,10 +131,10 @@ def _points(row: Row) -> float:
 
 
 def _of_peer(peer: PeerFile) -> Cost:
-    """Its file in the figure; the label is the first number in its setting."""
+    """Its file in the figure; the label is its setting up to the first number."""
     interval = peer.change.low, peer.change.high
     number = re.search(r"-?\d+", peer.setting)
-    label = f"{peer.setting[: number.end()]}".replace("-", "−") if number else ""
+    label = peer.setting[: number.end()].replace("-", "−") if number else ""
     return Cost(peer.coder, peer.bytes / 1e3, peer.change.points, interval, INSIDE[UNTRAINED], label, of_curve=True)
 
 

@@ -9,7 +9,7 @@ COLUMNS = {"Top-1 (%)": 1, "Change": 1.9, "Bytes": 1.1, "of": 0.6, "Values": 1, 
 
 
 def peers_table(peers: Sequence[PeerFile]) -> Table:
-    """Every file of a peer, the smallest of each coder last; there is a group for each network."""
+    """Every file of ``peers``, at least one, the smallest of each coder last; there is a group for each network."""
     groups = []
     for subject in dict.fromkeys(peer.subject for peer in peers):
         some = [peer for peer in peers if peer.subject == subject]
@@ -27,13 +27,13 @@ def peers_table(peers: Sequence[PeerFile]) -> Table:
             Column("Setting", 2.4),
             *(Column(title, width, numeric=True) for title, width in COLUMNS.items()),
         ],
-        [Section("", groups or [Group("Nothing: no table of peers was given (--peers)", [])])],
+        [Section("", groups)],
         [
             "Of: whether the bytes are those of a whole file, or the sum of what one would hold: weights packed at so "
             "many bits, scales or tables, all else as float32, without an entropy code. Values and entropy: of the "
             "decoded weights, which have a scale for each layer or channel. Chosen at: the points that a coder's "
-            "smallest such setting may lose on the training images held back; test images choose nothing. n = 1 each."
-            + (f" Measured at {told}. Versions: {versions}." if peers else "")
+            "smallest such setting may lose on the training images held back; test images choose nothing. n = 1 each. "
+            f"Measured at {told}. Versions: {versions}."
         ],
     )
 
