@@ -92,28 +92,46 @@ class Row:
         values = self.values(metric)
         return stdev(values) if len(values) > 1 else None
 
-    def text(self, metric: str, form: str = "{:.2f}", scale: float = 1, unit: str = "") -> str:
-        """Mean, and deviation where there is one; :data:`NOT_MEASURED` where there is nothing.
+    def text(self, metric: str, form: str = "{:.2f}") -> str:
+        """Mean, and deviation where there is one; :data:`NOT_MEASURED` where there is nothing."""
+        deviation = self.deviation(metric)
+        return self._with_mean(metric, form, 1, "" if deviation is None else f" ±{form.format(deviation)}")
+
+    def range_text(self, metric: str, form: str = "{:.2f}", scale: float = 1, unit: str = "") -> str:
+        """Mean, with the least and the largest of the runs where they differ as written.
+
+        A number of values or of bytes is exact in each run: a range says of it what a deviation of few runs does not.
 
         Args:
             metric: its name.
-            form: of the mean; the deviation of a whole number gets a decimal.
+            form: of each number.
             scale: what to divide by.
             unit: written behind.
-        """
-        deviation = self.deviation(metric)
-        spread = "" if deviation is None else f" ±{form.replace('{:,.0f}', '{:,.1f}').format(deviation / scale)}"
-        return self._with_mean(metric, form, scale, spread + unit)
-
-    def range_text(self, metric: str, form: str = "{:.2f}", scale: float = 1, unit: str = "") -> str:
-        """Mean, with the least and the largest of the runs where they differ as written; arguments as :meth:`text`.
-
-        A number of values or of bytes is exact in each run: a range says of it what a deviation of few runs does not.
         """
         values = self.values(metric)
         ends = [form.format(end / scale) for end in (min(values), max(values))] if values else []
         spread = f" ({'–'.join(ends)})" if len(set(ends)) > 1 else ""
         return self._with_mean(metric, form, scale, spread + unit)
+
+    @property
+    def values_text(self) -> str:
+        """The number of unique values of the whole network."""
+        return self.range_text("unique_params", "{:,.0f}")
+
+    @property
+    def entropy_text(self) -> str:
+        """The entropy of all weights, in bits a weight; without the unit."""
+        return self.range_text("entropy_bits")
+
+    @property
+    def file_text(self) -> str:
+        """The size of the file that this project writes."""
+        return self.size_text("artefact_bytes")
+
+    def size_text(self, metric: str) -> str:
+        """A number of bytes, in kB below 1 MB and in MB from there on."""
+        form, scale, unit = ("{:.2f}", 1e6, " MB") if (self.mean(metric) or 0) >= 1e6 else ("{:.1f}", 1e3, " kB")
+        return self.range_text(metric, form, scale, unit)
 
     def _with_mean(self, metric: str, form: str, scale: float, behind: str) -> str:
         mean, n = self.mean(metric), len(self.values(metric))

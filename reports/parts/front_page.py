@@ -82,9 +82,9 @@ def _figures(row: Row) -> list[str]:
         "–" if row.prefix else row.training,
         row.text("top1"),
         row.change_text,
-        row.range_text("unique_params", "{:,.0f}"),
-        row.range_text("entropy_bits"),
-        row.range_text("artefact_bytes", "{:.1f}", 1e3, " kB"),
+        row.values_text,
+        row.entropy_text,
+        row.file_text,
         str(len(row.runs)),
     ]
 

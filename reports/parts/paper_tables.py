@@ -76,15 +76,15 @@ def table2(evidence: Evidence) -> Table:
             row.label,
             row.text("top1"),
             row.change_text,
-            row.range_text("entropy_bits"),
+            row.entropy_text,
             row.range_text("entropy_nonzero_bits"),
-            row.range_text("unique_params", "{:,.0f}"),
+            row.values_text,
             row.range_text("unique_params_conv_linear", "{:,.0f}"),
             row.range_text("unique_params_no_bn_fl", "{:,.0f}"),
             row.range_text("rep_mixed", "{:.3f}"),
             row.range_text("rep_mixed_as_printed", "{:.3f}"),
-            _size(row, "lzw_bytes"),
-            _size(row, "artefact_bytes"),
+            row.size_text("lzw_bytes"),
+            row.file_text,
             run_ids(row.runs),
         ]
 
@@ -209,11 +209,3 @@ def _printed_change(table: list[printed.Line], line: printed.Line) -> str:
     """What the print says before and after differ by; no interval follows from two rounded figures."""
     before = printed.find(table, line["model"], "Baseline")["top1"]
     return NOT_PRINTED if line["method"] == "Baseline" else signed(float(line["top1"]) - float(before))
-
-
-def _size(row: Row, metric: str) -> str:
-    mean = row.mean(metric)
-    if mean is None:
-        return NOT_MEASURED
-    form, scale, unit = ("{:.2f}", 1e6, " MB") if mean >= 1e6 else ("{:.1f}", 1e3, " kB")
-    return row.range_text(metric, form, scale, unit)

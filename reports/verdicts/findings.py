@@ -61,8 +61,8 @@ def _rep_mixed(evidence: Evidence) -> Finding:
         if evidence.baseline(row) and evidence.baseline(row).mean("entropy_bits")
     ]
     ours = "; ".join(
-        f"{row.subject}, δ = {row.delta:g}: {row.text('rep_mixed', '{:.3f}')} by Eq. 5, "
-        f"{row.text('rep_mixed_as_printed', '{:.3f}')} by the notebook's count, about "
+        f"{row.subject}, δ = {row.delta:g}: {row.range_text('rep_mixed', '{:.3f}')} by Eq. 5, "
+        f"{row.range_text('rep_mixed_as_printed', '{:.3f}')} by the notebook's count, about "
         f"{row.mean('rep_mixed') * evidence.baseline(row).mean('entropy_bits'):.1f} and "
         f"{row.mean('rep_mixed_as_printed') * evidence.baseline(row).mean('entropy_bits'):.1f} bits a use"
         for row in rows
@@ -82,8 +82,9 @@ def _rep_mixed(evidence: Evidence) -> Finding:
 def _entropy(evidence: Evidence) -> Finding:
     rows = _fixed(evidence, "entropy_bits", "entropy_nonzero_bits", "zeros", "weights")
     ours = "; ".join(
-        f"{row.subject}, δ = {row.delta:g}: {row.text('entropy_bits')} bits over all weights, "
-        f"{row.text('entropy_nonzero_bits')} without the {100 * row.mean('zeros') / row.mean('weights'):.1f} % zeros"
+        f"{row.subject}, δ = {row.delta:g}: {row.entropy_text} bits over all weights, "
+        f"{row.range_text('entropy_nonzero_bits')} without the "
+        f"{100 * row.mean('zeros') / row.mean('weights'):.1f} % zeros"
         for row in rows
     )
     return Finding(
@@ -101,8 +102,8 @@ def _unique_values(evidence: Evidence) -> Finding:
     stated, fixed = figures["apot_unique_resnet18"], figures["wfn_unique_resnet18"]
     rows = [row for subject in evidence.subjects if (row := evidence.apot(subject)) and row.mean("unique_params")]
     ours = "; ".join(
-        f"{row.name} on {row.subject} has {row.text('unique_params', '{:,.0f}')} unique values, and "
-        f"{row.text('unique_params_no_bn_fl', '{:,.0f}')} without first, last and batch-norm layers"
+        f"{row.name} on {row.subject} has {row.values_text} unique values, and "
+        f"{row.range_text('unique_params_no_bn_fl', '{:,.0f}')} without first, last and batch-norm layers"
         for row in rows
     )
     return Finding(
@@ -125,7 +126,7 @@ def _sizes_below_entropy(evidence: Evidence) -> Finding:
     rows = _fixed(evidence, "lzw_bytes", "entropy_bits", "weights")
     ours = "; ".join(
         f"{row.subject}, δ = {row.delta:g}: {8 * row.mean('lzw_bytes') / row.mean('weights'):.2f} bits a weight under "
-        f"LZW, codebook included, at {row.text('entropy_bits')} bits of entropy over all weights"
+        f"LZW, codebook included, at {row.entropy_text} bits of entropy over all weights"
         for row in rows
     )
     return Finding(
@@ -162,7 +163,7 @@ def _inner_entropy(evidence: Evidence) -> Finding:
     rows = [*fixed, *apot]
     lacking = " or ".join(name for name, found in (("WFN", fixed), ("a 3-bit APoT save", apot)) if not found)
     ours = "; ".join(
-        [f"{row.subject}, {row.name}: {row.text(metric)} bits" for row in rows]
+        [f"{row.subject}, {row.name}: {row.range_text(metric)} bits" for row in rows]
         + ([f"no run of {lacking} measured it"] if lacking else [])
     )
     return Finding(

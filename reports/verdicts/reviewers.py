@@ -1,17 +1,19 @@
 """What a reviewer asks first: does weight fixing beat plain k-means with as many shared values?"""
 
+from collections.abc import Callable
+
 from reports.evidence.paired_runs import paired_difference
 from reports.evidence.row import Row, runs_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Finding
 from reports.verdicts.over_seeds import ratio
 
-# Metric -> its name in the text, and how a value is written: of each the less the better.
-LESS_IS_BETTER = {
-    "unique_params": ("values", "{:,.0f}", 1, ""),
-    "entropy_bits": ("entropy", "{:.2f}", 1, " bits"),
-    "artefact_bytes": ("file", "{:.1f}", 1e3, " kB"),
-    "rep_mixed": ("Rep_Mixed", "{:.3f}", 1, ""),
+# Metric -> its name in the text, and how a row's is written: of each the less the better.
+LESS_IS_BETTER: dict[str, tuple[str, Callable[[Row], str]]] = {
+    "unique_params": ("values", lambda row: row.values_text),
+    "entropy_bits": ("entropy", lambda row: f"{row.entropy_text} bits"),
+    "artefact_bytes": ("file", lambda row: row.file_text),
+    "rep_mixed": ("Rep_Mixed", lambda row: row.range_text("rep_mixed", "{:.3f}")),
 }
 SAME_SIZE = "as many shared values"
 
@@ -55,11 +57,11 @@ def _accuracy(fixed: Row, shared: Row) -> tuple[str, str]:
 
 def _sizes(fixed: Row, shared: Row) -> list[tuple[str, str]]:
     found = []
-    for metric, (name, form, scale, unit) in LESS_IS_BETTER.items():
+    for metric, (name, written) in LESS_IS_BETTER.items():
         part = ratio(fixed.values(metric), shared.values(metric))
         if not part:
             continue
-        figures = (row.text(metric, form, scale, unit) for row in (fixed, shared))
+        figures = (written(row) for row in (fixed, shared))
         winner = "WFN wins" if part.high < 1 else "k-means wins" if part.low > 1 else "undecided"
         found.append((winner, f"{name} {' against '.join(figures)} ({part.text('{:.2f}')} times)"))
     return found

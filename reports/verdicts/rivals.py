@@ -66,9 +66,7 @@ def _beside(fixed: Row, rounded: Row) -> str:
             "both"
         )
     sizes = [
-        f"{row.label}: {row.text('top1')} % in {row.text('artefact_bytes', '{:.1f}', 1e3, ' kB')}, "
-        f"{row.text('unique_params', '{:,.0f}')} values"
-        for row in (fixed, rounded)
+        f"{row.label}: {row.text('top1')} % in {row.file_text}, {row.values_text} values" for row in (fixed, rounded)
     ]
     n = f"n = {len(fixed.runs)} and {len(rounded.runs)}"
     return f"{fixed.subject}, trained for {fixed.training} beside untrained: {'; '.join(sizes)} ({told}; {n})."
@@ -120,7 +118,7 @@ def _beside_files(row: Row, files: Sequence[PeerFile]) -> str:
         f"{size / peer.bytes:.2f} of its bytes"
         for peer in files
     )
-    own = f"{row.text('top1')} % in {row.text('artefact_bytes', '{:.1f}', 1e3, ' kB')}"
+    own = f"{row.text('top1')} % in {row.file_text}"
     return f"{row.subject}, {row.label} (training: {row.training}, n = {len(row.runs)}): {own}; {told}."
 
 
@@ -152,7 +150,4 @@ def folded_scales(evidence: Evidence) -> Finding:
 
 def _amounts(row: Row) -> str:
     """Entropy, values and bytes."""
-    return (
-        f"{row.text('entropy_bits')} bits, {row.text('unique_params', '{:,.0f}')} values, "
-        f"{row.text('artefact_bytes', '{:.1f}', 1e3, ' kB')}"
-    )
+    return f"{row.entropy_text} bits, {row.values_text} values, {row.file_text}"

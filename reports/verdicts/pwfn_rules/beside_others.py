@@ -27,7 +27,7 @@ def pwfn_beats_wfn(evidence: Evidence, subject: Subject) -> Judgement | None:
     if not ours or not near or not change:
         return None
     verdict = REPRODUCED if change.low > 0 else NOT if change.high < 0 else UNDECIDED
-    values = [row.text("unique_params", "{:,.0f}") for row in (ours, near)]
+    values = [row.values_text for row in (ours, near)]
     text = (
         f"{change.tested}, {change.images:,} images; {values[0]} values against {values[1]} of {near.label} ({subject})"
     )

@@ -18,6 +18,6 @@ def times_less(
     if not part:
         return None
     times, (ours, theirs) = part.inverse, pair
-    figures = f"{theirs.text(metric, form)} / {ours.text(metric, form)}"
+    figures = f"{theirs.range_text(metric, form)} / {ours.range_text(metric, form)}"
     text = f"{times.text('{:.2g}')} times ({figures} at δ = {ours.delta:g}; {subject})"
     return Judgement(text, graded(times, full, some), (times.n,), runs_of([ours, theirs]))
