@@ -39,6 +39,16 @@ def test_what_the_readme_says_of_nncodec_is_so():
     assert said in (ROOT / "README.md").read_text()
 
 
+def test_what_the_readme_says_of_learned_bases_is_so():
+    rows = _read(ROOT / "benchmarks" / "results" / "learned_bases.csv")
+    errors = {(each["quantiser"], int(each["bits"])): float(each["squared_error"]) for each in rows}
+    times = [errors["PARQ, greedy", bits] / errors["lqnets, first bases", bits] for bits in (2, 3, 4)]
+    above = 100 * (errors["lqnets, first bases", 2] / errors["PARQ, optimal", 2] - 1)
+    said = " ".join((ROOT / "benchmarks" / "peers" / "README.md").read_text().split())
+    assert "have {:.1f} times ours at 2 bits, {:.1f} times at 3 and {:.1f} times at 4".format(*times) in said
+    assert f"ours is {above:.1f} % above it" in said
+
+
 def test_each_convolution_of_a_resnet_finds_its_batch_norm():
     state = networks.build("resnet20_conv", 10, (3, 32, 32)).state_dict()
     pairs = layers_and_batch_norms(state)
