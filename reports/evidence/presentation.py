@@ -18,7 +18,7 @@ TRAINING = ("batch_size", "validation_share", "precision")
 BUDGET = ("iterations", "epochs")
 NOT_STATED = Treatment(*["not stated"] * 3)
 UNTRAINED, BY_ITS_AUTHORS = "none", "by its authors"
-AFTER_ALL = 1000  # the rank of a method that this version does not know
+AFTER_ALL = 1000  # the row order of a method that this version does not know
 
 
 def label(method: str, params: Params, tags: Params) -> str:
@@ -46,10 +46,10 @@ def training(method: str, params: Params) -> str:
     return f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else UNTRAINED
 
 
-def rank(method: str) -> int:
+def row_order(method: str) -> int:
     """Where the rows of a method stand in a table."""
     kind = _class(method)
-    return kind.rank if kind else AFTER_ALL
+    return kind.row_order if kind else AFTER_ALL
 
 
 def told_by_label(method: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reports.evidence.presentation import departures, files_of, label, named, rank, told_by_label, treatment
+from reports.evidence.presentation import departures, files_of, label, named, row_order, told_by_label, treatment
 from reports.evidence.readings import Run
 from reports.evidence.row import Row, Subject, subject_of
 from wfn.system.entry_points import is_entry_point
@@ -162,7 +162,7 @@ def _baselines(runs: Sequence[Run]) -> list[Row]:
 
 def _order(row: Row) -> tuple:
     networks = not row.subject.is_of_the_paper, not row.subject.is_of_figure_4, row.subject
-    return *networks, rank(row.method), _strongest_last(row), row.label
+    return *networks, row_order(row.method), _strongest_last(row), row.label
 
 
 def _strongest_last(row: Row) -> list[float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wfn.errors import UserError, unknown_name
 from wfn.methods._bounds import Bound, bounds
-from wfn.methods._reading import Option, Outline, outline
+from wfn.methods._reading import Option, Outline, numbers_text, outline
 
 if TYPE_CHECKING:
     from wfn.methods._method import Method
@@ -61,6 +61,16 @@ def load(name: str) -> type[Method]:
     """The class of the method ``name``; raises :class:`UserError` for an unknown one."""
     this = _outline(name)
     return getattr(import_module(f"wfn.methods.{this.file}"), this.class_name)
+
+
+def written_alike(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``settings``, those of the method ``name`` that are numbers in one text as ``0.5 0.9 1``, commas or not.
+
+    Raises:
+        UserError: an unknown name, or a text of something else.
+    """
+    of_numbers = {option.name for option in options(name) if option.kind is tuple} & settings.keys()
+    return {**settings, **{key: numbers_text(_numbers(key, settings[key])) for key in of_numbers}}
 
 
 def check(name: str, settings: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ class Method(ABC):
 
     Attributes:
         name: by which the command line calls it.
-        rank: where its rows stand in tables, lower ones first.
+        row_order: where its rows stand in tables, lower ones first.
         named: the options that :attr:`label` tells.
         switched_off: option -> what a table's row says where it is False, for "False" alone tells little.
         switched_on: option -> what it says where it is True, which is not the default.
@@ -37,7 +37,7 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
-    rank: ClassVar[int] = 50
+    row_order: ClassVar[int] = 50
     named: ClassVar[tuple[str, ...]] = ()
     switched_off: ClassVar[Mapping[str, str]] = {}
     switched_on: ClassVar[Mapping[str, str]] = {}

@@ -6,6 +6,7 @@
 import ast
 import operator
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -16,6 +17,11 @@ from wfn.errors import UserError
 NEEDED = ("label", "treatment", "_compress")  # what a method must define
 KINDS = {"float": float, "int": int, "bool": bool, "str": str, "tuple[float, ...]": tuple}
 _OPERATORS = {ast.Pow: operator.pow, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Sub: operator.sub}
+
+
+def numbers_text(numbers: Iterable[float]) -> str:
+    """Numbers as one text, which holds each of them wholly."""
+    return " ".join(short if float(short := f"{number:g}") == number else repr(number) for number in numbers)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Option:
     @property
     def text(self) -> str:
         """The default as settings and command line have it: numbers set apart by spaces."""
-        return " ".join(f"{number:g}" for number in self.default) if self.kind is tuple else str(self.default)
+        return numbers_text(self.default) if self.kind is tuple else str(self.default)
 
 
 @dataclass(frozen=True)

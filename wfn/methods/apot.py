@@ -45,7 +45,7 @@ class ApotSave(Method):
     """
 
     name: ClassVar[str] = "apot"
-    rank: ClassVar[int] = 30
+    row_order: ClassVar[int] = 30
     named: ClassVar[tuple[str, ...]] = ("bits",)
     switched_off: ClassVar[dict[str, str]] = {"quantise_activations": "float activations"}
     switched_on: ClassVar[dict[str, str]] = {"fold_clips": "scales folded"}

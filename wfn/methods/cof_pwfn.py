@@ -80,7 +80,7 @@ class ClusterOnTheFly(Method):
     """
 
     name: ClassVar[str] = "cof_pwfn"
-    rank: ClassVar[int] = 94
+    row_order: ClassVar[int] = 94
     named: ClassVar[tuple[str, ...]] = ("assign", "noise", "value_deviations")
     switched_off: ClassVar[dict[str, str]] = {
         "fix_batch_norm": "batch-norm not fixed",

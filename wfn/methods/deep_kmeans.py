@@ -57,7 +57,7 @@ class DeepKMeans(Taught, Method):
     """
 
     name: ClassVar[str] = "deep_kmeans"
-    rank: ClassVar[int] = 44
+    row_order: ClassVar[int] = 44
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("clusters", "relaxation", "sparse_share")
 

@@ -34,7 +34,7 @@ class Ec2tSave(Method):
     """
 
     name: ClassVar[str] = "ec2t"
-    rank: ClassVar[int] = 32
+    row_order: ClassVar[int] = 32
     files: ClassVar[tuple[str, ...]] = ("save",)
 
     save: str = ""

@@ -38,7 +38,7 @@ class DeepEnsemble(Method):
     """
 
     name: ClassVar[str] = "ensemble"
-    rank: ClassVar[int] = 3
+    row_order: ClassVar[int] = 3
     named: ClassVar[tuple[str, ...]] = ("members",)
 
     members: int = 5

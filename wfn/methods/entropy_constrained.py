@@ -66,7 +66,7 @@ class EntropyConstrained(Taught, Method):
     """
 
     name: ClassVar[str] = "ecq"
-    rank: ClassVar[int] = 80
+    row_order: ClassVar[int] = 80
     named: ClassVar[tuple[str, ...]] = ("step", "rate")
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     switched_off: ClassVar[dict[str, str]] = {

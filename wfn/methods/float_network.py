@@ -17,7 +17,7 @@ class FloatNetwork(Method):
     """Leaves every weight as it is."""
 
     name: ClassVar[str] = "float"
-    rank: ClassVar[int] = 0
+    row_order: ClassVar[int] = 0
 
     @property
     def label(self) -> str:

@@ -54,7 +54,7 @@ class KernelQuantisation(Method):
     """
 
     name: ClassVar[str] = "kq"
-    rank: ClassVar[int] = 46
+    row_order: ClassVar[int] = 46
     named: ClassVar[tuple[str, ...]] = ("index_bits", "parameter_bits")
 
     index_bits: int = 8

@@ -45,7 +45,7 @@ class LearnedBases(Taught, Method):
     """
 
     name: ClassVar[str] = "lqnets"
-    rank: ClassVar[int] = 42
+    row_order: ClassVar[int] = 42
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("bits",)
 

@@ -61,7 +61,7 @@ class LearnedStepSizes(Taught, Method):
     """
 
     name: ClassVar[str] = "lsq"
-    rank: ClassVar[int] = 40
+    row_order: ClassVar[int] = 40
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("bits", "quantise_activations", "whole_network", "fold_steps")
 

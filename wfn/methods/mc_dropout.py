@@ -32,7 +32,7 @@ class MonteCarloDropout(Method):
     """
 
     name: ClassVar[str] = "mc_dropout"
-    rank: ClassVar[int] = 2
+    row_order: ClassVar[int] = 2
 
     samples: int = 20
     seed: int = 0

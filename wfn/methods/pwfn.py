@@ -94,7 +94,7 @@ class ProbabilisticWeightFixing(Method):
     """
 
     name: ClassVar[str] = "pwfn"
-    rank: ClassVar[int] = 92
+    row_order: ClassVar[int] = 92
     named: ClassVar[tuple[str, ...]] = ("noise", "merge")
     switched_off: ClassVar[dict[str, str]] = {
         "fix_batch_norm": "batch-norm not fixed",

@@ -30,7 +30,7 @@ class PowerOfTwoRounding(Method):
     """
 
     name: ClassVar[str] = "rounding"
-    rank: ClassVar[int] = 10
+    row_order: ClassVar[int] = 10
 
     threshold: float = 2.0**-7
     fold: float = 0.0

@@ -38,7 +38,7 @@ class UniformRounding(Method):
     """
 
     name: ClassVar[str] = "uniform"
-    rank: ClassVar[int] = 12
+    row_order: ClassVar[int] = 12
     named: ClassVar[tuple[str, ...]] = ("step",)
     switched_on: ClassVar[dict[str, str]] = {"reestimate": "statistics re-estimated"}
 

@@ -78,7 +78,7 @@ class WeightFixing(Taught, Method):
     """
 
     name: ClassVar[str] = "wfn"
-    rank: ClassVar[int] = 90
+    row_order: ClassVar[int] = 90
     named: ClassVar[tuple[str, ...]] = ("delta", "variant")
     switched_off: ClassVar[dict[str, str]] = {"fix_batch_norm": "batch-norm not fixed"}
     switched_on: ClassVar[dict[str, str]] = {

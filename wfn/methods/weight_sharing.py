@@ -55,7 +55,7 @@ class KMeansSharing(Taught, Method):
     """
 
     name: ClassVar[str] = "kmeans"
-    rank: ClassVar[int] = 20
+    row_order: ClassVar[int] = 20
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("clusters", "per_layer", "start")
 
