@@ -6,14 +6,12 @@ also where it lies trained in the cache.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from time import perf_counter
-
-import torch
 
 from studies.questions.noise import LAYERS_AT_ONCE
 from wfn.data.dataset import Batches
@@ -25,6 +23,7 @@ from wfn.methods import Method
 from wfn.runs.settings import Settings
 from wfn.runs.workload import Workload, prepare
 from wfn.system.entry_points import is_entry_point
+from wfn.system.threads import number_of_threads
 from wfn.training.baseline.recipe import RECIPE, recipe_for
 
 STEPS, BATCHES = 4, 4  # that are timed: steps of training in each of two iterations, and batches of a pass
@@ -84,7 +83,7 @@ def timed(trained_by: Iterable[Settings], base: Settings, threads: int) -> Costs
     Raises:
         UserError: as :func:`wfn.runs.workload.prepare`.
     """
-    with _threads(threads):
+    with number_of_threads(threads):
         workload = prepare(base, trained=False)
         held_back = workload.data.validation
         costs = Costs(
@@ -159,13 +158,3 @@ class _Watch:
     def seconds_of_step(self) -> float:
         """Median over the steps; the first of them holds what begins an iteration, too."""
         return median(after - before for before, after in pairwise(self._times))
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

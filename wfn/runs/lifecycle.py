@@ -18,6 +18,7 @@ from wfn.runs.tracking.copier import Copier
 from wfn.runs.tracking.mlflow_store import Store
 from wfn.system import ranks
 from wfn.system.processes import interruptible, terminable, uninterrupted
+from wfn.system.threads import number_of_threads
 
 log = logging.getLogger(__name__)
 ID = re.compile("[0-9a-f]{32}")  # a run's, from here or from MLflow; nobody's own folder is called so
@@ -183,22 +184,15 @@ class DistantRecord(Record):
         return []
 
 
-@contextmanager
-def _threads(settings: Settings, header: RunHeader) -> Iterator[None]:
+def _threads(settings: Settings, header: RunHeader) -> AbstractContextManager[None]:
     """Work with as many threads as the run is to have, a resumed one with those that it began with."""
     here, then = torch.get_num_threads(), str(header.params.get("threads", ""))
     began = int(then) if then.isdecimal() and int(then) <= MOST_THREADS else 0
-    number = settings.threads or began or here
     if began and not settings.threads and began != here:
         log.info(
             "the run began with %s threads, on which its bits depend: it goes on with as many, not %s", began, here
         )
-    if number != here:
-        torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(here)
+    return number_of_threads(settings.threads or began or here)
 
 
 def _store(settings: Settings) -> Store | None:
