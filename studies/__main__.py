@@ -8,7 +8,7 @@ import click
 from studies import catalogue
 from studies.reproduction.command import reproduce
 from wfn.commands.options import end_process, exit_status, setting_options
-from wfn.errors import UserError
+from wfn.errors import UserError, printable
 from wfn.runs.settings import Settings
 
 
@@ -95,7 +95,7 @@ def status(**which: str) -> None:
     click.echo(f"{queue.label}: {Standing(results).line(workers=1)}")
     for trial in results.trials:
         if trial.reason:
-            click.echo(f"trial {trial.number} ({trial.state}), run {trial.run or 'none'}: {trial.reason}")
+            click.echo(printable(f"trial {trial.number} ({trial.state}), run {trial.run or 'none'}: {trial.reason}"))
 
 
 @studies.command()
@@ -118,13 +118,13 @@ def plot(output: Path | None, **which: str) -> None:
     from wfn.runs.record import Record
 
     queue = _queue(**which)
-    here = queue.get("here", {})
-    own = Path(here.get("folder", "")).expanduser() / queue.get("run", "none")
+    here = queue.here()
+    own = Path(str(here.get("folder", ""))).expanduser() / (queue.run() or "none")
     if not (own / "record.json").is_file():  # the study's run lies on another machine
         own = None
     path = output or (Record.read(own).files if own else Path()) / file_name(queue.label, "png")
     draw(queue, path)
-    if own and not output and here["tracking"] == "mlflow":
+    if own and not output and here.get("tracking") == "mlflow":
         from wfn.runs.tracking.mlflow_store import Store
 
         Store(here["experiment"]).attach(Record.read(own))

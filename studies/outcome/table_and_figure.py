@@ -32,11 +32,14 @@ def draw(queue: Queue, path: Path) -> None:
     """Draw the study's figure, of what is known by now, into ``path`` (.png, .pdf or .svg).
 
     Raises:
-        UserError: no trial is finished, or the file cannot be written.
+        UserError: no trial is finished, one lacks an objective, or the file cannot be written.
     """
     results = queue.results()
     if not results.complete:
         raise UserError(f"study {queue.label!r} has no finished trial to draw: see 'python -m studies status'")
+    for trial in results.complete:
+        if missing := [name for name in results.objectives if trial.metrics.get(name) is None]:
+            raise UserError(f"trial {trial.number} of study {queue.label!r} has no {missing[0]}: it cannot be drawn")
     try:
         queue.plan.study.draw(results, path)
     except OSError as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from studies.design import Interval
 from studies.trials.storage import patiently
+from studies.trials.stored import StoredTrial
 from wfn.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ class TrialClaim:
         seed = 100_003 * queue.plan.base["seed"] + number
         queue.study.sampler = optuna.samplers.TPESampler(seed=seed)
         self._trial = optuna.trial.Trial(queue.study, trial_id)
-        self.run = self._trial.user_attrs.get("run", "")
+        self.run = StoredTrial.of(queue.storage.get_trial(trial_id)).run
         self._is_ending = False  # by this process itself
 
     @patiently
     def choose(self) -> dict[str, Any]:
         """The varied settings of this trial, and the nuisance of a grid."""
-        point = self._queue.storage.get_trial(self._trial_id).system_attrs.get("fixed_params", {})
-        return point | {
+        point = StoredTrial.of(self._queue.storage.get_trial(self._trial_id)).settings
+        return dict(point) | {
             name: self._trial.suggest_float(name, values.low, values.high, log=values.log)
             if isinstance(values, Interval)
             else self._trial.suggest_categorical(name, values)
@@ -66,7 +67,7 @@ class TrialClaim:
     @property
     @patiently
     def shared(self) -> str:
-        return self._trial.user_attrs.get("shared", "")
+        return StoredTrial.of(self._queue.storage.get_trial(self._trial_id)).shared
 
     @patiently
     def set_shared(self, name: str) -> bool:

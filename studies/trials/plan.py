@@ -97,13 +97,8 @@ class Plan:
             plan.study.settings.of({**base, **point}).make_method()
         return plan
 
-    @classmethod
-    def from_json(cls, text: str) -> "Plan":
-        """What :meth:`to_json` wrote."""
-        return cls(**json.loads(text))
-
     def to_json(self) -> str:
-        """The plan as text."""
+        """The plan as text, which :func:`studies.trials.stored.plan_from` reads."""
         return json.dumps(asdict(self))
 
     @property

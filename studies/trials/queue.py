@@ -11,7 +11,6 @@ Taking and putting in again are done by hand: Optuna's ``Study.ask`` makes up a 
 once, nor of a trial that was put back.
 """
 
-import json
 import warnings
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -26,7 +25,8 @@ from studies.trials.storage import (
     patiently,
     silence_means_death,
 )
-from wfn.errors import UserError, unknown_name, without_password
+from studies.trials.stored import StoredTrial, checked_settings, plan_from, run_from, unreadable
+from wfn.errors import UserError, first_line, unknown_name, without_password
 from wfn.system.processes import is_alive, is_dead, this_process
 
 CUTS = 5  # a trial whose worker died this often is not tried again: it may be what kills them
@@ -68,7 +68,7 @@ class Queue:
                 f"study {label!r} in {without_password(url)} was not made by this program: "
                 "name another storage or label"
             )
-        self.plan = Plan.from_json(self.study.user_attrs["plan"])
+        self.plan = plan_from(self.study.user_attrs["plan"])
 
     @classmethod
     @patiently
@@ -94,7 +94,7 @@ class Queue:
                 _name_objectives(study, list(plan.study.objectives))
         queue = cls(url, label, storage)
         with queue.alone():
-            known = Plan.from_json(queue.get("plan"))
+            known = plan_from(queue.get("plan"))
             if not plan.extends(known):
                 raise UserError(
                     f"study {label!r} in {without_password(url)} has other settings "
@@ -116,6 +116,14 @@ class Queue:
         """What :meth:`set` wrote of the study as a whole: ``run``, the id of its run; ``here``; ``stop``."""
         return self.study.user_attrs.get(name, default)
 
+    def run(self) -> str:
+        """The id of its run; empty where there is none yet."""
+        return run_from(self.get("run") or "")
+
+    def here(self) -> dict[str, Any]:
+        """Where its run is kept and tracked: settings of whoever started it; empty where nobody has yet."""
+        return checked_settings(self.get("here", {}))
+
     @patiently
     def set(self, name: str, value: Any) -> None:
         """Write something of the study as a whole."""
@@ -126,7 +134,7 @@ class Queue:
         """Take out the next trial that waits, for this process alone; None where none does."""
         import optuna
 
-        for waiting in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+        for waiting in self._stored((optuna.trial.TrialState.WAITING,)):
             trial_id = self._id(waiting)
             self.storage.record_heartbeat(trial_id)  # a worker may die right after it took the trial
             with suppress(optuna.exceptions.UpdateFinishedTrialError):
@@ -147,8 +155,8 @@ class Queue:
         silence_counts = silence_means_death(self._url)
         with self.alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            for trial in self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-                worker = trial.user_attrs.get("worker", "")
+            for trial in self._stored((optuna.trial.TrialState.RUNNING,)):
+                worker = StoredTrial.of(trial).worker
                 if is_dead(worker):
                     self.close(self._id(trial))
                 elif is_alive(worker):
@@ -184,9 +192,21 @@ class Queue:
                 self.study.add_trial(_again(last[place], _cuts(last[place])))
 
     def _last_for_each_place(self) -> dict[int, Any]:
-        trials = self.study.get_trials(deepcopy=False)
-        last = {trial.user_attrs["place"]: trial for trial in trials if "place" in trial.user_attrs}
-        return {place: last[place] for place in sorted(last)}
+        places = {StoredTrial.of(trial).place: trial for trial in self._stored()}
+        return {place: places[place] for place in sorted(places.keys() - {None})}
+
+    def _stored(self, states: tuple[Any, ...] | None = None) -> list[Any]:
+        """Optuna's own trials, as they lie in the storage."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return self.study.get_trials(deepcopy=False, states=states)
+        except SQLAlchemyError:
+            raise
+        except (LookupError, ValueError, TypeError, RecursionError) as error:  # whatever a row holds that is no trial
+            raise unreadable(
+                f"a trial that Optuna cannot read ({type(error).__name__}: {first_line(error)})"
+            ) from error
 
     def _id(self, trial) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
@@ -238,13 +258,13 @@ def _cut_off(trial) -> bool:
 
 
 def _as_trial(trial) -> Trial:
-    attributes = trial.user_attrs
+    stored = StoredTrial.of(trial)
     return Trial(
         number=trial.number,
         state="WAITING" if _cut_off(trial) else trial.state.name,
-        settings={**trial.system_attrs.get("fixed_params", {}), **trial.params},
-        metrics=json.loads(attributes.get("metrics", "{}")),
-        run=attributes.get("run", ""),
-        reason=attributes.get("reason", ""),
+        settings={**stored.settings, **trial.params},
+        metrics=stored.metrics,
+        run=stored.run,
+        reason=stored.reason,
         seconds=trial.duration.total_seconds() if trial.duration else None,
     )

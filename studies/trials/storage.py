@@ -6,6 +6,7 @@ code as a PostgreSQL that several machines share.
 """
 
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ HEARTBEAT = 10  # seconds between two signs of life of a worker
 PATIENCE = 120  # seconds without one after which it is taken for dead
 BUSY = 120  # seconds to wait for another process that writes to the file
 RETURN = 300  # seconds to wait for a server that was there and is gone: it may be restarting
+DAMAGED = re.compile("malformed|not a database|no such (table|column)")  # SQLite's words for what no waiting mends
+NO_ROW = "Record does not exist."  # Optuna's words
 LOCK = 20_100_307  # names our lock among the advisory locks of a database; any number would do
 
 # What a machine that vanished held must come free, and who waits for it must learn that it is gone. UTC, for Optuna
@@ -39,7 +42,13 @@ _heard = SimpleNamespace(at=time.monotonic())  # when the storage last answered 
 
 
 class StorageLost(UserError):  # noqa: N818 - nothing wrong with the input: the server is away
-    """The storage could be used before, but now it cannot."""
+    """The storage could be used before, but now it cannot.
+
+    Attributes:
+        may_return: whether it is worth to wait for it.
+    """
+
+    may_return = True
 
 
 def url_of(storage: str, folder: str) -> str:
@@ -149,8 +158,8 @@ def patiently(operation: Callable) -> Callable:
                     result = operation(*arguments, **named)
                 _heard.at = time.monotonic()
                 return result
-            except StorageLost:
-                if time.monotonic() > _heard.at + RETURN or is_interrupted():
+            except StorageLost as error:
+                if not error.may_return or time.monotonic() > _heard.at + RETURN or is_interrupted():
                     raise
                 time.sleep(1)
 
@@ -159,7 +168,7 @@ def patiently(operation: Callable) -> Callable:
 
 @contextmanager
 def _told_in_one_line() -> Iterator[None]:
-    """Raise :class:`StorageLost` where the storage is lost."""
+    """Raise :class:`StorageLost` where the storage is lost, :class:`UserError` where rows of it are."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -167,9 +176,15 @@ def _told_in_one_line() -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-        raise StorageLost(
+        lost = StorageLost(
             f"the storage was lost on the way ({first_line(cause or error)}): see to it, then go on by the same command"
-        ) from error
+        )
+        lost.may_return = not DAMAGED.search(str(cause or error))
+        raise lost from error
+    except (KeyError, ValueError) as error:
+        if error.args != (NO_ROW,):
+            raise
+        raise UserError("the storage has lost rows of the study: name another one, or begin the study anew") from error
 
 
 @contextmanager

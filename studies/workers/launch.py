@@ -83,7 +83,7 @@ def launch(
             until_begun.close()
             handle.set(params=_description(label, plan), tags={"study": label, "question": plan.question})
             show(queue, handle)
-            below = {**here, "parent_run": queue.get("run"), "resume": ""}
+            below = {**here, "parent_run": queue.run(), "resume": ""}
             try:
                 if standing.open:
                     Supervisor(queue, url, below, artifacts, handle.record.folder, workers).to_the_end()
@@ -97,13 +97,13 @@ def launch(
 
 def _is_left_open(queue: Queue, folder: Path) -> bool:
     """Whether the study's run lies here and has no good end: its launcher died after the last trial."""
-    run = folder.expanduser() / (queue.get("run") or "none")
+    run = folder.expanduser() / (queue.run() or "none")
     return (run / HEADER).is_file() and Record.read(run).header.status != "FINISHED"
 
 
 def _place_of_run(queue: Queue, folder: Path) -> dict[str, str]:
     """The study's run goes on where it lies here; on a further machine a run of its own is nested under it."""
-    run = queue.get("run")
+    run = queue.run()
     if not run:
         return {}
     return {"resume": run} if (folder.expanduser() / run / HEADER).is_file() else {"parent_run": run}

@@ -29,10 +29,10 @@ class Standing:
 
     def best(self) -> str:
         """The best value of the first objective so far, and whose it is; empty before there is one."""
-        complete = self.results.complete
+        name, direction = next(iter(self.results.objectives.items()))
+        complete = [trial for trial in self.results.complete if trial.metrics.get(name) is not None]
         if not complete:
             return ""
-        name, direction = next(iter(self.results.objectives.items()))
         pick = max if direction == MAXIMISE else min
         trial = pick(complete, key=lambda trial: trial.metrics[name])
         return f"best {name} {trial.metrics[name]:.2f} (trial {trial.number})"

@@ -33,7 +33,7 @@ class Uncut:
         _, error = program.communicate()
         assert program.returncode == 0, error[-300:]
         by_id = {record.id: record for record in records(folder)}
-        self.bits = {trial.settings["alpha"]: bits(by_id[trial.run]) for trial in _queue(folder).trials()}
+        self.bits = {trial.settings["alpha"]: bits(by_id[trial.run]) for trial in queue_in(folder).trials()}
         self.actions = {
             role: int((folder / COUNTED.format(name)).read_text())
             for role, name in ((LAUNCHER, LAUNCHER), (WORKER, f"{WORKER}-1"))
@@ -72,7 +72,7 @@ def killed(random: Random, folder: Path, whole: Uncut) -> int:
         program = start(folder, arguments, fresh=fresh)
         _, error = program.communicate()
         assert program.returncode == 0, error[-300:]
-    assert_as_uncut(_queue(folder), folder, whole)
+    assert_as_uncut(queue_in(folder), folder, whole)
     return len((folder / BLOWS).read_text().splitlines())
 
 
@@ -94,7 +94,8 @@ def events(random: Random, whole: Uncut, workers: int) -> Events:
             return [of_a_worker(number + i * workers, "SIGKILL", "SIGKILL", "SIGTERM") for i in range(1 + again)]
 
 
-def _queue(folder: Path) -> Queue:
+def queue_in(folder: Path) -> Queue:
+    """The study in ``folder``."""
     from studies.trials.storage import url_of
 
     return Queue(url_of("", str(folder / "runs")), "ablation")

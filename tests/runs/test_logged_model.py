@@ -82,6 +82,27 @@ def test_a_store_that_takes_no_models_gets_all_else(client, record, monkeypatch,
     assert f"no logged model of run {record.id} in the tracking store" in caplog.text
 
 
+def test_a_store_that_is_away_gets_the_model_later(client, record, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    export_network(record.folder, nn.Flatten(), INPUTS, Classification())
+    record.set(status="FINISHED", ended=now())
+
+    def unanswered(*arguments, **named):
+        raise MlflowException("API request failed with exception: the connection was closed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_model_artifacts", unanswered)
+        with pytest.raises(UserError, match=r"cannot be used .*the connection was closed"):
+            list(sync(record.folder, "wfn"))
+    assert [missing for _, missing in sync(record.folder, "wfn")] == [True]
+    experiment = Store("wfn").experiment
+    (run,) = client.search_runs([experiment], f"tags.`wfn.record` = '{record.id}'")
+    (model,) = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.info.run_id}'")
+    assert (run.info.status, model.status) == ("FINISHED", "READY")
+
+
 def test_what_torch_fx_cannot_follow_is_exported(record):
     torch.manual_seed(0)
     network = Branching().eval()

@@ -253,6 +253,46 @@ def test_a_synced_run_whose_process_died_is_killed_and_one_that_goes_on_is_not(c
     assert [runs_of(client, record)[0].info.status for record in (cut, held)] == ["KILLED", "RUNNING"]
 
 
+def test_a_run_whose_creation_was_not_answered_is_swept_by_a_sync(client, tmp_path):
+    lost = Store("wfn").open_run(STARTED, SETTINGS)  # no record was begun for it
+    client.set_tag(lost, PROCESS_TAG, ended_process())
+    record = make_record(tmp_path / "runs")
+    finish(record)
+    list(sync(record.folder, "wfn"))
+    assert client.get_run(lost).info.status == "KILLED"
+
+
+def test_a_question_without_an_answer_makes_no_second_run(client, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    record = make_record(tmp_path / "runs")
+    list(sync(record.folder, "wfn"))
+    finish(record)
+
+    def unanswered(*arguments):
+        raise MlflowException("API request failed with timeout exception")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "get_run", unanswered)
+        with pytest.raises(UserError, match=r"the tracking store .* cannot be used .*timeout"):
+            list(sync(record.folder, "wfn"))
+    list(sync(record.folder, "wfn"))
+    assert len(runs_of(client, record)) == 1
+
+
+def test_files_that_were_taken_and_are_not_there_are_missed(client, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    record = make_record(tmp_path / "runs")
+    finish(record)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifact", lambda *arguments: None)  # as what stands before a server may say
+        with pytest.raises(UserError, match=r"took table\.csv of run .*, but has it not whole"):
+            list(sync(record.folder, "wfn"))
+    assert [missing for _, missing in sync(record.folder, "wfn")] == [True]
+
+
 def test_a_store_that_cannot_be_reached_is_told_of_in_one_line(monkeypatch, client):
     import mlflow
 

@@ -10,7 +10,8 @@ from studies import catalogue
 from studies.__main__ import main, studies
 from studies.design import Columns, Grid, Listed
 from studies.questions import delta
-from studies.trials.plan import Plan, trial_settings
+from studies.trials.plan import trial_settings
+from studies.trials.stored import plan_from
 from tests.support.places import ROOT
 from tests.support.studies import plan_of
 from wfn.commands.options import command_options
@@ -55,7 +56,7 @@ def test_a_plan_comes_back_from_its_text_the_same():
         if isinstance(catalogue.load(question).varied, Listed):
             continue  # its trials are listed by what makes the plan
         plan = plan_of(question)
-        again = Plan.from_json(plan.to_json())
+        again = plan_from(plan.to_json())
         assert again.differences(plan) == []
         assert again.points() == plan.points()
 

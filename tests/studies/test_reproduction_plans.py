@@ -10,6 +10,7 @@ from studies.reproduction.driver import Reproduction
 from studies.reproduction.estimate import Costs, timed
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
+from studies.trials.stored import plan_from
 from tests.support.studies import REPRODUCED, plan_of
 from wfn.errors import UserError
 from wfn.methods.weight_sharing import KMeansSharing
@@ -57,7 +58,7 @@ def test_listed_points_are_run_as_they_are_and_more_may_follow(url):
     points = [{"alpha": 0.4, "delta": 0.0075, "fix_batch_norm": True, "seed": seed} for seed in (7, 3)]
     base = plan_of().base
     shorter, longer = (Plan.of_points("ablation", base, points[:count]) for count in (1, 2))
-    assert longer == Plan.from_json(longer.to_json())
+    assert longer == plan_from(longer.to_json())
     assert longer.extends(shorter) and not shorter.extends(longer)
     assert not Plan.of_points("ablation", base, points[::-1]).extends(shorter)
     assert not plan_of().extends(shorter) and not longer.extends(plan_of())

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from wfn.errors import UserError, first_line
 from wfn.runs.record import Record, leads_out
+from wfn.runs.tracking.mlflow_database import is_away
 from wfn.system.files import write_atomically
 
 if TYPE_CHECKING:  # a sync needs no torch
@@ -110,10 +111,15 @@ def bring_in(client: Any, record: Record, run_id: str) -> None:
     """Log the network that a run has exported as a model of the MLflow run, once and only once; nothing without one.
 
     A store that takes no models, as an old server, is told of: the rest of the run is not to be lost for it.
+
+    Raises:
+        MlflowException, requests.RequestException: the store is away.
     """
     try:
         _bring_in(client, record, run_id)
-    except Exception as error:  # where the store is away, what is copied next says so
+    except Exception as error:
+        if is_away(error):
+            raise
         log.warning("no logged model of run %s in the tracking store (%s)", record.id, first_line(error))
 
 

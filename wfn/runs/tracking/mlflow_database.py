@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 5  # seconds for a database to answer at the start of a run, whose user waits for it
 LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # of a request on the way
 AT_START = "8"  # seconds for a request then
+BROKEN, BUSY = 500, 429  # HTTP's: from where on it is the server's fault, and that it has too much to do
 LOOKS = 5  # at a file that is not complete, a second each: another process may be making it
 
 
@@ -29,13 +30,16 @@ class StoreAwayError(UserError):
 
 
 @contextmanager
-def reached() -> Iterator[Any]:
+def reached(at_start: bool = False) -> Iterator[Any]:
     """MLflow's client for the store of ``MLFLOW_TRACKING_URI``, or for its local default.
+
+    Args:
+        at_start: of a run, whose user waits: a server that does not answer is told of in seconds.
 
     Raises:
         StoreAwayError: in the place of whatever MLflow raises inside where the store cannot be used.
     """
-    with _told_in_one_line():
+    with _told_in_one_line(), _patience(at_start):
         import mlflow
 
         yield mlflow.MlflowClient()
@@ -43,23 +47,45 @@ def reached() -> Iterator[Any]:
 
 @contextmanager
 def opened() -> Iterator[Any]:
-    """As :func:`reached`, at the start of a run: MLflow's local file is there, and a store that is away told of soon.
+    """As :func:`reached` at the start of a run; MLflow's local file is there, and another database answers.
 
     Raises:
         StoreAwayError: it is not there, or is no store.
     """
-    is_ours = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT") in (None, LIMITS["MLFLOW_HTTP_REQUEST_TIMEOUT"])
-    with _told_in_one_line():
+    with _told_in_one_line(), _patience(at_start=True):
         import mlflow
 
-        _see_to(mlflow.get_tracking_uri())
-        if is_ours:
-            os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = AT_START
-        try:
-            yield mlflow.MlflowClient()
-        finally:
-            if is_ours:
-                os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = LIMITS["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+        _see_to(mlflow.get_tracking_uri())  # before there is a client, which makes a file where none is
+        yield mlflow.MlflowClient()
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error of a request says that the store may take it later, rather than never."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        status = error.get_http_status_code()
+    elif isinstance(error, requests.RequestException):
+        status = BROKEN if error.response is None else error.response.status_code
+    else:
+        return False
+    return status >= BROKEN or status == BUSY
+
+
+@contextmanager
+def _patience(at_start: bool) -> Iterator[None]:
+    """Let a request wait no longer than it may at the start, unless the user has said how long."""
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    before = os.environ.get(name)
+    if not at_start or before != LIMITS[name]:
+        yield
+        return
+    os.environ[name] = AT_START
+    try:
+        yield
+    finally:
+        os.environ[name] = before
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from wfn.errors import UserError
-from wfn.runs.record import HEADER, Record, RunHeldError, alone, leads_out, read_each
+from wfn.runs.record import HEADER, Record, RunHeldError, alone, read_each
 from wfn.runs.run_header import RunHeader, UnusableRecordError
+from wfn.runs.tracking.copied_files import copy_files
 from wfn.runs.tracking.copies import read_copy, remember_copy
 from wfn.runs.tracking.launched import (
     DEFAULT,
@@ -25,7 +26,8 @@ from wfn.runs.tracking.launched import (
     point,
     take_launched,
 )
-from wfn.runs.tracking.mlflow_database import artifacts_beside, opened, reached
+from wfn.runs.tracking.logged_model import bring_in
+from wfn.runs.tracking.mlflow_database import PATIENCE, artifacts_beside, opened, reached
 from wfn.runs.tracking.names import in_store, name_of, names_so_far, per_of
 from wfn.runs.tracking.run_page import BATCH, RunPage, batches, metric, system_metrics
 from wfn.system.processes import is_dead, this_process
@@ -36,6 +38,7 @@ PREFIX = "wfn."  # of the names of params in runs that an older version logged
 RECORD_TAG = "wfn.record"
 STARTED_TAG = "wfn.started"  # of the record: tells it from another one that has the same id
 UNFIT = "INVALID_PARAMETER_VALUE"  # MLflow's code for a name or number that it does not take
+NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", UNFIT)  # its codes for an id that no run of its has, or could have
 EARLIER = 3_600_000  # milliseconds that an older version's run may have begun before its record
 
 
@@ -63,15 +66,15 @@ class Store:
         name = name_of(settings, {})
         tags = {PROCESS_TAG: this_process(), STARTED_TAG: str(started), NAME_TAG: name, **_source_tags()}
         tags |= _parent_tag(str(settings.get("parent_run", "")))
-        with reached():  # with its tags at once: a process may die at any moment
+        with reached(at_start=True):  # with its tags at once: a process may die at any moment
             run = self._client.create_run(self.experiment, start_time=started, tags=tags)
             self._show_the_way(run, name)
         return run.info.run_id
 
     def reopen_run(self, record: Record) -> None:
         """Go on with the MLflow run of a record."""
-        run_id = self._run_id(record)
-        with reached():
+        with reached(at_start=True):
+            run_id = self._run_id(record)
             self._show_the_way(self._client.get_run(run_id), name_of(record.header.settings, record.header.tags))
             self._client.update_run(run_id, status="RUNNING")
             self._client.set_tag(run_id, PROCESS_TAG, this_process())
@@ -112,6 +115,8 @@ class Store:
             if record.header.status != "RUNNING":
                 self._copy_files(record, run_id)
                 self._client.set_terminated(run_id, record.header.status, record.header.ended)
+            if record.header.status == "FINISHED":  # last, for what else there is is not to wait for it
+                bring_in(self._client, record, run_id)
             done["ended"] = record.header.ended
             remember_copy(record, self.uri, done)
         return True
@@ -122,18 +127,22 @@ class Store:
         That is what their record says where it lies in ``parent`` and nobody holds it, all of it brought in; or KILLED,
         where it does not say, or its process is one of this machine that is no more.
         """
-        with reached():
+        with reached(at_start=True):
             places = list({self.experiment, DEFAULT})  # where launched runs lie
             running = self._client.search_runs(places, "attributes.status = 'RUNNING'")
-        for run in running:
-            tags = run.data.tags
-            folder = parent / tags.get(RECORD_TAG, run.info.run_id)
-            # What is damaged, or another's, is told of where it is asked for; it stops nobody else's run.
-            with suppress(UserError, OSError):
-                if (folder / HEADER).is_file():
-                    self._finish_left(run, folder)
-                elif is_dead(tags.get(PROCESS_TAG, "")):
-                    self._end(run.info.run_id, "KILLED")
+            began = time.monotonic()
+            for run in running:
+                tags = run.data.tags
+                folder = parent / tags.get(RECORD_TAG, run.info.run_id)
+                # What is damaged, or another's, is told of where it is asked for; it stops nobody else's run.
+                with suppress(UserError, OSError):
+                    if (folder / HEADER).is_file():
+                        self._finish_left(run, folder)
+                    elif is_dead(tags.get(PROCESS_TAG, "")):
+                        self._end(run.info.run_id, "KILLED")
+                    continue
+                if time.monotonic() > began + PATIENCE:  # the store, too, may be what failed
+                    return
 
     def finish_left(self, record: Record) -> None:
         """Mark the MLflow run of a record KILLED that says RUNNING though nobody holds it any more."""
@@ -185,14 +194,7 @@ class Store:
         self.answered_at = time.monotonic()
 
     def _copy_files(self, record: Record, run_id: str) -> None:
-        for path in sorted(record.files.rglob("*")):
-            if leads_out(record.files, path):
-                log.warning("left out: %s leads out of the run's folder", path)
-                continue
-            if not path.is_file():
-                continue
-            place = path.relative_to(record.files).parent.as_posix()
-            self._client.log_artifact(run_id, str(path), None if place == "." else place)
+        for _ in copy_files(self._client, record, run_id):
             self.answered_at = time.monotonic()
 
     def _run_id(self, record: Record) -> str:
@@ -218,7 +220,9 @@ class Store:
 
         try:
             return self._client.get_run(record_id)
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in NO_SUCH_RUN:  # it may be there, and a second one must not be made
+                raise
             query = f"tags.`{RECORD_TAG}` = '{record_id}'"
             made = self._client.search_runs([self.experiment], query, max_results=1)
         return made[0] if made else None
@@ -260,6 +264,7 @@ def sync(folder: Path, experiment: str) -> Iterator[tuple[Record, bool]]:
                 raise
             log.warning("left out: %s", error)
             left_out.append(record.id)
+    store.finish_left_runs(folder.parent if (folder / HEADER).is_file() else folder)
     if left_out:
         raise UserError(f"{len(left_out)} of {len(records)} runs were not brought in: {', '.join(left_out)}")
 

@@ -12,7 +12,6 @@ from wfn.methods.observers.metric_groups import BASELINE, ITERATION
 from wfn.runs.record import Record
 from wfn.runs.run_header import RunHeader
 from wfn.runs.tracking.launched import NOTE_TAG, point, show_values
-from wfn.runs.tracking.logged_model import bring_in
 from wfn.runs.tracking.names import in_store, per_of
 
 log = logging.getLogger(__name__)
@@ -41,7 +40,6 @@ class RunPage:
         self._show_data(record, run_id)
         if record.header.status == "FINISHED":
             self._show_last_values(record, run_id)
-            bring_in(self._client, record, run_id)
 
     def _describe(self, record: Record, run_id: str) -> None:
         """Write the description anew where there is more to say, unless somebody has written one, or below ours."""
@@ -53,7 +51,6 @@ class RunPage:
         # With torch, which little else needs here.
         from wfn.runs.tracking.description import END, THIS_RUN, describe_run
 
-        self._described = state
         run = self._client.get_run(run_id)
         there = run.data.tags.get(NOTE_TAG, "")
         text = given.replace(THIS_RUN, run_id) or describe_run(record, run_id)
@@ -61,6 +58,7 @@ class RunPage:
             self._client.set_tag(run_id, NOTE_TAG, text)
         if self.launched:  # by the name that the run has by now
             point(self._client, self.launched, run, run.info.run_name)
+        self._described = state
 
     def _show_data(self, record: Record, run_id: str) -> None:
         """Show the parts of the data as inputs of the run, once they are known; what is there stays as it is."""
