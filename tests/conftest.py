@@ -1,6 +1,7 @@
 """Optional material, without which the tests that need it are skipped and say why; and what many tests share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -47,6 +48,28 @@ def apot_saves() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the APoT saves: apot-cifar10 in $WFN_SAVES or ../shared/saves")
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """The file of an MLflow store without runs, to be copied: to make one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path.parent)  # for the files of MLflow's own experiment
+        MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def own_store(empty_store, tmp_path, monkeypatch) -> str:
+    """The URI of an MLflow store of the test's own, which processes that it starts use, too."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW")]:
+        monkeypatch.delenv(name)
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return os.environ["MLFLOW_TRACKING_URI"]
 
 
 @pytest.fixture

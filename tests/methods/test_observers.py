@@ -51,13 +51,11 @@ def test_a_bar_counts_all_steps_and_shows_scores(model, monkeypatch):
     assert "share_fixed=1" in shown.getvalue()
 
 
-def test_tracking_logs_to_a_run_of_its_own_or_to_the_one_that_is_active(model, tmp_path, monkeypatch):
+def test_tracking_logs_to_a_run_of_its_own_or_to_the_one_that_is_active(model, own_store, tmp_path, monkeypatch):
     import mlflow
 
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(own_store)
     try:
         QUICK.compress(model, small_networks.data(), tracking=True)
         with mlflow.start_run(run_name="mine"):

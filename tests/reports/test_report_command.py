@@ -11,7 +11,7 @@ from tests.support.places import ROOT
 
 
 @pytest.fixture(autouse=True)
-def own_store(tmp_path, monkeypatch):
+def no_store(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
@@ -36,11 +36,11 @@ def test_a_report_is_written_over_folders(tmp_path, capsys):
     assert not (tmp_path / "mlflow.db").exists()  # the store is left alone where folders are given
 
 
-def test_a_report_lies_in_the_run_that_mlflow_run_made_for_it(tmp_path, capsys, monkeypatch):
+def test_a_report_lies_in_the_run_that_mlflow_run_made_for_it(own_store, tmp_path, capsys, monkeypatch):
     import mlflow
 
     made_up_runs.weight_fixing(tmp_path / "runs", 1)
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    client = mlflow.MlflowClient(own_store)
     launched = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", launched)
     assert main(["--runs", f"{tmp_path}/runs", "--out", f"{tmp_path}/out"]) == 0
@@ -49,6 +49,7 @@ def test_a_report_lies_in_the_run_that_mlflow_run_made_for_it(tmp_path, capsys, 
     assert run.info.run_name == "report"
     assert "A report over 1 runs: `report.pdf`" in run.data.tags["mlflow.note.content"]
     monkeypatch.setenv("MLFLOW_RUN_ID", "none")
+    monkeypatch.setattr("reports.report.write", lambda *arguments: [])  # once is enough
     assert main(["--runs", f"{tmp_path}/runs", "--out", f"{tmp_path}/out"]) == 0
     assert "the files are not in the run of mlflow run" in capsys.readouterr().out
 
@@ -89,7 +90,7 @@ def test_a_line_of_metrics_that_is_being_written_is_left_out_and_left_alone(tmp_
     assert path.read_bytes() == before
 
 
-def test_the_store_gives_what_the_folders_give(tmp_path, capsys):
+def test_the_store_gives_what_the_folders_give(own_store, tmp_path, capsys):
     from reports.evidence.store import read_store
     from wfn.runs.tracking.mlflow_store import sync
 

@@ -61,10 +61,11 @@ def test_settings_that_are_not_ours_are_told_of(change, words):
     assert words in str(refused.value)
 
 
-def test_of_many_runs_the_damaged_are_left_out_and_nothing_from_outside_is_stored(tmp_path, monkeypatch, caplog):
+def test_of_many_runs_the_damaged_are_left_out_and_nothing_from_outside_is_stored(
+    own_store, tmp_path, monkeypatch, caplog
+):
     import mlflow
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret").write_text(SECRET)
     runs = tmp_path / "runs"

@@ -207,7 +207,7 @@ def test_a_machine_that_vanishes_in_mid_trial_is_replaced_by_another_with_the_sa
     for machine in ("a", "b", "uncut"):
         (tmp_path / machine).mkdir()
     (tmp_path / "a" / "hold").touch()  # after the first of four epochs
-    first = start_program("studies.__main__:main", options(tmp_path, "a", storage), tmp_path / "a")
+    first = start_program("tests.support.warm_studies:main", options(tmp_path, "a", storage), tmp_path / "a")
 
     def held():
         if not any(b"checkpoint.safetensors" in path.read_bytes() for path in tmp_path.glob("store/*")):
@@ -220,7 +220,7 @@ def test_a_machine_that_vanishes_in_mid_trial_is_replaced_by_another_with_the_sa
     os.kill(int(trial.user_attrs["worker"].rpartition(":")[2]), signal.SIGKILL)
     (tmp_path / "a").rename(tmp_path / "vanished")
 
-    second = start_program("studies.__main__:main", options(tmp_path, "b", storage), tmp_path / "b")
+    second = start_program("tests.support.warm_studies:main", options(tmp_path, "b", storage), tmp_path / "b")
     _, error = second.communicate()
     assert second.returncode == 0, error
     (done,) = Queue(storage, "shared").trials()

@@ -23,18 +23,15 @@ FINISHED_EPOCH = re.compile(r"^iteration 1/2 epoch 1/1:", re.MULTILINE)
 
 
 @pytest.fixture
-def environment(tmp_path, monkeypatch):
+def environment(own_store, tmp_path, monkeypatch):
     """Variables for this process and those that it starts: a cache and a tracking store of the test's own."""
-    for name in [name for name in os.environ if name.startswith("MLFLOW")]:
-        monkeypatch.delenv(name)
     monkeypatch.setenv("WFN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 @pytest.fixture
 def start(tmp_path, environment, start_program):
     """A function that starts ``python -m studies`` in a folder of its own, and does not wait for it."""
-    yield lambda *arguments: start_program("studies.__main__:main", arguments, tmp_path)
+    yield lambda *arguments: start_program("tests.support.warm_studies:main", arguments, tmp_path)
     (tmp_path / "hold").unlink(missing_ok=True)
 
 
@@ -42,6 +39,18 @@ def start(tmp_path, environment, start_program):
 def studies(environment, call_here):
     """A function that does what ``python -m studies`` does: (exit status, standard output, standard error)."""
     return partial(call_here, main)
+
+
+@pytest.fixture
+def run_study(start):
+    """The same in a process that starts its workers warm."""
+
+    def run(*arguments):
+        program = start(*arguments)
+        output, error = program.communicate()
+        return program.returncode, output, error
+
+    return run
 
 
 def run_arguments(question="ablation", network="held_network", **options):
@@ -106,7 +115,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_gone_on_with(start, tmp_path)
     assert_as_it_should_be(tmp_path, run)
 
 
-def test_a_study_goes_on_after_everything_was_killed(start, studies, tmp_path):
+def test_a_study_goes_on_after_everything_was_killed(start, run_study, tmp_path):
     (tmp_path / "hold").touch()
     launcher = start(*run_arguments())
     worker, run = held_trial(tmp_path)
@@ -114,10 +123,10 @@ def test_a_study_goes_on_after_everything_was_killed(start, studies, tmp_path):
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: not is_alive(worker))
     (tmp_path / "hold").unlink()
-    status, _, error = studies(*run_arguments())
+    status, _, error = run_study(*run_arguments())
     assert status == 0, error
     assert_as_it_should_be(tmp_path, run)
-    status, output, _ = studies(*run_arguments())
+    status, output, _ = run_study(*run_arguments())
     assert status == 0
     assert "nothing left to do" in output
     assert_as_it_should_be(tmp_path, run)
@@ -126,13 +135,13 @@ def test_a_study_goes_on_after_everything_was_killed(start, studies, tmp_path):
     header = json.loads((own / "record.json").read_text())
     (own / "record.json").write_text(json.dumps(header | {"status": "RUNNING", "ended": None}))
     (own / "files" / "ablation.csv").unlink()  # as a launcher leaves it that is killed after the last trial
-    assert studies(*run_arguments())[0] == 0
+    assert run_study(*run_arguments())[0] == 0
     assert json.loads((own / "record.json").read_text())["status"] == "FINISHED"
     assert_as_it_should_be(tmp_path, run)
 
 
 @pytest.mark.parametrize("by", ["Ctrl-C", pytest.param("stop", marks=pytest.mark.slow)])
-def test_a_stopped_study_ends_cleanly_and_goes_on(start, studies, tmp_path, by):
+def test_a_stopped_study_ends_cleanly_and_goes_on(start, run_study, tmp_path, by):
     (tmp_path / "hold").touch()
     launcher = start(*run_arguments())
     worker, run = held_trial(tmp_path)
@@ -149,15 +158,15 @@ def test_a_stopped_study_ends_cleanly_and_goes_on(start, studies, tmp_path, by):
     runs = [json.loads(path.read_text())["status"] for path in tmp_path.glob("runs/*/record.json")]
     assert runs == ["KILLED"] * 2  # the study's own and the trial's
     (tmp_path / "hold").unlink()
-    assert studies(*run_arguments())[0] == 0
+    assert run_study(*run_arguments())[0] == 0
     assert_as_it_should_be(tmp_path, run)
 
 
-def test_failing_trials_stop_no_other_and_all_is_tracked(studies, tmp_path):
+def test_failing_trials_stop_no_other_and_all_is_tracked(studies, run_study, undrawn, own_store, tmp_path):
     arguments = run_arguments(
         "delta", "network", tracking="mlflow", workers=2, vary=f"delta=0.01,0.02 model={TINY}:network,{TINY}:broken"
     )
-    status, output, error = studies(*arguments)
+    status, output, error = run_study(*arguments)
     assert status == 0, error
     assert "2 failed" in output
     status, output, _ = studies("status", "delta")
@@ -173,7 +182,7 @@ def test_failing_trials_stop_no_other_and_all_is_tracked(studies, tmp_path):
 
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = MlflowClient(own_store)
 
     def tracked():
         runs = client.search_runs([client.get_experiment_by_name("wfn").experiment_id])
@@ -189,16 +198,16 @@ def test_failing_trials_stop_no_other_and_all_is_tracked(studies, tmp_path):
     assert {"final/best_top1", "final/best_lzw_bytes"} <= study.data.metrics.keys()
     assert {"delta.csv", "delta.png"} <= {file.path for file in client.list_artifacts(study.info.run_id)}
 
-    status, _, error = studies(*arguments, "--epochs", "2")
+    status, _, error = run_study(*arguments, "--epochs", "2")
     assert status == 2
     assert "has other settings (epochs is 2, was 1)" in error
 
-    status, output, _ = studies(*arguments)
+    status, output, _ = run_study(*arguments)
     assert "nothing left to do" in output
     assert "2 failed" in output
     assert output.endswith("; --retry_failed true runs what failed again\n")
     (tmp_path / "mended").touch()
-    status, output, error = studies(*arguments, "--retry_failed", "true")
+    status, output, error = run_study(*arguments, "--retry_failed", "true")
     assert status == 0, error
     assert "4 of 4 done, 0 running, 0 failed" in output
     again_study, again = tracked()

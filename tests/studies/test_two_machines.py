@@ -1,6 +1,7 @@
 """Studies on several machines: the commands of docs/scaling.md, run as they stand there against real servers.
 
-Two folders stand for two machines.
+Two folders stand for two machines. What the shell makes of the page's study command is given to a process that need not
+import everything anew.
 """
 
 import json
@@ -16,7 +17,7 @@ import pytest
 from studies.trials.queue import Queue
 from tests.support.servers import STOP, commands
 from tests.support.studies import all_trials
-from tests.support.waiting import LIMIT, wait_for
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.server
 TROUBLE = re.compile(r"deadlock|locked|lock timeout|Traceback|OperationalError|IntegrityError|InternalError")
@@ -29,26 +30,29 @@ TRIALS = (2 + 2 - 1) * 2  # of TINY: two columns that share a point, twice
 
 
 @pytest.fixture
-def start(servers, tmp_path):
+def start(servers, start_program, tmp_path):
     """A function that starts the page's study command on a machine; what is left of it is killed at the end."""
-    started = []
 
     def start(machine, **options):
         (tmp_path / machine).mkdir(exist_ok=True)
         words = [word for name, value in options.items() for word in (f"--{name}", f"'{value}'")]
-        process = subprocess.Popen(
-            ["bash", "-ec", " ".join((commands("study").strip().replace("\npython", "\nexec python -u"), *words))],
-            cwd=tmp_path / machine, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=servers.environment | {"WFN_CACHE": str(tmp_path / "cache")},
-        )  # fmt: skip
-        started.append(process)
-        return process
+        environment = servers.environment | {"WFN_CACHE": str(tmp_path / "cache")}
+        (module, *arguments), variables = given_to_python(" ".join((commands("study").strip(), *words)), environment)
+        assert module == "studies"
+        return start_program("tests.support.warm_studies:main", arguments, tmp_path / machine, variables)
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    return start
+
+
+def given_to_python(script, environment):
+    """What a shell's script gives to ``python -m``: (words, environment)."""
+    told = """python() { [ "$1" = -m ] && shift && printf '%s\\0' "$#" "$@" && env -0; }\n"""
+    done = subprocess.run(
+        ["bash", "-ec", told + script], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    count, *words = done.stdout.rstrip("\0").split("\0")
+    variables = dict(word.split("=", 1) for word in words[int(count) :])
+    return words[: int(count)], variables
 
 
 def records(tmp_path):
@@ -60,7 +64,7 @@ def finish(launchers):
     """Wait for the launchers; what they printed."""
     printed = []
     for launcher in launchers:
-        output, error = launcher.communicate(timeout=LIMIT)
+        output, error = launcher.communicate()
         assert launcher.returncode == 0, error
         assert not TROUBLE.search(output + error), output + error
         printed.append(output)

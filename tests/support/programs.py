@@ -22,10 +22,10 @@ from unittest import mock
 from tests.support.places import ROOT
 from tests.support.waiting import LIMIT
 
-PRELOADED = ["torch._dynamo", "sklearn.datasets", "sklearn.model_selection", "matplotlib.pyplot", "optuna", "mlflow",
-             "mlflow.store.tracking.sqlalchemy_store", "wfn.runs.lifecycle", "wfn.commands.summary",
-             "wfn.methods.weight_fixing", "wfn.training.baseline", "studies.workers.launch", "studies.workers.worker",
-             "wfn.runs.run", "tests.support.programs", "tests.support.warm"]  # fmt: skip
+PRELOADED = ["torch._dynamo", "matplotlib.pyplot", "optuna.storages._rdb.models", "sqlalchemy.dialects.sqlite",
+             "alembic.command", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "wfn.runs.lifecycle",
+             "wfn.commands.summary", "wfn.methods.weight_fixing", "wfn.training.baseline", "studies.workers.launch",
+             "studies.workers.worker", "wfn.runs.run", "tests.support.programs", "tests.support.warm"]  # fmt: skip
 # One thread, as the tests have; and MLflow would start threads to tell its makers of its use, which no fork has.
 SERVER = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 STARTED = "import sys; from tests.support.programs import called; sys.exit(called(sys.argv[1], sys.argv[2:]))"
