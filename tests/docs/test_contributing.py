@@ -1,7 +1,6 @@
 """CONTRIBUTING.md keeps its word: a method, a measure, a question is one file, and nothing else is edited."""
 
 import csv
-import io
 import json
 import os
 import shutil
@@ -31,24 +30,29 @@ def clone(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run_in(clone):
-    """A function that runs ``python -m`` with arguments in the clone and gives its standard output."""
+def run_in(clone, package, *commands):
+    """What commands of a package print, called one after another by one Python, for it takes seconds to start."""
+    script = (
+        f"import json, sys; from {package}.__main__ import main; "
+        "sys.exit(next(filter(None, map(main, json.loads(sys.argv[1]))), 0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(commands)], cwd=clone, env=os.environ | {"PYTHONPATH": str(clone)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
-    def run(*arguments):
-        environment = os.environ | {"PYTHONPATH": str(clone)}
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments], cwd=clone, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    return run
+@pytest.fixture(scope="module")
+def printed(clone):
+    """What a run by the method prints, then the help."""
+    run = ("--method", "ternary", "--cut", "0.5", "--tracking", "folder", *ON_TINY)
+    return run_in(clone, "wfn", run, ["--help"], ["mlproject"])
 
 
 @pytest.mark.process
-def test_method_and_measure_are_run_logged_and_shown(clone, run_in):
-    printed = run_in("wfn", "--method", "ternary", "--cut", "0.5", "--tracking", "folder", *ON_TINY)
+def test_method_and_measure_are_run_logged_and_shown(clone, printed):
     (folder,) = (clone / "runs").iterdir()
     record = json.loads((folder / "record.json").read_text())
     assert (record["tags"]["label"], record["params"]["cut"]) == ("Ternary, cut 0.5", 0.5)
@@ -60,23 +64,28 @@ def test_method_and_measure_are_run_logged_and_shown(clone, run_in):
 
 
 @pytest.mark.process
-def test_help_and_mlproject_know_the_option(clone, run_in):
-    assert "ternary: what becomes zero: magnitudes below so many times" in " ".join(run_in("wfn", "--help").split())
-    run_in("wfn", "mlproject")
+def test_help_and_mlproject_know_the_option(clone, printed):
+    assert "ternary: what becomes zero: magnitudes below so many times" in " ".join(printed.split())
     assert "cut: {type: float, default: 0.75}" in (clone / "MLproject").read_text()
 
 
 @pytest.mark.process
-def test_the_question_is_listed_answered_and_drawn(clone, run_in):
-    assert "cuts        How many weights may ternary rounding set to zero?" in run_in("studies", "list")
+def test_the_question_is_listed_answered_and_drawn(clone):
     options = ("--method", "ternary", "--tracking", "folder", "--folder", "trials")
-    run_in("studies", "run", "cuts", *options, *ON_TINY, "--workers", "1", "--repeats", "1")
-    trials = list(csv.DictReader(io.StringIO(run_in("studies", "export", "cuts", "--folder", "trials"))))
+    printed = run_in(
+        clone,
+        "studies",
+        ["list"],
+        ["run", "cuts", *options, *ON_TINY, "--workers", "1", "--repeats", "1"],
+        ["export", "cuts", "--folder", "trials", "--output", "cuts.csv"],
+        ["plot", "cuts", "--folder", "trials", "--output", "cuts.svg"],
+    )
+    assert "cuts        How many weights may ternary rounding set to zero?" in printed
+    trials = list(csv.DictReader((clone / "cuts.csv").open()))
     assert [(trial["state"], float(trial["setting_cut"])) for trial in trials] == [
         ("COMPLETE", 0.25),
         ("COMPLETE", 0.5),
         ("COMPLETE", 0.75),
         ("COMPLETE", 1.0),
     ]
-    run_in("studies", "plot", "cuts", "--folder", "trials", "--output", "cuts.svg")
     assert (clone / "cuts.svg").stat().st_size

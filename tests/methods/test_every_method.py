@@ -3,6 +3,8 @@
 import ast
 import math
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from tests.support import made_up_saves, small_networks
 from tests.support.places import ROOT
 from wfn import compressed_file, methods
 from wfn.errors import UserError
-from wfn.interface import Epoch, Iteration, Step
+from wfn.interface import Epoch, Iteration, Quantised, Step
 from wfn.methods import Method
 
 METHODS = methods.names()
@@ -52,6 +54,33 @@ def name(request):
     return request.param
 
 
+class Run(NamedTuple):
+    """A run to which nothing happened, for tests that only look at it, with its events of epochs and iterations."""
+
+    method: Method
+    model: torch.nn.Module
+    quantised: Quantised
+    events: list[Epoch | Iteration]
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory):
+    """A function that gives a method's run, made at the first call."""
+
+    @cache
+    def run(name):
+        method, events = made(name, tmp_path_factory.mktemp(name)), []
+        kept = lambda event: events.append(event) if isinstance(event, Epoch | Iteration) else None  # noqa: E731
+        return Run(method, *compressed(method, kept), events)
+
+    return run
+
+
+@pytest.fixture
+def uncut(name, run_once):
+    return run_once(name)
+
+
 def test_what_the_file_says_is_what_the_class_is(name):
     kind = methods.load(name)
     assert issubclass(kind, Method) and is_dataclass(kind) and kind.name == name
@@ -73,9 +102,8 @@ def test_it_says_how_its_rows_are_called_and_what_it_treats_how(name, tmp_path):
     assert all([method.label, treatment.first_last, treatment.batch_norm, treatment.activations])
 
 
-def test_every_counted_weight_ends_on_a_shared_value(name, tmp_path):
-    method = made(name, tmp_path)
-    model, quantised = compressed(method)
+def test_every_counted_weight_ends_on_a_shared_value(uncut):
+    method, model, quantised, _ = uncut
     values = torch.cat([weight.flatten() for weight in quantised.weights.values()])
     assert values.dtype == torch.float32 and values.isfinite().all()
     if "float" not in (method.treatment.first_last, method.treatment.batch_norm):
@@ -86,9 +114,8 @@ def test_every_counted_weight_ends_on_a_shared_value(name, tmp_path):
     assert all(torch.equal(parameters[each], weight) for each, weight in quantised.weights.items())
 
 
-def test_its_events_come_in_order(name, tmp_path):
-    method, events = made(name, tmp_path), []
-    _, quantised = compressed(method, events.append)
+def test_its_events_come_in_order(uncut):
+    method, _, quantised, events = uncut
     iterations = [event for event in events if isinstance(event, Iteration)]
     if method.iterations:
         assert [event.number for event in iterations] == [*range(method.iterations + 1)]
@@ -98,8 +125,9 @@ def test_its_events_come_in_order(name, tmp_path):
     assert epochs == sorted(set(epochs)) and len(epochs) <= method.iterations * method.epochs
 
 
-def test_the_same_seed_gives_the_same_bits(name, tmp_path):
-    assert same_bits(*(compressed(made(name, tmp_path))[1].weights for _ in range(2)))
+def test_the_same_seed_gives_the_same_bits(name, uncut, tmp_path):
+    _, again = compressed(made(name, tmp_path))
+    assert same_bits(again.weights, uncut.quantised.weights)
 
 
 def test_torchs_random_state_is_left_as_it_was(name, tmp_path):
@@ -125,10 +153,9 @@ class CutError(Exception):
     """Stands in for a kill."""
 
 
-def test_cut_anywhere_and_resumed_it_gives_the_same_bits(name, tmp_path):
-    method, epochs = made(name, tmp_path), []
-    uncut, whole = compressed(method, lambda event: epochs.append(event) if isinstance(event, Epoch) else None)
-    for cut_at in CUTS[: len(epochs)]:
+def test_cut_anywhere_and_resumed_it_gives_the_same_bits(uncut, tmp_path):
+    method, model, whole, events = uncut
+    for cut_at in CUTS[: sum(isinstance(event, Epoch) for event in events)]:
         seen = 0
 
         def cut(event, cut_at=cut_at):
@@ -144,7 +171,7 @@ def test_cut_anywhere_and_resumed_it_gives_the_same_bits(name, tmp_path):
             assert path.exists()
         resumed, quantised = compressed(method, checkpoint=path)
         assert same_bits(quantised.weights, whole.weights)
-        assert same_bits(dict(resumed.named_buffers()), dict(uncut.named_buffers()))
+        assert same_bits(dict(resumed.named_buffers()), dict(model.named_buffers()))
         assert [row["iteration"] for row in quantised.records] == [row["iteration"] for row in whole.records]
 
 
@@ -166,8 +193,8 @@ def test_numbers_that_cannot_work_are_refused(name, tmp_path, value):
             assert option.name in message and "\n" not in message
 
 
-def test_a_few_values_make_a_compressed_file_that_gives_them_back(name, tmp_path):
-    model, quantised = compressed(made(name, tmp_path))
+def test_a_few_values_make_a_compressed_file_that_gives_them_back(uncut, tmp_path):
+    _, model, quantised, _ = uncut
     state = {key: value.clone() for key, value in model.state_dict().items()}
     values = torch.cat([weight.flatten() for weight in quantised.weights.values()]).unique()
     if len(values) > compressed_file.MOST_VALUES:

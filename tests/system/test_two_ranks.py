@@ -1,8 +1,6 @@
 """Two ranks do what one process does: real runs, as torchrun starts them, between CPUs, by gloo."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -138,17 +136,12 @@ def test_a_rank_that_fails_ends_the_run(script):
     assert the_record(script / "failed").header.status in ("FAILED", "KILLED")  # as it hears of it first
 
 
-def test_torchrun_told_to_stop_ends_the_run_as_killed(tmp_path):
+def test_torchrun_told_to_stop_ends_the_run_as_killed(tmp_path, start_program):
     run = ["-m", "wfn", *cases.options("tests.support.cases_on_ranks:stopping", tmp_path)]
-    stopped = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *run],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "WFN_CACHE": str(tmp_path / "cache")},
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=TIME_LIMIT,
-        check=False,
-    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "WFN_CACHE": str(tmp_path / "cache")}
+    arguments = ["--standalone", "--nproc_per_node", "2", *run]
+    stopped = start_program("torch.distributed.run:main", arguments, tmp_path, environment)
+    _, error = stopped.communicate(TIME_LIMIT)
     assert stopped.returncode != 0
-    assert stopped.stderr.count("stopped; go on with --resume") == 1
+    assert error.count("stopped; go on with --resume") == 1
     assert the_record(tmp_path).header.status == "KILLED"
