@@ -44,6 +44,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:LONGEST_REASON]
 
 
+def reason(error: BaseException) -> str:
+    """:func:`first_line` of an error that may quote what somebody else wrote, fit to be shown."""
+    return printable(first_line(error))
+
+
 def without_password(url: str) -> str:
     """A database's URL as it may be shown."""
     from sqlalchemy import make_url

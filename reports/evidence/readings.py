@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reports.evidence.soundness import check
 from reports.records.uncertainty_files import COLUMNS, Rows, read_table
-from wfn.errors import UserError
+from wfn.errors import UserError, reason
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.outcomes import OUTCOMES, Outcomes
 from wfn.runs.record import Record, leads_out, read_each
@@ -145,7 +145,9 @@ def read_codebook(path: Path) -> tuple[SharedValue, ...]:
             rows = csv.DictReader(file)
             return tuple(SharedValue(float(r["value"]), int(r["order"]), int(r["weights"])) for r in rows)
     except (OSError, KeyError, ValueError, TypeError, OverflowError, csv.Error) as error:
-        raise UserError(f"{path} is not the codebook of a run ({error}): mend it, or leave the run out") from error
+        raise UserError(
+            f"{path} is not the codebook of a run ({reason(error)}): mend it, or leave the run out"
+        ) from error
 
 
 def read_outcomes(path: Path) -> Outcomes | None:

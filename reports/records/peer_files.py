@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reports.evidence.row import Row, Subject
-from wfn.errors import UserError
+from wfn.errors import UserError, reason
 from wfn.measures.common.paired import Change, change_of_counts
 
 FLOAT = "float"  # the row of the network itself
@@ -80,8 +80,8 @@ def _read(path: Path) -> list[PeerFile]:
             return [_peer(row) for row in csv.DictReader(file) if row["peer"] != FLOAT]
     except KeyError as error:
         raise UserError(f"{path} has no column {error}: write it anew by python -m benchmarks.peers.measure") from error
-    except (OSError, ValueError, TypeError, UserError) as error:
-        raise UserError(f"{path} is no table of peers ({error}): mend it, or leave it out") from error
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, csv.Error) as error:
+        raise UserError(f"{path} is no table of peers ({reason(error)}): mend it, or leave it out") from error
 
 
 def _peer(row: Mapping[str, str]) -> PeerFile:

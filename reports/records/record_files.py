@@ -17,7 +17,7 @@ from typing import Any
 from reports.evidence.readings import Run
 from reports.evidence.soundness import UnreportableRunError
 from reports.records.run_lines import run_from, run_line
-from wfn.errors import UserError
+from wfn.errors import UserError, printable, reason
 from wfn.system.files import write_atomically
 
 log = logging.getLogger("wfn.reports.records")
@@ -82,7 +82,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     """The records in a file, as they were written."""
 
     def wrong(reason: str) -> UserError:
-        return UserError(f"{path} is not a file of records: {reason}; write it anew by --write_records")
+        return UserError(f"{path} is not a file of records: {printable(reason)}; write it anew by --write_records")
 
     try:
         whole = path.read_bytes()
@@ -120,8 +120,8 @@ def _run(line: dict[str, Any], path: Path, number: int) -> Run:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
-        reason = f"line {number} is no record of a run ({type(error).__name__}: {error})"
-        raise UserError(f"{path} is not a file of records: {reason}; write it anew by --write_records") from error
+        where = f"line {number} is no record of a run ({type(error).__name__}: {reason(error)})"
+        raise UserError(f"{path} is not a file of records: {where}; write it anew by --write_records") from error
 
 
 def _difference(first: Mapping[str, Any], second: Mapping[str, Any], where: str = "") -> str:

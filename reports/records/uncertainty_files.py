@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from wfn.errors import UserError
+from wfn.errors import UserError, reason
 
 Rows = tuple[Mapping[str, float | str], ...]
 # Name of the table -> its columns with text, and those with numbers.
@@ -20,8 +20,8 @@ def read_table(path: Path) -> Rows:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return checked(list(csv.DictReader(file)), path.stem)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is no table of a run ({error}): mend it, or leave the run out") from error
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} is no table of a run ({reason(error)}): mend it, or leave the run out") from error
 
 
 def checked(rows: object, name: str) -> Rows:

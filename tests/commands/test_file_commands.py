@@ -187,7 +187,7 @@ def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_p
     ]
     assert main([*arguments, "--method", "rounding", "--tracking", "folder", "--device", "cpu"]) == 2
     output, error = capsys.readouterr()
-    assert "No space left" in error and "make room, resume" in error and "no compressed file" not in output
+    assert "No space left" in error and "once that is mended, resume" in error and "no compressed file" not in output
     (folder,) = tmp_path.iterdir()
     assert Record.read(folder).header.status == "FAILED"
     monkeypatch.undo()

@@ -49,6 +49,8 @@ def test_a_row_is_read_with_its_paired_change_and_the_float_network_is_left_out(
         ([ROW | {"bytes": "many"}], "invalid literal"),
         ([ROW | {"images_lost": "10001"}], "cannot be lost"),
         ([ROW | {"chosen_at": "here"}], "could not convert"),
+        ([{name: text for name, text in ROW.items() if name != "chosen_at"} | {"chosen_at": "\n,"}], "is no table"),
+        ([ROW | {"setting": "x" * 200_000}], "field larger than"),
     ],
 )
 def test_what_is_no_table_of_peers_is_refused_in_a_line(tmp_path, rows, said):

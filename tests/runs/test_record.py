@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wfn.errors import UserError
-from wfn.runs.record import METRICS, OpenRecord, Record
+from wfn.runs.record import METRICS, OpenRecord, Record, now
 from wfn.runs.run_header import STATUSES, RunHeader
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
@@ -207,6 +207,14 @@ def assert_is_refused(folder, words):
         message = str(refusal.value)
         assert message.startswith(f"{folder} is not the folder of a run: ") and words in message
         assert "\n" not in message
+
+
+@pytest.mark.parametrize("moment", [-5.0, 4e11])
+def test_a_clock_that_is_far_out_leaves_a_record_that_can_be_read(record, monkeypatch, moment):
+    monkeypatch.setattr("wfn.runs.record.time.time", lambda: moment)
+    record.log({"top1": 1.0}, step=1)
+    record.set(status="FINISHED", ended=now())
+    assert Record.read(record.folder).last_values() == {"top1": 1.0}
 
 
 def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):

@@ -5,6 +5,7 @@ given"; and the options come from several dataclasses that must not be imported 
 """
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -101,21 +102,26 @@ def setting_options(leave_out: Collection[str] = ()) -> Callable[[Command], Comm
 def exit_status(command: click.Command, arguments: list[str] | None, go_on_with: str) -> int:
     """Run ``command`` on ``arguments`` (by default the process's) and return the process's exit status.
 
-    That is 0, 2 for a user's mistake, 130 where it was interrupted. Where a run can then be gone on with, the text
-    ``go_on_with`` tells how; ``{run}`` in it stands for the run's id.
+    That is 0, 2 for a user's mistake, 1 where nobody reads its output any more, 130 where it was interrupted. Where a
+    run can then be gone on with, the text ``go_on_with`` tells how; ``{run}`` in it stands for the run's id.
     """
     with terminable():
         try:
             with messages.shown():
                 command(arguments, standalone_mode=False)
+                if sys.stdout:  # there is none where it was closed
+                    sys.stdout.flush()
         except click.ClickException as error:
             return _fail(error.format_message())
         except UserError as error:
             return _fail(str(error))
-        except OSError as error:  # any path may be so, and each command would have to look
-            if error.errno != errno.ENAMETOOLONG:
+        except BrokenPipeError:  # as of '| head -1': who reads has had enough
+            _forget_output()
+            return 1
+        except OSError as error:
+            if not (reason := _reason(error)):
                 raise
-            return _fail(f"{error.filename!s:.60}... is too long for the name of a file: give a shorter one")
+            return _fail(reason)
         except (KeyboardInterrupt, click.Abort) as error:
             interrupt = error.__cause__ if isinstance(error, click.Abort) else error
             is_run = isinstance(interrupt, RunInterrupted)
@@ -125,11 +131,42 @@ def exit_status(command: click.Command, arguments: list[str] | None, go_on_with:
 
 
 def end_process(command: Callable[[], int]) -> None:
-    """Do a process's work and end it with the status that ``command`` returns; what comes after hears no signals."""
+    """Do a process's work and end it with the status that ``command`` returns; what comes after hears no signals.
+
+    A standard stream that was closed leads nowhere from now on.
+    """
+    for number in range(3):  # one that was closed must not become that of a file, into which messages would go
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     with terminable():
         status = command()
         leave_unheard()
         sys.exit(status)
+
+
+def _reason(error: OSError) -> str:
+    """Why a command failed, where any path or place may be so and each command would have to look; else nothing."""
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename!s:.60}... is too long for the name of a file: give a shorter one"
+    if error.filename is not None:
+        return ""
+    try:
+        os.getcwd()
+    except OSError as gone:
+        return f"the current folder is not there any more ({gone.strerror}): change to one that is"
+    try:
+        print(end="", flush=True)
+    except OSError as problem:
+        _forget_output()
+        return f"cannot write to the standard output ({problem.strerror}): what was to be shown there is lost"
+    return ""
+
+
+def _forget_output() -> None:
+    """Let what was not written lead nowhere: Python would try once more as it ends, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wfn.errors import UserError
-from wfn.runs.run_header import RunHeader, damaged, logged_value
+from wfn.runs.run_header import LATEST, RunHeader, damaged, logged_value
 from wfn.system.files import append_durably, held, sync_folder, write_atomically
 
 log = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ class OpenRecord(Record):
             yield
         except OSError as error:
             raise UserError(
-                f"cannot write to {self.folder} ({error.strerror}): make room, then go on with --resume {self.id}"
+                f"cannot write to {self.folder} ({error.strerror}): once that is mended, go on with --resume {self.id}"
             ) from error
 
 
@@ -254,8 +254,8 @@ def new_id() -> str:
 
 
 def now() -> int:
-    """Milliseconds since 1970."""
-    return int(time.time() * 1000)
+    """Milliseconds since 1970; of a clock that is far out, the nearest that a record may hold."""
+    return min(max(0, int(time.time() * 1000)), LATEST)
 
 
 def _read_header(folder: Path) -> RunHeader:

@@ -129,7 +129,9 @@ def run(settings: Settings, handle: RunHandle) -> Result:
             if outputs:
                 outputs.write(record.files, quantised)
     except OSError as error:
-        raise UserError(f"cannot write the results to {record.files} ({error.strerror}): make room, resume") from error
+        raise UserError(
+            f"cannot write the results to {record.files} ({error.strerror}): once that is mended, resume"
+        ) from error
     if ranks.this() == 0 and _is_exported(settings, record):
         _export(record, quantised, workload)
     handle.log(telling_first(fixed, task) | changes | _seconds(record), step=method.iterations)

@@ -80,7 +80,7 @@ class Checkpoint:
         except OSError as error:
             raise UserError(
                 f"cannot write the checkpoint {self.path}: {error.strerror or error}; the one saved last is kept: "
-                "make room, then go on with resume"
+                "once that is mended, go on with resume"
             ) from error
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
