@@ -150,4 +150,4 @@ def _had(method: str, name: str, params: Params, default: str) -> str:
 def _value(text: str, kind: type) -> object:
     if kind is bool:
         return text == "True"
-    return tuple(float(number) for number in text.split()) if kind is tuple else kind(text)
+    return methods.numbers_of(text) if kind is tuple else kind(text)

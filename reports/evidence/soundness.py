@@ -81,7 +81,7 @@ def _reads_as(text: str, kind: type) -> bool:
     if kind is bool:
         return text in ("True", "False")
     try:
-        numbers = [float(part) for part in text.replace(",", " ").split()] if kind is tuple else [kind(text)]
+        numbers = methods.numbers_of(text) if kind is tuple else [kind(text)]
     except (ValueError, OverflowError):
         return False
     return kind is str or not any(map(isnan, numbers))

@@ -113,3 +113,13 @@ def test_iterations_and_epochs_are_bounded_together():
         methods.make("kmeans", {"iterations": 1000, "epochs": 1000})
     with pytest.raises(UserError, match=r"value_order must be 0 .* or 1 to 24"):
         methods.make("wfn", {"value_order": MANY, "value_epochs": 1})
+
+
+@pytest.mark.parametrize("text", ["0.5,1.0", "0.5, 1", "5e-1 1", "0.5 1"])
+def test_numbers_in_one_text_are_kept_in_one_form_however_they_are_given(text):
+    assert Settings.of({"shares": text}).options["shares"] == "0.5 1"
+
+
+def test_the_one_form_holds_numbers_wholly():
+    kept = Settings.of({"shares": "0.3333333333333333,1"}).options["shares"]
+    assert kept == "0.3333333333333333 1"

@@ -168,3 +168,21 @@ def test_the_released_resnet20_scores_as_its_authors_say(cifar10_folder, apot_sa
 def test_a_quantised_save_is_no_float_network(apot_saves):
     with pytest.raises(UserError, match=r"left over \(layer1\.0\.conv1\.act_alpha"):
         load_weights(build("resnet20_conv"), str(apot_saves / "res20_3bit.pth.tar"), "resnet20_conv")
+
+
+class Versioned(torch.nn.Linear):
+    """Takes no weights whose version it does not know, as torchvision's MNASNet."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *others):
+        if local_metadata.get("version") != 2:
+            raise ValueError("version should be set to 2")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
+
+
+def test_a_network_that_asks_for_a_version_takes_a_file_of_tensors(tmp_path):
+    saved, model = Versioned(3, 2), Versioned(3, 2)
+    save_file(saved.state_dict(), tmp_path / "x.safetensors")
+    load_weights(model, str(tmp_path / "x.safetensors"), "own")
+    assert torch.equal(model.weight, saved.weight)

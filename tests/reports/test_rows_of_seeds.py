@@ -86,3 +86,8 @@ def test_the_front_page_counts_seeds_a_row_and_test_images(evidence):
 )
 def test_numbers_in_csv_have_no_commas(cell, plain):
     assert without_thousands(cell) == plain
+
+
+def test_a_run_whose_shares_are_set_apart_by_commas_is_a_row(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, shares="0.5,1.0", top1=92.25)
+    assert only_row(table1(Evidence(read_folder(tmp_path))), "WFN")["Runs"] == "10000000"

@@ -188,9 +188,9 @@ def _check(inputs: Any, labels: Any, place: str, task: Task, of_a_batch: bool = 
     if first.numel() == 0:
         raise UserError(f"{place} is empty: its inputs are of shape {tuple(first.shape)}")
     for tensor in held:
-        if tensor.is_floating_point() and torch.isnan(tensor).any():
+        if tensor.is_floating_point() and torch.isnan(tensor.to_dense()).any():
             what = "labels" if tensor is labels else "inputs"
-            rows = torch.isnan(tensor).reshape(len(tensor), -1).any(1) if tensor.ndim else torch.ones(1)
+            rows = torch.isnan(tensor.to_dense()).reshape(len(tensor), -1).any(1) if tensor.ndim else torch.ones(1)
             number = int(rows.nonzero()[0])
             raise UserError(f"{place} has NaN in its {what} (number {number}, from 0): clean the data first")
     if isinstance(task, Classification) and (lowest := int(labels.min())) < 0:

@@ -112,8 +112,13 @@ def _values(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def numbers_of(text: str) -> tuple[float, ...]:
+    """The numbers in a text such as ``0.5 0.9 1``, commas or not; raises :class:`ValueError` for anything else."""
+    return tuple(map(float, text.replace(",", " ").split()))
+
+
 def _numbers(name: str, value: Any) -> tuple[float, ...]:
     try:
-        return tuple(float(number) for number in (value.replace(",", " ").split() if isinstance(value, str) else value))
+        return numbers_of(value) if isinstance(value, str) else tuple(map(float, value))
     except ValueError as error:
         raise UserError(f"{name} must be numbers such as '0.5 0.9 1', but got {value!r}") from error

@@ -88,6 +88,8 @@ def trace(
     example: Any,
     others: Iterable[Any] = (),
     run: Callable[[torch.nn.Module, Any], object] = call,
+    *,
+    whole: bool = False,
 ) -> ForwardPass:
     """Run ``model`` once on ``example`` in eval mode, and tell what became of its parameters.
 
@@ -101,11 +103,12 @@ def trace(
         others: batches of more inputs of any number. Where ``example`` does not reach every parameter, they are gone
             through; if some of them reach others, as in a mixture of experts, uses are means over the inputs of them.
         run: what one inference is; by default a call of ``model``.
+        whole: ``example`` is one inference, however long its tensors are: a graph's nodes, say.
 
     Raises:
         UserError: ``example`` is not a batch of one; memory is shared in a way that cannot be kept.
     """
-    if size(example) != 1:
+    if not whole and size(example) != 1:
         shape = list(example.shape) if isinstance(example, torch.Tensor) else [size(example), "..."]
         raise UserError(f"an example of shape {shape} is not a batch of one: give a tensor [1, ...]")
     tied = {tie.name: tie.owner for tie in ties(model)}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from wfn import networks
 from wfn.errors import UserError
+from wfn.networks.own.state import load_state
 from wfn.networks.weight_files.save_reading import read_weights
 from wfn.networks.weight_files.tensor_names import near_names, renamed
 
@@ -48,7 +49,7 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
         check_variances(state)
     except ValueError as error:
         raise UserError(f"weights {source!r} cannot be those of a network: {error}; use a sound save") from error
-    model.load_state_dict(state, strict=False)  # strict but for num_batches_tracked: the keys were compared above
+    load_state(model, state, strict=False)  # strict but for num_batches_tracked: the keys were compared above
 
 
 def check_variances(state: Mapping[str, Tensor]) -> None:

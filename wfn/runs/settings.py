@@ -86,7 +86,8 @@ class Settings:
         defaults = own_options(self.method)
         if foreign := sorted(self.options.keys() - defaults.keys()):
             raise _foreign(foreign[0], self.method)
-        object.__setattr__(self, "options", {name: self.options.get(name, value) for name, value in defaults.items()})
+        options = {name: self.options.get(name, value) for name, value in defaults.items()}
+        object.__setattr__(self, "options", methods.written_alike(self.method, options))
         networks.check_name(self.model)
         if self.dataset not in data.names() and not entry_points.is_entry_point(self.dataset):
             raise unknown_name("data set", self.dataset, data.names(), "or package.module:function")

@@ -39,12 +39,13 @@ def file_sha256(option: str, file: str) -> str:
 
 
 def fingerprint(parts: Iterable[Tensor | str]) -> str:
-    """Return the sha256 (hex) over ``parts``: of a tensor its dtype, shape and bytes, wherever it lies."""
+    """Return the sha256 (hex) over ``parts``: of a tensor its dtype, shape and bytes, wherever it lies and dense."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
             digest.update(f"text {len(part)} {part}\n".encode(errors="surrogateescape"))  # a file's name may be any
         else:
             digest.update(f"{part.dtype} {tuple(part.shape)}\n".encode())
-            digest.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            whole = part.detach().cpu().to_dense()
+            digest.update(whole.contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from wfn.errors import UserError
@@ -55,9 +56,13 @@ def size(batch: Any) -> int:
 
 
 def head(batch: Any, count: int) -> Any:
-    """The first ``count`` inputs of a batch, with their labels; a tensor of another length stays as it is."""
+    """The first ``count`` inputs of a batch, with their labels; one of another length, or sparse, stays as it is."""
     whole = size(batch)
-    return mapped(lambda tensor: tensor[:count] if tensor.ndim and len(tensor) == whole else tensor, batch)
+
+    def cut(tensor: Tensor) -> Tensor:
+        return tensor[:count] if tensor.ndim and len(tensor) == whole and tensor.layout == torch.strided else tensor
+
+    return mapped(cut, batch)
 
 
 def arguments(inputs: Any) -> tuple[tuple, dict[str, Any]]:

@@ -15,10 +15,11 @@ from wfn.data.dataset import Data
 from wfn.data.passes import ends_with_one, first_batch, moved, shard_batches
 from wfn.errors import UserError, require
 from wfn.networks.forward_pass import left_alone
+from wfn.networks.own.examples import few
 from wfn.networks.own.layout import layout
 from wfn.system import ranks
 from wfn.system.precision import autocast
-from wfn.tasks.batches import head, size, split, tensors
+from wfn.tasks.batches import size, split, tensors
 from wfn.tasks.classification import Classification
 from wfn.tasks.task import OutputTask, Task
 from wfn.training.flat_weights import FlatWeights
@@ -82,22 +83,29 @@ def check_distillation(share: float, temperature: float) -> None:
     require("distillation_temperature", temperature, 0 < temperature < inf, "above 0")
 
 
-def check_last_batch(model: nn.Module, data: Data) -> None:
-    """Raise :class:`UserError` where batch-norm cannot be trained on the last batch, for it holds one input alone."""
-    if ranks.count() > 1 or not ends_with_one(data.train):
+def check_trains(model: nn.Module, data: Data) -> None:
+    """Raise :class:`UserError` where the network does not run in training mode, as far as a pass of few inputs tells.
+
+    So for an auxiliary head that needs larger images, and for batch-norm where the last batch holds one input alone.
+    """
+    if ranks.count() > 1:
         return
+    ends_alone, task = ends_with_one(data.train), data.task
     device = next(model.parameters()).device
-    one = head(first_batch(data.train, device, layout(model)), 1)
+    some = few(model, first_batch(data.train, device, layout(model)), 1 if ends_alone else 2, task.infer)
     try:
         with left_alone(model, device), torch.no_grad():
-            data.task.infer(model.train(), one)
-    except ValueError as error:
-        if "more than 1 value per channel" in str(error):
+            (task.infer if isinstance(task, OutputTask) else task.loss)(model.train(), some)
+    except Exception as error:  # whatever the network's, or the task's, own code raises
+        if ends_alone and "more than 1 value per channel" in str(error):
             raise UserError(
                 "the last training batch holds one input, for which batch-norm has no statistics: give another "
                 "batch_size, or drop_last=True"
             ) from error
-        raise
+        raise UserError(
+            f"in training mode the network cannot take the inputs of {data.name!r} ({type(error).__name__}: "
+            f"{' '.join(str(error).split()):.300})"
+        ) from error
 
 
 def train_epoch(

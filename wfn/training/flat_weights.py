@@ -1,6 +1,7 @@
 """A network's counted weights as one flat vector that the network itself computes with."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +10,16 @@ from wfn.data.dataset import Data
 from wfn.data.passes import first_batch, first_inputs, looking, some_batches
 from wfn.errors import UserError
 from wfn.networks.forward_pass import ForwardPass, trace
+from wfn.networks.own.examples import few
 from wfn.networks.own.layout import choose_layout, layout
 from wfn.networks.own.permanent import PRUNED
 from wfn.networks.own.plain import plain
 from wfn.networks.own.shared_memory import Tie, ties
-from wfn.networks.own.transformed import transformed_weights
-from wfn.tasks.batches import head
+from wfn.networks.own.transformed import OtherWeights, other_weights
+from wfn.tasks.batches import size
 from wfn.tasks.task import OutputTask
 
+log = logging.getLogger(__name__)
 LARGEST = 2.0**60  # of a weight: the sum of 256 of the squares is still finite
 NO_WEIGHT = "the network has no weight to fix: its forward pass uses no parameter"
 MOST_INPUTS = 512  # by which parameters that one input does not reach are looked for
@@ -120,11 +123,11 @@ def adopted(model: nn.Module, data: Data) -> nn.Module:
     device = _device(model)
     model = plain(model, first_inputs(data.test, device, torch.contiguous_format))
     choose_layout(model, first_batch(data.test, device, torch.preserve_format), data.task.infer)
+    check_task(model, data)  # which builds layers where the network builds them as it runs
     if next(model.parameters(), None) is None:
         raise UserError(NO_WEIGHT)
     if odd := [name for name, parameter in model.named_parameters() if parameter.is_complex()]:
         raise UserError(f"weights must be real numbers, but {odd[0]} is complex: there is no method for such networks")
-    check_task(model, data)
     return model
 
 
@@ -136,7 +139,8 @@ def counted_weights(model: nn.Module, data: Data, fix_batch_norm: bool = True) -
             computes with.
     """
     check_task(model, data)
-    forward_pass = traced(model, data)
+    forward_pass, others = _watched(model, data)
+    _tell_constants(others.constants)
     weights = FlatWeights(model, forward_pass, fix_batch_norm)
     if forward_pass.inputs == 1:
         _check_moved(model, data, forward_pass, weights)
@@ -147,27 +151,47 @@ def traced(model: nn.Module, data: Data) -> ForwardPass:
     """What an inference does with the parameters of ``model``, told by the first inputs for testing.
 
     Raises:
-        UserError: a weight is transformed before a layer computes with it; fixing it would not fix what it is then.
+        UserError: a weight is transformed before a layer computes with it, or changed by the network itself; fixing it
+            would not fix what it is then.
     """
+    return _watched(model, data)[0]
+
+
+def _watched(model: nn.Module, data: Data) -> tuple[ForwardPass, OtherWeights]:
     task, order = data.task, layout(model)
     device = _device(model)
     with looking():
-        example = head(first_batch(data.test, device, order), 1)
+        example = few(model, first_batch(data.test, device, order), 1, task.infer)
         others = some_batches(data.test, device, order, MOST_INPUTS)
-        forward_pass = trace(model, example, others, task.infer)
-    transformed = transformed_weights(model, example, lambda: task.infer(model, example))
-    if changed := {name: by for name, by in transformed.items() if name in forward_pass.uses}:
-        name, operator = next(iter(changed.items()))
+        forward_pass = trace(model, example, others, task.infer, whole=size(example) != 1)
+    found = other_weights(model, example, lambda: task.infer(model, example))
+    if changed := [item for item in found.changed.items() if item[0] in forward_pass.uses]:
+        name, operator = changed[0]
+        raise UserError(
+            f"the network changes {name} itself as it computes ({operator}), so that it would not stay what it is "
+            "fixed to: let the forward pass leave it alone"
+        )
+    if transformed := [item for item in found.transformed.items() if item[0] in forward_pass.uses]:
+        name, operator = transformed[0]
         raise UserError(
             f"the network computes not with {name} as it stands, but with what {operator} makes of it, so that fixing "
             "it would not fix what it computes with: put the result in its place, as a plain parameter"
         )
-    return forward_pass
+    return forward_pass, found
+
+
+def _tell_constants(constants: Mapping[str, int]) -> None:
+    if constants:
+        names = ", ".join(name or "tensors kept as attributes" for name in [*constants][:5])
+        log.info(
+            "network: inputs are multiplied with %s numbers that are no parameters, and stay as they are: %s%s",
+            f"{sum(constants.values()):,}", names, ", ..." if len(constants) > 5 else "",
+        )  # fmt: skip
 
 
 def check_task(model: nn.Module, data: Data) -> None:
     """Raise :class:`UserError` unless ``model`` gives, for the first inputs for testing, what the task needs."""
-    batch = head(first_batch(data.test, _device(model), layout(model)), 2)
+    batch = few(model, first_batch(data.test, _device(model), layout(model)), 2, data.task.infer)
     was_training = model.training
     try:
         with torch.no_grad():

@@ -25,7 +25,7 @@ from wfn.system.precision import PRECISIONS
 from wfn.training import MOST_EPOCHS
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
 from wfn.training.checkpoint import Checkpoint, Progress, Stateful, of, restore, under
-from wfn.training.epoch import Objective, check_last_batch, from_labels, train_epoch
+from wfn.training.epoch import Objective, check_trains, from_labels, train_epoch
 from wfn.training.flat_weights import counted_weights
 from wfn.training.updates import Update
 
@@ -92,7 +92,7 @@ class StagedTraining(ABC, Generic[M]):
         self._update_state: dict[str, Tensor] = {}  # what a checkpoint had kept of it, until it is built anew
         ranks.check_alike("data", data.fingerprint)
         check_divisible(data.train)
-        check_last_batch(model, data)
+        check_trains(model, data)
         self.weights = counted_weights(model, data, fix_batch_norm)
         ranks.spread([self.weights.values, *model.buffers()])
         self.untouched = self.weights.named()

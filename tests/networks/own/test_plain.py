@@ -223,6 +223,12 @@ def test_a_plain_network_stays_as_it_is():
     assert all(torch.equal(after[name], values) for name, (_, values) in before.items())
 
 
+def quantisation_aware():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).train()
+    model.qconfig = torch.ao.quantization.get_default_qat_qconfig("fbgemm")
+    return torch.ao.quantization.prepare_qat(model)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(
     ("make", "message"),
@@ -234,6 +240,8 @@ def test_a_plain_network_stays_as_it_is():
             lambda: torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Flatten(), nn.Linear(72, 3)), {nn.Linear}),
             r"the network's 1 is quantised already \(Linear\)",
         ),
+        (quantisation_aware, "the network's 1 rounds its weights itself"),
+        (lambda: torch.export.export(nn.Linear(72, 3), (torch.zeros(2, 72),)).module(), "the network is exported"),
         (lambda: convolutional().to("meta"), "has no values"),
     ],
 )

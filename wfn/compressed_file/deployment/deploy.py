@@ -13,6 +13,7 @@ from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.errors import UserError
 from wfn.networks.own.folded_batch_norm import fold_batch_norm
 from wfn.networks.own.plain import plain
+from wfn.networks.own.state import load_state
 from wfn.system.entry_points import is_entry_point
 from wfn.system.files import write_atomically, write_folder
 
@@ -102,7 +103,7 @@ def _rebuilt(network: SharedTable, model: str, dataset: str, data_folder: str) -
     if network.about.get("batch_norm") == "folded":
         fold_batch_norm(built, inputs)
     try:
-        built.load_state_dict(network.state)
+        load_state(built, network.state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UserError(

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from wfn.networks.forward_pass import left_alone
-from wfn.tasks.batches import call, head, mapped, tensors
+from wfn.networks.own.examples import few
+from wfn.tasks.batches import call, mapped, tensors
 
 log = logging.getLogger(__name__)
 _MARK = "_runs_on_contiguous_images_alone"
@@ -34,15 +35,15 @@ def choose_layout(model: nn.Module, batch: Any, run: Callable[[nn.Module, Any], 
     if not filters or getattr(model, _MARK, False):
         return
     before = [parameter.data for parameter in filters]
-    few = head(batch, 2)
+    inputs = few(model, batch, 2, run)
     try:
         for parameter in filters:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        runs = _runs(model, few, run, torch.channels_last)
+        runs = _runs(model, inputs, run, torch.channels_last)
     finally:
         for parameter, values in zip(filters, before, strict=True):
             parameter.data = values
-    if not runs and _runs(model, few, run, torch.contiguous_format):
+    if not runs and _runs(model, inputs, run, torch.contiguous_format):
         setattr(model, _MARK, True)
         log.info("network: it does not run in channels-last order, so all of it runs in torch's own")
 

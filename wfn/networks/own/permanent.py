@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
-from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
 from torch.nn.utils.weight_norm import WeightNorm
 
 log = logging.getLogger(__name__)
@@ -18,8 +18,8 @@ def make_permanent(model: nn.Module) -> None:
     """Let every parameter be what the layers compute with in eval mode, in place; the outputs stay what they are.
 
     That are torch's own ways to put something between parameter and layer: pruning, weight norm, spectral norm (all as
-    hooks), and parametrisations. Of a pruned parameter the attribute :data:`PRUNED`, bool of its shape, says which
-    elements are to stay zero. What is made permanent is told by a line.
+    hooks), parametrisations, and the largest norm of an embedding's rows. Of a pruned parameter the attribute
+    :data:`PRUNED`, bool of its shape, says which elements are to stay zero. What is made permanent is told by a line.
     """
     training = {module: module.training for module in model.modules()}
     done: dict[str, int] = {}
@@ -62,5 +62,19 @@ def _permanent(module: nn.Module) -> list[str]:
             kinds.append("weight norm")
         elif isinstance(hook, SpectralNorm):
             remove_spectral_norm(module, hook.name)
+            _forget_names(module, hook)
             kinds.append("spectral norm")
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
+        every = torch.arange(module.num_embeddings, device=module.weight.device)
+        torch.embedding_renorm_(module.weight, every, module.max_norm, module.norm_type)
+        module.max_norm = None
+        kinds.append("max_norm")
     return kinds
+
+
+def _forget_names(module: nn.Module, norm: SpectralNorm) -> None:
+    """Take away what asks for the names of spectral norm when weights are loaded; torch looks for it, and misses it."""
+    for key, wrapped in list(module._load_state_dict_pre_hooks.items()):
+        hook = getattr(wrapped, "hook", wrapped)
+        if isinstance(hook, SpectralNormLoadStateDictPreHook) and hook.fn is norm:
+            del module._load_state_dict_pre_hooks[key]

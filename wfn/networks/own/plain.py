@@ -57,7 +57,14 @@ def _refuse_fixed_forms(model: nn.Module) -> None:
         place = f"the network's {path}" if path else "the network"
         if isinstance(module, torch.jit.ScriptModule):
             raise UserError(f"{place} is scripted (torch.jit): give the module that it was made from")
+        if "eval" in vars(module) and any(base.__name__ == "GraphModule" for base in type(module).__mro__):
+            raise UserError(f"{place} is exported (torch.export): give the module that it was made from")
         kind = type(module).__module__
+        if hasattr(module, "weight_fake_quant"):
+            raise UserError(
+                f"{place} rounds its weights itself, for quantisation-aware training ({type(module).__name__}): give "
+                "the float network"
+            )
         if kind.startswith(("torch.ao.nn.quantized", "torch.nn.quantized", "torch.ao.nn.intrinsic.quantized")):
             raise UserError(f"{place} is quantised already ({type(module).__name__}): give the float network")
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:

@@ -1,6 +1,7 @@
 """What of a network's ``state_dict`` a file of tensors can hold."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import safetensors.torch
@@ -44,6 +45,20 @@ def check_state(model: nn.Module) -> None:
                 f"{name} of the network's state_dict cannot be written ({kind}, {type(error).__name__}): make it a "
                 "plain tensor"
             ) from error
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
+    """Load tensors that are named as ``model`` names its own.
+
+    So they are of the version of the format that it writes now. A file of tensors does not say it, and some networks
+    (torchvision's MNASNet) take none without.
+
+    Raises:
+        RuntimeError: they do not fit, as torch's own ``load_state_dict`` says it.
+    """
+    versioned = OrderedDict(state)
+    versioned._metadata = getattr(model.state_dict(), "_metadata", {})  # ty: ignore[unresolved-attribute]
+    model.load_state_dict(versioned, strict=strict)
 
 
 def copy_buffer(buffer: Tensor, values: Tensor) -> None:

@@ -1,6 +1,7 @@
-"""Weights that a network transforms before it computes with them: those are not what its layers use."""
+"""What a network computes with that is no parameter as it stands: weights that it transforms, or keeps elsewhere."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,20 +32,34 @@ REARRANGED = COPIES | {
 }
 
 
-def transformed_weights(model: nn.Module, inputs: Any, run: Callable[[], object]) -> dict[str, str]:
-    """Parameter -> operator that changes it before a layer multiplies inputs with it.
+@dataclass
+class OtherWeights:
+    """What layers multiply inputs with that are no parameters as they stand.
 
-    That is so for a mask, a norm or a rounding of its own between parameter and convolution or matrix product. What is
-    computed of parameters by other layers (queries that a parameter gives, say) is no such weight.
+    Attributes:
+        transformed: parameter -> operator that changes it before a layer multiplies inputs with it: a mask, a norm or a
+            rounding of the network's own. What is computed of parameters by other layers (queries that a parameter
+            gives, say) is no such weight.
+        changed: parameter -> operator that writes into it.
+        constants: name of a buffer, or "" for tensors that the network knows in another way -> how many numbers.
+    """
+
+    transformed: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, int] = field(default_factory=dict)
+
+
+def other_weights(model: nn.Module, inputs: Any, run: Callable[[], object]) -> OtherWeights:
+    """Watch one pass.
 
     Args:
-        model: any module; afterwards as it was.
+        model: any module; afterwards as it was, but for parameters that its own code changes.
         inputs: what depends on them is no weight.
-        run: makes one pass, in eval mode.
+        run: makes the pass, in eval mode.
     """
     parameters = {name: p for name, p in model.named_parameters() if p.layout == torch.strided and p.numel()}
     device = next(iter(parameters.values())).device if parameters else torch.device("cpu")
-    with undisturbed(model, device), torch.no_grad(), _Watch(parameters, inputs) as watch:
+    with undisturbed(model, device), torch.no_grad(), _Watch(parameters, dict(model.named_buffers()), inputs) as watch:
         run()
     return watch.found
 
@@ -53,12 +68,15 @@ class _Watch(Watch):
     """Follows parameters through operators that no input has a part in.
 
     Attributes:
-        found: parameter -> the operator that changed it first.
+        found: by now.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], inputs: Any) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Any) -> None:
         super().__init__()
-        self.found: dict[str, str] = {}
+        self.found = OtherWeights()
+        self._buffers = {_memory(tensor): name for name, tensor in buffers.items()}
+        self._computed: set[int] = set()  # memory of what the pass itself has made
+        self._seen: set[int] = set()  # of constants
         self._stretches = [(*addresses(tensor), name) for name, tensor in parameters.items()]
         self._of_parameters = {_memory(tensor) for tensor in parameters.values()}
         self._of_inputs = {_memory(tensor) for tensor in tensors(inputs)}
@@ -69,6 +87,7 @@ class _Watch(Watch):
         if func.is_view:
             return result
         operands, operator = tensors((args, kwargs or {})), func.overloadpacket
+        self._look_at_changes(func, args)
         self._look_at_factors(operator, operands)
         of_inputs = any(_memory(tensor) in self._of_inputs for tensor in operands)
         origin = {} if of_inputs else self._origin(operator, operands)
@@ -80,17 +99,32 @@ class _Watch(Watch):
                 continue
             self._of_inputs.discard(memory)
             self._made.pop(memory, None)
+            self._computed.add(memory)
             if origin and memory not in self._of_parameters:
                 self._made[memory] = origin, tensor
         return result
+
+    def _look_at_changes(self, func, args: tuple) -> None:
+        if not func._schema.is_mutable:
+            return
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            if argument.is_write and isinstance(value, Tensor) and (name := self._parameter(value)):
+                self.found.changed.setdefault(name, _name_of(func.overloadpacket))
 
     def _look_at_factors(self, operator, operands: list[Tensor]) -> None:
         factors = [tensor for position, tensor in enumerate(operands) if is_factor(operator, position)]
         if not any(_memory(tensor) in self._of_inputs for tensor in factors):
             return
         for tensor in factors:
-            origin, _ = self._made.get(_memory(tensor), ({}, None))
-            self.found |= {name: by for name, by in origin.items() if by and name not in self.found}
+            memory = _memory(tensor)
+            origin, _ = self._made.get(memory, ({}, None))
+            found = self.found.transformed
+            found |= {name: by for name, by in origin.items() if by and name not in found}
+            known = self._of_inputs, self._of_parameters, self._computed, self._seen
+            if not any(memory in memories for memories in known):
+                self._seen.add(memory)
+                name = self._buffers.get(memory, "")
+                self.found.constants[name] = self.found.constants.get(name, 0) + tensor.numel()
 
     def _origin(self, operator, operands: list[Tensor]) -> dict[str, str]:
         """Parameter -> the operator that changed it, empty where none has; nothing for what layers computed."""
@@ -106,11 +140,15 @@ class _Watch(Watch):
                 origin |= self._made.get(_memory(tensor), ({}, None))[0]
         if operator in REARRANGED:
             return origin
-        return {name: by or str(operator).removeprefix("aten.") for name, by in origin.items()}
+        return {name: by or _name_of(operator) for name, by in origin.items()}
 
     def _parameter(self, tensor: Tensor) -> str | None:
         address = tensor.data_ptr() if tensor.layout == torch.strided else 0
         return next((name for start, end, name in self._stretches if start <= address < end), None)
+
+
+def _name_of(operator) -> str:
+    return str(operator).removeprefix("aten.")
 
 
 def _memory(tensor: Tensor) -> int:
