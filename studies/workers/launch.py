@@ -24,6 +24,7 @@ from wfn.errors import UserError
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.record import HEADER, Record
 from wfn.runs.settings import LOCAL_SETTINGS
+from wfn.runs.tracking.copies import way_to
 
 log = logging.getLogger("wfn.studies.launch")
 ROOT = Path(__file__).parents[2]  # where the package studies is found
@@ -93,6 +94,8 @@ def launch(
             log.info(ending(queue.results(), [path.absolute() for path in paths]))
             if Standing(queue.results()).open:
                 raise KeyboardInterrupt  # stopped by 'studies stop': the run is to say so
+    if way := way_to(handle.record):
+        log.info("look at study %s: %s", label, way)
 
 
 def _is_left_open(queue: Queue, folder: Path) -> bool:

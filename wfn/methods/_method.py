@@ -72,6 +72,7 @@ class Method(ABC):
         *,
         progress: bool = False,
         tracking: bool = False,
+        fix_unused: bool = False,
     ) -> Quantised:
         """Compress ``model``, in place, on the device where it is; torch's random state is afterwards what it was.
 
@@ -85,6 +86,8 @@ class Method(ABC):
             progress: show a bar.
             tracking: log options, curves and measures to MLflow, into the run that is active, else into a new one.
                 Of several ranks the first does.
+            fix_unused: fix parameters, too, that no input reaches: an expert that none of some hundred inputs chooses,
+                a head that serves training alone. They count as all others do.
 
         Returns:
             the network, which is ``model`` itself but where that was in a wrapper, and the values of its weights.
@@ -94,7 +97,7 @@ class Method(ABC):
                 another run.
         """
         data = as_data(data)
-        model = adopted(model, data)
+        model = adopted(model, data, fix_unused)
         with random_state_kept(model), ExitStack() as tellers:
             observers = [*observe] if isinstance(observe, Sequence) else [observe]
             if progress:

@@ -44,6 +44,7 @@ ONE_OPERATION_PER_OUTPUT = {
     aten.index,
     aten.gather,
 }
+_COUNTS_UNUSED = "_counts_parameters_that_no_input_reaches"
 COPIES = {aten.clone, aten._to_copy, aten.repeat}
 
 
@@ -52,7 +53,7 @@ class ForwardPass:
     """What one eval-mode inference on one example does with the parameters that it uses.
 
     Parameters are named as ``model.named_parameters()`` names them: a shared one by its first name. A parameter that
-    the inference does not use appears nowhere.
+    the inference does not use appears nowhere, unless :func:`count_unused` was told so: then it has 0 uses.
 
     Attributes:
         uses: name -> in how many scalar operations each element takes part, mean over the elements, in the order of
@@ -81,6 +82,11 @@ class ForwardPass:
     def inner(self) -> frozenset[str]:
         """The parameters used in neither batch-norm, first nor last layer ("No BN-FL" in the paper's Table 2)."""
         return frozenset(self.uses) - self.batch_norm - self.first_layer - self.last_layer
+
+
+def count_unused(model: torch.nn.Module, is_counted: bool) -> None:
+    """Note down in ``model`` whether parameters count that no input reaches, such as an expert that none chooses."""
+    setattr(model, _COUNTS_UNUSED, is_counted)
 
 
 def trace(
@@ -122,20 +128,24 @@ def trace(
                 inputs += count
 
     layers = _layers(model, tied)
+    counted = tuple(watch.operations)
+    if getattr(model, _COUNTS_UNUSED, False):
+        floats = [name for name, p in parameters.items() if p.is_floating_point() and p.numel()]
+        counted += tuple(name for name in floats if name not in watch.operations)
 
     def layer_of(weights: list[str]) -> frozenset[str]:
-        return frozenset(name for name in watch.operations for weight in weights if layers[name] & layers[weight])
+        return frozenset(name for name in counted for weight in weights if layers[name] & layers[weight])
 
     return ForwardPass(
         uses={
             name: watch.operations[name] / (parameter.numel() * inputs)
             for name, parameter in parameters.items()
-            if name in watch.operations
+            if name in counted
         },
-        order=tuple(watch.operations),
+        order=counted,
         batch_norm=frozenset(
             name
-            for name in watch.operations
+            for name in counted
             if any(isinstance(model.get_submodule(layer), _BatchNorm) for layer in layers[name])
         ),
         convolution=frozenset(watch.convolved),

@@ -87,8 +87,6 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         f"{description['counted_weights']:,} weights are counted; {description['uncounted_parameters']:,} unused "
         f"parameters and {description['uncounted_buffers']:,} values in buffers are not"
     )
-    if unused := str(description["uncounted_names"]).split():
-        log.info("no input reaches %s%s", ", ".join(unused[:5]), ", ..." if len(unused) > 5 else "")
     if not isinstance(task, Classification):
         log.info("task %s: what needs one class an input (calibration, pairs of images) is not measured", task.name)
     before = workload.weights()
@@ -102,7 +100,9 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     observer = Observer(workload, handle, progress, method.epochs)
     outputs = _Outputs(workload, baseline, predicted_before) if predicted_before else None
     try:
-        quantised = method.compress(workload.model, workload.data, observer, record.checkpoint)
+        quantised = method.compress(
+            workload.model, workload.data, observer, record.checkpoint, fix_unused=settings.fix_unused
+        )
     finally:
         progress.close()
     if outputs:

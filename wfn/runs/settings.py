@@ -56,6 +56,9 @@ class Settings:
     fold_batch_norm: bool = _setting(
         False, "fold batch-norm into the layers before it first, so that no runtime's folding undoes shared values"
     )
+    fix_unused: bool = _setting(
+        False, "fix parameters, too, that no input reaches: experts that none chooses, heads that serve training alone"
+    )
     baseline_epochs: int = _setting(0, "epochs of a baseline that is trained here; 0 takes the recipe's")
     device: str = _setting("auto", f"{', '.join(DEVICES)}")
     precision: str = _setting("float32", "of training: float32, or bfloat16 (autocast)")

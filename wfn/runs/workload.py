@@ -128,7 +128,7 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
     curve = ranks.from_first(lambda: _give_weights(model, settings, loaded, device, trained))
     ranks.spread(value for value in model.state_dict().values() if isinstance(value, Tensor))
-    model = adopted(model, loaded)
+    model = adopted(model, loaded, settings.fix_unused)
     if settings.fold_batch_norm:
         fold_batch_norm(model, first_inputs(loaded.test, device))
     check_task(model, loaded)

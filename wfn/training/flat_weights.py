@@ -1,7 +1,7 @@
 """A network's counted weights as one flat vector that the network itself computes with."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from wfn.data.dataset import Data
 from wfn.data.passes import first_batch, first_inputs, looking, some_batches
 from wfn.errors import UserError
-from wfn.networks.forward_pass import ForwardPass, trace
+from wfn.networks.forward_pass import ForwardPass, count_unused, trace
 from wfn.networks.own.examples import few
 from wfn.networks.own.layout import choose_layout, layout
 from wfn.networks.own.permanent import PRUNED
@@ -105,11 +105,12 @@ class FlatWeights:
             start += named[1].numel()
 
 
-def adopted(model: nn.Module, data: Data) -> nn.Module:
+def adopted(model: nn.Module, data: Data, fix_unused: bool = False) -> nn.Module:
     """Make ``model`` one whose parameters are what it computes with, in place, and find out how images go through it.
 
     Every method begins with this (:meth:`wfn.methods.Method.compress`). See :func:`wfn.networks.own.plain.plain` and
     :func:`wfn.networks.own.layout.choose_layout`; what is changed is told by a line each.
+    With ``fix_unused`` parameters count, too, that no input reaches (:func:`wfn.networks.forward_pass.count_unused`).
 
     Returns:
         the network itself; of one in a wrapper, such as ``DataParallel``, the inner one.
@@ -128,6 +129,7 @@ def adopted(model: nn.Module, data: Data) -> nn.Module:
         raise UserError(NO_WEIGHT)
     if odd := [name for name, parameter in model.named_parameters() if parameter.is_complex()]:
         raise UserError(f"weights must be real numbers, but {odd[0]} is complex: there is no method for such networks")
+    count_unused(model, fix_unused)
     return model
 
 
@@ -140,7 +142,7 @@ def counted_weights(model: nn.Module, data: Data, fix_batch_norm: bool = True) -
     """
     check_task(model, data)
     forward_pass, others = _watched(model, data)
-    _tell_constants(others.constants)
+    _tell_what_stays(model, forward_pass, others.constants)
     weights = FlatWeights(model, forward_pass, fix_batch_norm)
     if forward_pass.inputs == 1:
         _check_moved(model, data, forward_pass, weights)
@@ -180,13 +182,23 @@ def _watched(model: nn.Module, data: Data) -> tuple[ForwardPass, OtherWeights]:
     return forward_pass, found
 
 
-def _tell_constants(constants: Mapping[str, int]) -> None:
-    if constants:
-        names = ", ".join(name or "tensors kept as attributes" for name in [*constants][:5])
+def _tell_what_stays(model: nn.Module, forward_pass: ForwardPass, constants: Mapping[str, int]) -> None:
+    tied = {tie.name for tie in ties(model)}
+    left = {name: p for name, p in model.named_parameters() if name not in forward_pass.uses and name not in tied}
+    if unused := sum(parameter.numel() for parameter in left.values()):
         log.info(
-            "network: inputs are multiplied with %s numbers that are no parameters, and stay as they are: %s%s",
-            f"{sum(constants.values()):,}", names, ", ..." if len(constants) > 5 else "",
+            "network: no input reaches %s, whose %s numbers stay as they are; fix_unused=True fixes them, too",
+            _some(left), f"{unused:,}",
         )  # fmt: skip
+    if constants:
+        log.info(
+            "network: inputs are multiplied with %s numbers that are no parameters, and stay as they are: %s",
+            f"{sum(constants.values()):,}", _some([name or "tensors kept as attributes" for name in constants]),
+        )  # fmt: skip
+
+
+def _some(names: Collection[str]) -> str:
+    return ", ".join([*names][:5]) + (", ..." if len(names) > 5 else "")
 
 
 def check_task(model: nn.Module, data: Data) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
-from wfn.training.flat_weights import FlatWeights, counted_weights
+from wfn.training.flat_weights import FlatWeights, traced
 from wfn.training.updates.sampled_weights import LEAST_DEVIATION, draw
 
 BEFORE, AFTER = "before", "after"  # the moments of which :func:`spread_by_size` tells
@@ -85,7 +85,7 @@ def drawn_networks(
         samples: M.
         seed: settles the noise.
     """
-    weights = counted_weights(model, data, fix_batch_norm)
+    weights = FlatWeights(model, traced(model, data), fix_batch_norm)
     values, drawn = weights.values.data, len(deviations)
     means, noise = values.clone(), torch.empty_like(deviations)
     generator = torch.Generator(values.device).manual_seed(seed)

@@ -7,13 +7,17 @@ import torch
 from torch import nn
 
 from tests.support import small_networks
-from wfn import WeightFixing, as_data
+from wfn import WeightFixing, as_data, compressed_file
 from wfn.errors import UserError
 from wfn.methods.float_network import FloatNetwork
 from wfn.methods.uniform import UniformRounding
+from wfn.methods.weight_sharing import KMeansSharing
 from wfn.networks.own.plain import plain
+from wfn.runs.run import run_tracked
+from wfn.runs.settings import Settings
 
 QUICK = WeightFixing(delta=0.05, shares=(0.5, 1.0), epochs=1, learning_rate=1e-3)
+KMEANS = KMeansSharing(clusters=8, iterations=1, epochs=1)
 
 
 def words(count=24):
@@ -118,6 +122,35 @@ def test_a_graph_is_one_inference(form):
     values = torch.cat([weight.flatten() for weight in fixed.weights.values()])
     assert len(values.unique()) < len(values) / 2
     assert all(torch.allclose(weight, expected.weights[name], atol=0.1) for name, weight in fixed.weights.items())
+
+
+@pytest.mark.parametrize(
+    "method", [QUICK, UniformRounding(step=0.1), KMeansSharing(clusters=8, iterations=1, epochs=1)]
+)
+def test_what_no_input_reaches_is_named_and_fixed_where_that_is_asked_for(method, caplog):
+    model, free = small_networks.build("transformer"), small_networks.build("transformer")
+    before = free.never_used.weight.clone()
+    with caplog.at_level(logging.INFO, "wfn"):
+        left = method.compress(free, small_networks.data())
+    assert "no input reaches never_used.weight, never_used.bias, whose 891 numbers stay as they are" in caplog.text
+    assert "never_used.weight" not in left.weights and torch.equal(free.never_used.weight, before)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "wfn"):
+        fixed = method.compress(model, small_networks.data(), fix_unused=True)
+    assert "no input reaches" not in caplog.text
+    assert [*fixed.weights] == [name for name, _ in model.named_parameters()]
+    values = torch.cat([weight.flatten() for weight in fixed.weights.values()])
+    assert len(fixed.weights["never_used.weight"].unique()) < 400 and len(values.unique()) < len(values) / 3
+
+
+def test_a_run_fixes_what_no_input_reaches_and_counts_it_at_no_uses(tmp_path):
+    options = {"model": "tests.support.own_tasks:odd", "dataset": "tests.support.own_tasks:sums"}
+    chosen = {**options, "task": "regression", "method": "uniform", "tracking": "folder", "fix_unused": True}
+    record, result = run_tracked(Settings.of({**chosen, "folder": str(tmp_path)}))
+    assert record.header.params["uncounted_parameters"] == 0
+    named = compressed_file.inspect(record.files / "fixed.wfn")
+    assert {"never.weight", "never.bias"} <= {*named.shapes}
+    assert result.fixed["use_bits"] < result.baseline["use_bits"]
 
 
 def test_layers_that_are_built_in_the_first_pass_count():
