@@ -60,7 +60,7 @@ def read_peers(folder: Path) -> list[PeerFile]:
     Raises:
         UserError: there is no table, or one lacks a column or holds what is no number.
     """
-    paths = sorted(folder.glob("*.csv"))
+    paths = sorted(path for path in folder.glob("*.csv") if path.is_file())  # for a pipe one would wait
     if not paths:
         raise UserError(
             f"{folder} holds no table of peers (*.csv): name the folder that benchmarks.peers.measure wrote"

@@ -54,7 +54,11 @@ def read_records(path: Path) -> list[Run]:
             of one finished run disagree.
     """
     path = path.expanduser()
-    files = sorted(file for file in path.glob("*") if file.name.endswith(ENDINGS)) if path.is_dir() else [path]
+    files = (
+        sorted(file for file in path.glob("*") if file.name.endswith(ENDINGS) and file.is_file())
+        if path.is_dir()
+        else [path]
+    )
     if not files:
         raise UserError(f"{path} holds no file of records ({' or '.join(ENDINGS)}): write one by --write_records")
     found: dict[str, tuple[dict[str, Any], Path, Run]] = {}
@@ -85,9 +89,12 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         return UserError(f"{path} is not a file of records: {printable(reason)}; write it anew by --write_records")
 
     try:
-        whole = path.read_bytes()
+        with path.open("rb") as packed:
+            whole = packed.read(MOST_BYTES + 1)  # a device has no end
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): name a file of records, or a folder") from error
+    if len(whole) > MOST_BYTES:
+        raise wrong(f"it is more than {MOST_BYTES:,} bytes")
     try:
         whole = _unpacked(whole) if whole.startswith(GZIP) else whole
     except (OSError, EOFError, ValueError, zlib.error) as error:

@@ -134,10 +134,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Somebody else answers that all is well."""
         self._answer(200, {"Content-Type": "text/html"}, PAGE)
 
-    def say_nothing(self, body: bytes, over: threading.Event) -> None:
-        """An empty answer that all is well."""
-        self._answer(200, {"Content-Type": "application/json"}, b"")
-
     def hang(self, body: bytes, over: threading.Event) -> None:
         """No answer, until all is over."""
         over.wait()
@@ -177,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 FAULTS = {
     "refuses": _Handler.refuse, "loses": _Handler.lose, "halves": _Handler.halve, "fails": _Handler.fail,
-    "busy": _Handler.be_busy, "nonsense": _Handler.talk_nonsense, "empty": _Handler.say_nothing, "hangs": _Handler.hang,
+    "busy": _Handler.be_busy, "nonsense": _Handler.talk_nonsense, "hangs": _Handler.hang,
     "trickles": _Handler.trickle,
 }  # fmt: skip
 KINDS = tuple(FAULTS)

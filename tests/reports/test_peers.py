@@ -1,6 +1,8 @@
 """Coders of other projects in the report: read from their tables, shown beside the runs, and compared with them."""
 
 import csv
+import os
+from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure as Canvas
@@ -9,6 +11,7 @@ from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
 from reports.parts.costs import size_figure, size_table
 from reports.parts.peers import peers_table
+from reports.records import record_files
 from reports.records.peer_files import read_peers
 from reports.verdicts.rivals import beside_coders
 from tests.support import made_up_runs
@@ -58,6 +61,19 @@ def test_what_is_no_table_of_peers_is_refused_in_a_line(tmp_path, rows, said):
     with pytest.raises(UserError, match=said) as refused:
         read_peers(folder)
     assert "\n" not in str(refused.value)
+
+
+def test_nothing_is_waited_for_and_nothing_read_without_end(tmp_path, monkeypatch):
+    """A pipe gives nothing, and a device more than there is memory for."""
+    for name in ("a.csv", "a.jsonl"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match="holds no table of peers"):
+        read_peers(tmp_path)
+    with pytest.raises(UserError, match="holds no file of records"):
+        record_files.read_records(tmp_path)
+    monkeypatch.setattr(record_files, "MOST_BYTES", 100)
+    with pytest.raises(UserError, match="it is more than 100 bytes"):
+        record_files.read_records(Path("/dev/zero"))
 
 
 def test_the_table_has_every_file_the_smallest_of_a_coder_last(tmp_path):

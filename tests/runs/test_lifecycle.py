@@ -1,5 +1,6 @@
 """A run from its beginning to its end: whatever happens in between, record and store say how it ended."""
 
+import errno
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from sqlalchemy.exc import SQLAlchemyError
 
 from tests.support.waiting import LIMIT
 from wfn.errors import RunInterrupted, UserError
@@ -16,7 +18,7 @@ from wfn.runs import lifecycle
 from wfn.runs.lifecycle import RunHandle, Stopped
 from wfn.runs.record import OpenRecord, Record, alone, new_id
 from wfn.runs.settings import Settings
-from wfn.runs.tracking import copier
+from wfn.runs.tracking import copier, mlflow_database
 from wfn.system import ranks
 from wfn.system.processes import ENDING
 
@@ -64,6 +66,16 @@ def test_however_a_run_ends_its_record_says_so_and_it_can_be_resumed(settings, e
         assert (handle.record.header.status, handle.record.header.ended) == ("RUNNING", None)
         assert not any(handle.record.header.tags.values())
     assert Record.read(record.folder).header.status == "FINISHED"
+
+
+def test_a_run_that_cannot_be_marked_finished_does_not_end_as_if_it_were(settings, monkeypatch):
+    def broken(path, content):
+        raise OSError(errno.EIO, "Input/output error")
+
+    refusal = pytest.raises(UserError, match=r"cannot write to .* once that is mended, go on with --resume")
+    with refusal, RunHandle.create(settings) as handle:
+        monkeypatch.setattr("wfn.runs.record.write_atomically", broken)
+    assert Record.read(handle.record.folder).header.status == "RUNNING"
 
 
 def test_a_finished_run_is_resumed_only_on_demand(settings):
@@ -173,6 +185,14 @@ def test_a_run_does_not_wait_for_a_store_that_hangs(settings, monkeypatch, caplo
     answers.set()
     assert Record.read(handle.record.folder).last_values() == {"top1": 2.0}
     assert "has not answered for 0 seconds; bring the run in later" in caplog.messages[-1]
+
+
+def test_an_interrupt_that_a_database_complains_of_stays_one():
+    with pytest.raises(KeyboardInterrupt), mlflow_database._told_in_one_line():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise SQLAlchemyError("Can't reconnect until invalid transaction is rolled back")
 
 
 def test_more_signals_than_one_change_nothing(settings):

@@ -136,13 +136,22 @@ class RunHandle:
         self.record.set(**changes)
 
     def finish(self, status: str, tags: Mapping[str, str]) -> None:
-        """Write down how the run ended, and bring all of it into the store; say so where that cannot be done."""
+        """Write down how the run ended, and bring all of it into the store; say so where that cannot be done.
+
+        Raises:
+            UserError: a run that came to its end cannot be marked FINISHED.
+        """
+        unwritten = None
         try:
             self.record.set(status=status, ended=now(), tags=tags)
         except UserError as problem:  # the store may still be told how it ended
-            log.warning(problem)
+            unwritten = problem
         if self._copier and (problem := self._copier.finish()):
             log.warning("%s; bring the run in later: %s", problem, self.record.sync_command)
+        if unwritten and status == "FINISHED":
+            raise unwritten
+        if unwritten:
+            log.warning(unwritten)
 
     @contextmanager
     def _concluded(self) -> Iterator["RunHandle"]:

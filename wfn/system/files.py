@@ -76,6 +76,11 @@ def partial_of(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def is_partial(path: Path) -> bool:
+    """Whether it is by its name a file that is being written, or that a process left half written."""
+    return path.name.startswith(".") and path.name.endswith(PARTIAL)
+
+
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder of ``files``, path below it -> content; a folder that stands at ``path`` goes once it is written.
 

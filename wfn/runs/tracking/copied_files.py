@@ -8,6 +8,7 @@ from typing import Any
 
 from wfn.runs.record import Record, leads_out
 from wfn.runs.tracking.mlflow_database import StoreAwayError
+from wfn.system.files import is_partial
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def copy_files(client: Any, record: Record, run_id: str) -> Iterator[Path]:
         if leads_out(record.files, path):
             log.warning("left out: %s leads out of the run's folder", path)
             continue
-        if not path.is_file():
+        if not path.is_file() or is_partial(path):
             continue
         place = path.relative_to(record.files).parent.as_posix()
         folder = "" if place == "." else place

@@ -16,6 +16,7 @@ from typing import Any
 
 from wfn.errors import UserError, first_line, without_password
 from wfn.system.files import held, partial_of
+from wfn.system.processes import is_interrupted
 
 log = logging.getLogger(__name__)
 PATIENCE = 5  # seconds for a database to answer at the start of a run, whose user waits for it
@@ -100,14 +101,27 @@ def _told_in_one_line() -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _without_strays(mlflow.get_tracking_uri()):
+        with _unlogged(), _without_strays(mlflow.get_tracking_uri()):
             yield
     except (MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        if is_interrupted():  # in the midst of a statement, which the database's own library complains of
+            raise KeyboardInterrupt from error
         store = without_password(mlflow.get_tracking_uri())
         raise StoreAwayError(
             f"the tracking store {store} cannot be used ({first_line(error)}): check MLFLOW_TRACKING_URI, or track to "
             "a folder with tracking=folder"
         ) from error
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Let MLflow not print the traceback of a database's error, which is told of in a line."""
+    logger, drop = logging.getLogger("mlflow.store.db.utils"), lambda record: record.levelno < logging.ERROR
+    logger.addFilter(drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(drop)
 
 
 @contextmanager

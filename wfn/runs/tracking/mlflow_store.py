@@ -27,7 +27,7 @@ from wfn.runs.tracking.launched import (
     take_launched,
 )
 from wfn.runs.tracking.logged_model import bring_in
-from wfn.runs.tracking.mlflow_database import PATIENCE, artifacts_beside, opened, reached
+from wfn.runs.tracking.mlflow_database import PATIENCE, StoreAwayError, artifacts_beside, opened, reached
 from wfn.runs.tracking.names import in_store, name_of, names_so_far, per_of
 from wfn.runs.tracking.run_page import BATCH, RunPage, batches, metric, system_metrics
 from wfn.system.processes import is_dead, this_process
@@ -68,6 +68,8 @@ class Store:
         tags |= _parent_tag(str(settings.get("parent_run", "")))
         with reached(at_start=True):  # with its tags at once: a process may die at any moment
             run = self._client.create_run(self.experiment, start_time=started, tags=tags)
+            if not run.info.run_id:
+                raise StoreAwayError("the tracking store gives a run no id: check MLFLOW_TRACKING_URI")
             self._show_the_way(run, name)
         return run.info.run_id
 
