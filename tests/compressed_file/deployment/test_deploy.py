@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from tests.support import small_networks
 from wfn import compressed_file
 from wfn.__main__ import main
+from wfn.compressed_file.deployment.deploy import _unreached
 from wfn.compressed_file.deployment.shared_table import SharedTable
 
 NAMED = ["--model", "tests.support.small_networks:convolutional", "--dataset", f"{__name__}:pictures"]
@@ -153,3 +154,15 @@ def test_core_ml_at_the_command_line(deploy, run, tmp_path):
     status, told, error = deploy(run, "--to", "coreml", *NAMED)  # a package is replaced
     assert status == 0 and re.search(r"\.mlpackage: 427 weights of \d+ values in .* not run here: .* needs macOS", told)
     assert error == "" and [path.name for path in tmp_path.iterdir()] == [f"{run.name}.mlpackage"]
+
+
+def test_what_no_input_reaches_is_left_out_of_a_graph(tmp_path):
+    model, (inputs, _) = small_networks.build("transformer"), small_networks.images(4)
+    state = model.state_dict()
+    file = tmp_path / "x.wfn"
+    compressed_file.save(file, {n: p.detach() for n, p in model.named_parameters()}, state, {})
+    network = SharedTable.read(file)
+    assert _unreached(model, network, inputs) == ["never_used.weight", "never_used.bias"]
+    found = network.without(["never_used.weight", "never_used.bias"])
+    assert found.weights == network.weights - 891 and found.state.keys() == network.state.keys()
+    assert "never_used.bias" in found.others and "never_used.bias" not in found.counted

@@ -1,5 +1,6 @@
 """A compressed file into the form that another runtime reads."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
@@ -11,12 +12,15 @@ from wfn import data, networks
 from wfn.compressed_file.deployment import check_form, indexed_safetensors
 from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.errors import UserError
+from wfn.networks.forward_pass import trace
 from wfn.networks.own.folded_batch_norm import fold_batch_norm
 from wfn.networks.own.plain import plain
+from wfn.networks.own.shared_memory import ties
 from wfn.networks.own.state import load_state
 from wfn.system.entry_points import is_entry_point
 from wfn.system.files import write_atomically, write_folder
 
+log = logging.getLogger(__name__)
 CHECKED = 64  # test images
 
 
@@ -44,8 +48,9 @@ def deploy(file: Path, out: Path, form: str, *, model: str = "", dataset: str = 
     if form == "safetensors":
         content, told = indexed_safetensors.content(network), ""
     else:
-        turned_into = _onnx if form == "onnx" else _core_ml
-        content, told = turned_into(*_rebuilt(network, model, dataset, data_folder))
+        built, inputs = _rebuilt(network, model, dataset, data_folder)
+        network = network.without(_unreached(built, network, inputs))
+        content, told = (_onnx if form == "onnx" else _core_ml)(built, network, inputs)
     try:
         if isinstance(content, bytes):
             write_atomically(out, content)
@@ -85,7 +90,16 @@ def _check_package(out: Path) -> None:
         raise UserError(f"{out} is there, and is no Core ML package that could be replaced: name another place")
 
 
-def _rebuilt(network: SharedTable, model: str, dataset: str, data_folder: str) -> tuple[nn.Module, SharedTable, Tensor]:
+def _unreached(model: nn.Module, network: SharedTable, inputs: Tensor) -> list[str]:
+    """The fixed weights that no input reaches: no graph has them."""
+    reached = {*trace(model, inputs[:1], [inputs]).uses, *(tie.name for tie in ties(model))}
+    found = [name for name, _ in model.named_parameters() if name in network.counted and name not in reached]
+    if found:
+        log.info("left out, for no input reaches it: %s%s", ", ".join(found[:5]), ", ..." if len(found) > 5 else "")
+    return found
+
+
+def _rebuilt(network: SharedTable, model: str, dataset: str, data_folder: str) -> tuple[nn.Module, Tensor]:
     """The network itself, with its weights, and inputs for it."""
     name = _named("model", model, network)
     loaded = data.load(
@@ -109,7 +123,7 @@ def _rebuilt(network: SharedTable, model: str, dataset: str, data_folder: str) -
         raise UserError(
             f"the file's weights do not fit network {name!r} ({reason:.200}): give the right --model"
         ) from error
-    return built, network, inputs
+    return built, inputs
 
 
 def _named(kind: str, given: str, network: SharedTable) -> str:

@@ -1,7 +1,7 @@
 """A fixed network's weights as indices into one table of its shared values."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,13 @@ class SharedTable:
     def state(self) -> dict[str, Tensor]:
         """The whole ``state_dict``."""
         return {**self.counted, **self.others}
+
+    def without(self, names: Collection[str]) -> "SharedTable":
+        """The same, but for fixed weights of these ``names``, which are then among :attr:`others`."""
+        apart = {name: self.counted[name] for name in names}
+        counted = {name: weight for name, weight in self.counted.items() if name not in apart}
+        weights = self.weights - sum(weight.numel() for weight in apart.values())
+        return replace(self, counted=counted, others={**self.others, **apart}, weights=weights)
 
     def holds(self, array: np.ndarray) -> bool:
         """Whether every element of a float32 ``array`` is one of the values."""
