@@ -56,6 +56,17 @@ def look_up(operation):
     return table[[int(field, 2) for field in fields]].reshape(shape)
 
 
+def sliced(x, begin, end, stride=None, begin_mask=None, end_mask=None, squeeze_mask=None):
+    """``slice_by_index``, literally: a mask leaves an end open, or takes away a dimension."""
+    at = []
+    for axis in range(x.ndim):
+        masks = [mask is not None and bool(mask[axis]) for mask in (begin_mask, end_mask, squeeze_mask)]
+        step = 1 if stride is None else int(stride[axis])
+        ends = [None if masks[number] else int(each[axis]) for number, each in enumerate((begin, end))]
+        at.append(int(begin[axis]) if masks[2] else slice(*ends, step))
+    return x[tuple(at)]
+
+
 def outputs(path, inputs):
     """What the program at ``path`` computes, done by torch, an operation of Core ML after the other."""
     known = {core_ml.INPUT: inputs}
@@ -75,6 +86,21 @@ def outputs(path, inputs):
         "reduce_mean": lambda x, axes, keep_dims: x.mean(tuple(axes), keepdim=bool(keep_dims)),
         "reshape": lambda x, shape: x.reshape(tuple(shape)),
         "linear": functional.linear,
+        "mul": torch.mul,
+        "matmul": lambda x, y, transpose_x=False, transpose_y=False: (
+            (x.mT if transpose_x else x) @ (y.mT if transpose_y else y)
+        ),
+        "layer_norm": lambda x, axes, gamma, beta, epsilon: functional.layer_norm(
+            x, gamma.shape, gamma, beta, float(epsilon)
+        ),
+        "softmax": lambda x, axis: x.softmax(int(axis)),
+        "gelu": lambda x, mode: functional.gelu(x),
+        "transpose": lambda x, perm: x.permute(tuple(perm)),
+        "expand_dims": lambda x, axes: x[(None,) * len(axes)] if list(axes) == [*range(len(axes))] else None,
+        "squeeze": lambda x, axes: x.squeeze(tuple(int(axis) for axis in axes)),
+        "concat": lambda values, axis, interleave: torch.cat(values, int(axis)),
+        "slice_by_index": sliced,
+        "identity": lambda x: x,
     }
     for operation in operations(path):
         if operation.op_type == "constexpr_lut_to_dense":
@@ -84,8 +110,12 @@ def outputs(path, inputs):
             floats = isinstance(value, np.ndarray) and value.dtype == np.float32
             result = torch.from_numpy(value) if floats else value
         else:
-            given = {name: known[value.name] for name, value in operation.inputs.items() if value is not None}
-            names = {"x": "input", "y": "other"} if operation.op_type in ("relu", "add") else {}
+            given = {
+                name: [known[each.name] for each in value] if isinstance(value, tuple | list) else known[value.name]
+                for name, value in operation.inputs.items()
+                if value is not None
+            }
+            names = {"x": "input", "y": "other"} if operation.op_type in ("relu", "add", "mul") else {}
             names |= {"x": "input"} if operation.op_type == "linear" else {}
             result = does[operation.op_type](**{names.get(name, name): value for name, value in given.items()})
         known[operation.outputs[0].name] = result
@@ -95,6 +125,21 @@ def outputs(path, inputs):
 def test_the_program_computes_what_the_network_does(residual, tmp_path):
     model, _, inputs, package = residual
     path = write(package, tmp_path / "x.mlpackage")
+    for one in inputs.split(1):
+        with torch.no_grad():
+            assert torch.allclose(outputs(path, one), model(one), atol=1e-4)
+
+
+def test_so_does_that_of_a_transformer_though_all_of_its_positions_are_zero(tmp_path):
+    torch.manual_seed(0)
+    vision_transformers = pytest.importorskip("torchvision.models.vision_transformer")
+    model = vision_transformers.VisionTransformer(8, 4, 1, 2, 8, 16, num_classes=3)
+    model, inputs = rounded(model), torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        model.encoder.pos_embedding.zero_()
+        torch.nn.init.normal_(model.heads.head.weight)
+    network = table_of(model, tmp_path / "x.wfn", inputs)
+    path = write(core_ml.package(model, network, inputs), tmp_path / "x.mlpackage")
     for one in inputs.split(1):
         with torch.no_grad():
             assert torch.allclose(outputs(path, one), model(one), atol=1e-4)

@@ -33,6 +33,7 @@ COMPUTE_NEW_WEIGHTS = {
     "common::fuse_conv_bias",
     "common::fuse_linear_bias",
     "common::divide_to_multiply",
+    "common::noop_elimination",  # takes away what adds zeros, though the weights are zeros
 }
 
 
