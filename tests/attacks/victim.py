@@ -15,6 +15,7 @@ from random import Random
 
 from tests.attacks.disk import Disk
 from tests.support.programs import Program, start_fresh
+from tests.support.warm_studies import undrawn
 
 ACTIONS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "fcntl.flock"}
 READING = ("SELECT", "PRAGMA", "BEGIN", "SHOW")  # statements that change no database
@@ -76,13 +77,6 @@ def main(arguments: list[str]) -> int:
         return status
 
     end_process(command)
-
-
-def undrawn() -> None:
-    """Draw no figures, which would take most of the time; their files are there."""
-    from wfn.figures import style
-
-    style.render_each = lambda draw, size, forms, title="": {form: b"no figure" for form in forms}
 
 
 def send(name: str) -> None:
