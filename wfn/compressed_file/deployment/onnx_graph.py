@@ -106,8 +106,9 @@ def _float_graph(model: nn.Module, inputs: Tensor | Mapping[str, Tensor], networ
     if program is None:
         raise UserError("torch gave no ONNX program for this network: deploy it as safetensors")
     # What only shapes buffers is done now; weights stay as they are named.
-    fold_constants(program.model, should_fold=lambda node: None if _touches_none(node, network.counted) else False)
-    remove_unused_nodes(program.model)
+    with _silently():
+        fold_constants(program.model, should_fold=lambda node: None if _touches_none(node, network.counted) else False)
+        remove_unused_nodes(program.model)
     graph = program.model_proto
     for node in graph.graph.node:  # each tells where in which file of this machine it comes from
         node.ClearField("metadata_props")
@@ -122,16 +123,18 @@ def _touches_none(node, names: Collection[str]) -> bool:
 
 @contextmanager
 def _silently():
-    """What torch tells of its progress, and of its own code, is nothing that a user can act on."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """What torch and onnxscript tell of their progress, and of what they cannot fold, is nothing to act on."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with unfused_attention(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # ONNX has no fused one
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _look_up(model: onnx.ModelProto, network: SharedTable) -> int:
