@@ -45,14 +45,14 @@ def pictures():
 
 
 class _Held(nn.Module):
-    """Passes its input on, but stays in the second pass of training while ``HOLD`` exists."""
+    """Passes its input on, but stays in the second step of training while ``HOLD`` exists."""
 
     def __init__(self):
         super().__init__()
         self.steps = 0
 
     def forward(self, inputs):
-        if self.training:
+        if self.training and torch.is_grad_enabled():
             self.steps += 1
             while self.steps > 1 and HOLD.exists():
                 time.sleep(0.02)
