@@ -115,7 +115,7 @@ ATTACK = Attack(
     "storages",
     "the storage of a study is damaged, made up or another version's: it is read, or refused in one line, at once",
     cases=300,
-    short=3,
+    short=2,
     case=case,
     prepare=sound,
 )

@@ -23,6 +23,8 @@ def record(tmp_path, monkeypatch):
 def test_a_server_has_an_address_for_the_run(record):
     remember_copy(record, "http://host:1234/", DONE)
     assert way_to(record) == "http://host:1234/#/experiments/7/runs/abc?workflowType=machine_learning"
+    remember_copy(record, "https://me:secret@host/path", DONE)
+    assert way_to(record).startswith("https://host/path/#/")
 
 
 def test_a_local_file_needs_a_command_and_then_an_address(record, tmp_path, monkeypatch):

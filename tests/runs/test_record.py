@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wfn.errors import UserError
-from wfn.runs.record import METRICS, OpenRecord, Record, now
+from wfn.runs.record import LOCK, METRICS, OpenRecord, Record, alone, now
 from wfn.runs.run_header import STATUSES, RunHeader
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
@@ -221,6 +221,12 @@ def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot keep the run in"):
         OpenRecord.create(tmp_path / "file", {})
+
+
+def test_a_folder_that_cannot_be_held_is_told_of(record):
+    (record.folder / LOCK).mkdir()
+    with pytest.raises(UserError, match="cannot write to"), alone(record.folder):
+        pass
 
 
 def test_a_full_disk_is_told_of(record, monkeypatch):

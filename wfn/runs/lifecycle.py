@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from wfn.errors import RunInterrupted, UserError
-from wfn.runs.record import FILES, HEADER, LOCK, OpenRecord, Record, RunHeldError, alone, new_id, now
+from wfn.runs.record import FILES, HEADER, LOCK, OpenRecord, Record, alone, new_id, now
 from wfn.runs.run_header import RunHeader
 from wfn.runs.settings import MOST_THREADS, Settings
 from wfn.runs.tracking.copier import Copier
@@ -227,7 +227,7 @@ def _sweep_unborn(parent: Path) -> None:
     for folder in parent.iterdir():
         if not ID.fullmatch(folder.name) or not folder.is_dir() or (folder / HEADER).exists():
             continue
-        with suppress(RunHeldError, OSError):
+        with suppress(UserError, OSError):
             names = {path.name for path in folder.iterdir() if not path.name.startswith(f".{HEADER}.")}
             if not names:
                 folder.rmdir()

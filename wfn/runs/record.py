@@ -12,7 +12,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -212,13 +212,22 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises:
         RunHeldError: one does already.
-        OSError: nothing can be written there.
+        FileNotFoundError: the folder is not there.
+        UserError: nothing can be written there.
     """
 
     def refuse() -> None:
         raise RunHeldError(f"run {folder.name} is going on in another process: wait for it, or stop it")
 
-    with held(folder / LOCK, refuse):
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(held(folder / LOCK, refuse))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {folder} ({error.strerror}): once that is mended, begin or go on by the same command"
+            ) from error
         yield
 
 

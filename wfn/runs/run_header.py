@@ -40,7 +40,7 @@ def _is_plain(value: Any) -> Any:
 Name = Annotated[str, Field(min_length=1, max_length=250), AfterValidator(_is_name)]
 Plain = Annotated[Any, AfterValidator(_is_plain)]
 LATEST = 253_402_300_799_999  # milliseconds since 1970: the end of the year 9999
-Milliseconds = Annotated[int, Field(ge=0, le=LATEST)]
+Milliseconds = Annotated[int, Field(ge=0, lt=LATEST + 1)]
 Values = Mapping[Name, bool | int | float | None]
 
 

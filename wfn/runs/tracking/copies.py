@@ -5,6 +5,7 @@ import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -56,11 +57,17 @@ def way_to(record: Record) -> str:
         return ""
     experiment, run = copy.get("experiment", ""), copy.get("run", "")
     if uri.startswith(("http://", "https://")) and experiment:
-        return f"{uri.rstrip('/')}/#/experiments/{experiment}/runs/{run}?{TRAINING}"
+        return f"{_without_user(uri)}/#/experiments/{experiment}/runs/{run}?{TRAINING}"
     if not uri.startswith(DATABASES):
         return f"run {run} in {uri}"
     place = f"experiments/{experiment}/runs?{TRAINING}" if experiment else ""
     return f"mlflow ui{_store_option(uri)}, then {LOCAL_SERVER}/#/{place}"
+
+
+def _without_user(address: str) -> str:
+    """The address of a server without the name and password that it may hold."""
+    parts = urlsplit(address.rstrip("/"))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _store_option(uri: str) -> str:

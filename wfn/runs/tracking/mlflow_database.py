@@ -9,8 +9,9 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ PATIENCE = 5  # seconds for a database to answer at the start of a run, whose us
 LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # of a request on the way
 AT_START = "8"  # seconds for a request then
 BROKEN, BUSY = 500, 429  # HTTP's: from where on it is the server's fault, and that it has too much to do
+LOCKED, LOCKED_FOR = "database is locked", 20.0  # SQLite's words, and seconds for which that is waited for
 LOOKS = 5  # at a file that is not complete, a second each: another process may be making it
 
 
@@ -43,7 +45,7 @@ def reached(at_start: bool = False) -> Iterator[Any]:
     with _told_in_one_line(), _patience(at_start):
         import mlflow
 
-        yield mlflow.MlflowClient()
+        yield _PatientClient(mlflow.MlflowClient())
 
 
 @contextmanager
@@ -57,7 +59,35 @@ def opened() -> Iterator[Any]:
         import mlflow
 
         _see_to(mlflow.get_tracking_uri())  # before there is a client, which makes a file where none is
-        yield mlflow.MlflowClient()
+        yield _PatientClient(mlflow.MlflowClient())
+
+
+class _PatientClient:
+    """MLflow's client, which tries again what a local file refuses because another process writes to it.
+
+    SQLite waits for another writer, except where both have read before: then one of them is refused at once. Each of
+    the client's calls is a transaction, of which nothing is left then.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        given = getattr(self._client, name)
+        return partial(_once_unlocked, given) if callable(given) else given
+
+
+def _once_unlocked(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    deadline = time.monotonic() + LOCKED_FOR
+    while True:
+        try:
+            return call(*arguments, **named)
+        except MlflowException as error:
+            if LOCKED not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1 + os.getpid() % 10 / 20)  # others that were refused try again, too
 
 
 def is_away(error: BaseException) -> bool:
@@ -106,9 +136,11 @@ def _told_in_one_line() -> Iterator[None]:
     except (MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         if is_interrupted():  # in the midst of a statement, which the database's own library complains of
             raise KeyboardInterrupt from error
-        store = without_password(mlflow.get_tracking_uri())
+        uri = mlflow.get_tracking_uri()
+        store = without_password(uri)
+        said = first_line(error).replace(uri.rstrip("/"), store.rstrip("/"))
         raise StoreAwayError(
-            f"the tracking store {store} cannot be used ({first_line(error)}): check MLFLOW_TRACKING_URI, or track to "
+            f"the tracking store {store} cannot be used ({said}): check MLFLOW_TRACKING_URI, or track to "
             "a folder with tracking=folder"
         ) from error
 
@@ -196,8 +228,8 @@ def _make(file: Path) -> None:
             if not _is_half_made(file):
                 return  # another process has just made it
             log.warning("%s was left half made and empty: it is made anew", file)
-        with partial_of(file) as partial:
-            url = URL.create("sqlite", database=str(partial)).render_as_string(hide_password=False)
+        with partial_of(file) as unfinished:
+            url = URL.create("sqlite", database=str(unfinished)).render_as_string(hide_password=False)
             with _without_strays(url):
                 SqlAlchemyStore(url, "./mlruns").engine.dispose()
 

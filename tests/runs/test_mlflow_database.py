@@ -1,0 +1,59 @@
+"""The way to a tracking store: what MLflow's local file refuses for a moment is tried again."""
+
+from types import SimpleNamespace
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from wfn.runs.tracking import mlflow_database
+from wfn.runs.tracking.mlflow_database import StoreAwayError, _PatientClient
+
+BUSY = "(sqlite3.OperationalError) database is locked [SQL: INSERT INTO runs ...]"
+
+
+@pytest.fixture
+def slept(monkeypatch):
+    """The moments that were waited for; no time passes."""
+    moments = []
+    clock = SimpleNamespace(sleep=moments.append, monotonic=lambda: sum(moments))
+    monkeypatch.setattr(mlflow_database, "time", clock)
+    return moments
+
+
+def refusing(times, message):
+    """A client that refuses so many times, then gives its arguments back."""
+    left = [MlflowException(message)] * times
+
+    def create_run(*arguments, **named):
+        if left:
+            raise left.pop()
+        return arguments, named
+
+    return _PatientClient(SimpleNamespace(create_run=create_run, tracking_uri="sqlite:///x"))
+
+
+def test_a_file_that_another_process_writes_to_is_waited_for(slept):
+    assert refusing(3, BUSY).create_run("0", tags={}) == (("0",), {"tags": {}})
+    assert len(slept) == 3
+    assert refusing(0, "").tracking_uri == "sqlite:///x"
+
+
+def test_it_is_not_waited_for_without_end(slept):
+    with pytest.raises(MlflowException, match="database is locked"):
+        refusing(1000, BUSY).create_run()
+    assert mlflow_database.LOCKED_FOR <= sum(slept) < 2 * mlflow_database.LOCKED_FOR
+
+
+def test_what_else_a_store_refuses_is_told_at_once(slept):
+    with pytest.raises(MlflowException, match="no such run"):
+        refusing(1, "no such run").create_run()
+    assert slept == []
+
+
+def test_no_password_of_a_servers_address_is_shown(monkeypatch):
+    import mlflow
+
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "http://me:secret@host:1/")
+    with pytest.raises(StoreAwayError) as told, mlflow_database._told_in_one_line():
+        raise MlflowException("API request to http://me:secret@host:1/api/2.0 failed")
+    assert "http://me:***@host:1/api/2.0 failed" in str(told.value) and "secret" not in str(told.value)
