@@ -3,7 +3,7 @@
 A launcher starts workers as Pythons of their own, which takes each of them seconds. Here it has a few spare ones,
 forked before it has done anything (no lock, no connection, no thread), that wait to be given a worker's command line.
 They are its children, in sessions of their own, as the others would be; once they are used up, workers start as ever.
-What workers do that start as ever is shown by ``tests/docs/test_contributing.py`` and ``tests/commands/``.
+That workers start as Pythons of their own, too, is shown by ``tests/docs/test_contributing.py``.
 """
 
 import json
