@@ -28,10 +28,13 @@ def describe(package: str) -> None:
                 indices = packed[: size * bits[-1]].reshape(size, -1) @ (1 << np.arange(bits[-1]))
                 tables.append(constant.val[np.unique(indices)])  # those in use: a table is filled up
                 weights += size
-    values = np.unique(np.concatenate(tables))
+    values = np.unique(np.concatenate([np.empty(0, np.float32), *tables]))
     halves = values.astype(np.float16).astype(np.float32)
     content = sum(file.stat().st_size for file in Path(package).rglob("*") if file.is_file())
     print(f"{package}: {content:,} bytes; {len(tables)} tables, {weights:,} weights of {len(values)} values in them")
+    if not tables:
+        print("no tensor gains by a table: each has more than 256 values, or is small, or a vector")
+        return
     print("bits of an index:", ", ".join(f"{each} ({bits.count(each)} tables)" for each in sorted(set(bits))))
     print(f"in float16: {(halves == values).sum()} values as they are, {len(np.unique(halves))} different ones left")
 

@@ -81,6 +81,10 @@ def test_core_ml(run_alone, tmp_path):
     values = len(model.weight.unique())
     assert f"1 tables, 4,096 weights of {values} values" in printed
     assert f"in float16: {values} values as they are, {values} different ones left" in printed
+    small = rounded(torch.nn.Linear(64, 2))
+    network = table_of(small, tmp_path / "small.wfn", inputs)
+    write_folder(tmp_path / "small.mlpackage", core_ml.package(small, network, inputs).files)
+    assert "no tensor gains by a table" in run_alone("classify_coreml", tmp_path / "small.mlpackage")
     if sys.platform != "darwin":
         with pytest.raises(SystemExit, match="macOS alone"):
             run_alone("classify_coreml", tmp_path / "x.mlpackage", tmp_path / "inputs.npy")
