@@ -1,12 +1,14 @@
 """The way to a tracking store: what MLflow's local file refuses for a moment is tried again."""
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mlflow.exceptions import MlflowException
 
 from wfn.runs.tracking import mlflow_database
-from wfn.runs.tracking.mlflow_database import StoreAwayError, _PatientClient
+from wfn.runs.tracking.mlflow_database import StoreAwayError, _PatientClient, opened
 
 BUSY = "(sqlite3.OperationalError) database is locked [SQL: INSERT INTO runs ...]"
 
@@ -57,3 +59,14 @@ def test_no_password_of_a_servers_address_is_shown(monkeypatch):
     with pytest.raises(StoreAwayError) as told, mlflow_database._told_in_one_line():
         raise MlflowException("API request to http://me:secret@host:1/api/2.0 failed")
     assert "http://me:***@host:1/api/2.0 failed" in str(told.value) and "secret" not in str(told.value)
+
+
+def test_a_folder_whose_name_is_not_of_unicode_is_told_of(tmp_path, monkeypatch):
+    import mlflow
+
+    folder = tmp_path / os.fsdecode(b"of-latin-1-\xe9")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: str(Path.cwd()).encode().decode())
+    with pytest.raises(StoreAwayError, match="MLflow cannot use a name that is not of Unicode"), opened():
+        pass

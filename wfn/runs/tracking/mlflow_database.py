@@ -133,6 +133,11 @@ def _told_in_one_line() -> Iterator[None]:
     try:
         with _unlogged(), _without_strays(mlflow.get_tracking_uri()):
             yield
+    except UnicodeError as error:  # a folder of an old disk, or of another locale
+        raise StoreAwayError(
+            f"MLflow cannot use a name that is not of Unicode ({first_line(error)}): work in another folder, or track "
+            "to a folder with tracking=folder"
+        ) from error
     except (MlflowException, requests.RequestException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         if is_interrupted():  # in the midst of a statement, which the database's own library complains of
             raise KeyboardInterrupt from error
