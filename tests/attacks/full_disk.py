@@ -52,7 +52,8 @@ def _broken(disk: Path, tracking: str, event: tuple[str, int, int]) -> int:
     statuses = [record.header.status for record in records(disk)]
     if program.returncode == 2:
         assert sum(line.startswith("error: ") for line in error.splitlines()) == 1, text
-        assert statuses in ([], ["FAILED"], ["RUNNING"]), statuses  # what cannot be written is not
+        # RUNNING where its end cannot be written, FINISHED where what follows that cannot.
+        assert statuses in ([], ["FAILED"], ["RUNNING"], ["FINISHED"]), statuses
     else:
         assert statuses == ["FINISHED"], text
     return int(fell)

@@ -15,7 +15,6 @@ from typing import Any
 from wfn.errors import UserError
 from wfn.runs.record import HEADER, Record, RunHeldError, alone, read_each
 from wfn.runs.run_header import RunHeader, UnusableRecordError
-from wfn.runs.tracking.copied_files import copy_files
 from wfn.runs.tracking.copies import read_copy, remember_copy
 from wfn.runs.tracking.launched import (
     DEFAULT,
@@ -29,7 +28,7 @@ from wfn.runs.tracking.launched import (
 from wfn.runs.tracking.logged_model import bring_in
 from wfn.runs.tracking.mlflow_database import PATIENCE, StoreAwayError, artifacts_beside, opened, reached
 from wfn.runs.tracking.names import in_store, name_of, names_so_far, per_of
-from wfn.runs.tracking.run_page import BATCH, RunPage, batches, metric, system_metrics
+from wfn.runs.tracking.run_page import BATCH, RunPage, batches, copy_files, metric, system_metrics
 from wfn.system.processes import is_dead, this_process
 
 log = logging.getLogger(__name__)

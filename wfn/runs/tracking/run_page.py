@@ -1,18 +1,22 @@
-"""What a run's page in MLflow has beside a copy of the record: made of the record, too, and so the same by a sync."""
+"""What a run's page in MLflow has beside metrics and parameters: of the record, too, and so the same by a sync."""
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import Any
 
 from wfn.errors import first_line
 from wfn.methods.observers.metric_groups import BASELINE, ITERATION
-from wfn.runs.record import Record
+from wfn.runs.record import Record, leads_out
 from wfn.runs.run_header import RunHeader
 from wfn.runs.tracking.launched import NOTE_TAG, point, show_values
+from wfn.runs.tracking.mlflow_database import StoreAwayError
 from wfn.runs.tracking.names import in_store, per_of
+from wfn.system.files import is_partial
 
 log = logging.getLogger(__name__)
 PATIENCE = 5.0  # seconds for the last of the system's metrics
@@ -79,6 +83,38 @@ class RunPage:
             self._client.log_batch(run_id, metrics=[metric(line, in_store(line["key"])) for line in some])
         if self.launched:
             show_values(self._client, self.launched, self._client.get_run(run_id).data.metrics)
+
+
+def copy_files(client: Any, record: Record, run_id: str) -> Iterator[Path]:
+    """Bring the files of a record into the MLflow run ``run_id``, and then look for them.
+
+    Those that lead out of the folder are left out. Not all that answers for a server is one.
+
+    Yields:
+        Each, once the store has answered.
+
+    Raises:
+        StoreAwayError: the store took a file, but does not have all of it.
+    """
+    copied: defaultdict[str, dict[str, int]] = defaultdict(dict)  # folder below the record's files -> name -> bytes
+    for path in sorted(record.files.rglob("*")):
+        if leads_out(record.files, path):
+            log.warning("left out: %s leads out of the run's folder", path)
+            continue
+        if not path.is_file() or is_partial(path):
+            continue
+        place = path.relative_to(record.files).parent.as_posix()
+        folder = "" if place == "." else place
+        client.log_artifact(run_id, str(path), folder or None)
+        copied[folder][path.name] = path.stat().st_size
+        yield path
+    for folder, sizes in copied.items():
+        there = {
+            PurePosixPath(file.path).name: file.file_size for file in client.list_artifacts(run_id, folder or None)
+        }
+        for name, size in sizes.items():
+            if there.get(name, -1) not in (size, None):  # not every store tells sizes
+                raise StoreAwayError(f"the tracking store took {name} of run {record.id}, but has it not whole")
 
 
 @contextmanager
