@@ -18,7 +18,7 @@ from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid
 from wfn.data.passes import to_device
 from wfn.networks.forward_pass import trace
 from wfn.regulariser.penalty import Penalty
-from wfn.system.precision import autocast
+from wfn.system.torch_context import autocast
 from wfn.training.epoch import objective_of, train_epoch
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates.free_weights import FreeUpdate

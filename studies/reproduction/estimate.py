@@ -23,7 +23,7 @@ from wfn.methods import Method
 from wfn.runs.settings import Settings
 from wfn.runs.workload import Workload, prepare
 from wfn.system.entry_points import is_entry_point
-from wfn.system.threads import number_of_threads
+from wfn.system.torch_context import number_of_threads
 from wfn.training.baseline.recipe import RECIPE, recipe_for
 
 STEPS, BATCHES = 4, 4  # that are timed: steps of training in each of two iterations, and batches of a pass

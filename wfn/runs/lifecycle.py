@@ -18,7 +18,7 @@ from wfn.runs.tracking.copier import Copier
 from wfn.runs.tracking.mlflow_store import Store
 from wfn.system import ranks
 from wfn.system.processes import interruptible, terminable, uninterrupted
-from wfn.system.threads import number_of_threads
+from wfn.system.torch_context import number_of_threads
 
 log = logging.getLogger(__name__)
 ID = re.compile("[0-9a-f]{32}")  # a run's, from here or from MLflow; nobody's own folder is called so

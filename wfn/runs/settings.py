@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from wfn import data, methods, networks, tasks
 from wfn.errors import UserError, require, unknown_name
 from wfn.system import entry_points
-from wfn.system.precision import PRECISIONS
+from wfn.system.torch_context import PRECISIONS
 from wfn.training import MOST_EPOCHS
 
 if TYPE_CHECKING:

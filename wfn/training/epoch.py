@@ -18,7 +18,7 @@ from wfn.networks.forward_pass import left_alone
 from wfn.networks.own.examples import few
 from wfn.networks.own.layout import layout
 from wfn.system import ranks
-from wfn.system.precision import autocast
+from wfn.system.torch_context import autocast
 from wfn.tasks.batches import size, split, tensors
 from wfn.tasks.classification import Classification
 from wfn.tasks.task import OutputTask, Task

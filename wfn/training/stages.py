@@ -21,7 +21,7 @@ from wfn.networks.own.state import copy_buffer, dense
 from wfn.networks.weights import check_variances
 from wfn.system import ranks
 from wfn.system.fingerprint import fingerprint
-from wfn.system.precision import PRECISIONS
+from wfn.system.torch_context import PRECISIONS
 from wfn.training import MOST_EPOCHS
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
 from wfn.training.checkpoint import Checkpoint, Progress, Stateful, of, restore, under

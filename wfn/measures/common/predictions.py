@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wfn.data.passes import gathered_pass, on_device, shard_pass
 from wfn.errors import UserError
 from wfn.networks.own.layout import layout
-from wfn.system.precision import autocast
+from wfn.system.torch_context import autocast
 from wfn.tasks.batches import call, main_output
 
 

@@ -11,7 +11,7 @@ from wfn.errors import UserError
 from wfn.measures.accuracy import evaluate
 from wfn.measures.common.kinds import Values
 from wfn.networks.own.layout import layout
-from wfn.system.precision import autocast
+from wfn.system.torch_context import autocast
 from wfn.tasks.classification import Classification
 from wfn.tasks.task import Task
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from wfn.data import Data
 from wfn.errors import UserError
 from wfn.measures.common.task_scores import task_scores
-from wfn.system.precision import autocast
+from wfn.system.torch_context import autocast
 from wfn.training.baseline.kept import Curve
 from wfn.training.baseline.recipe import optimiser_for, precision_of, recipe_for
 from wfn.training.checkpoint import Checkpoint, of, restore, under

@@ -74,7 +74,7 @@ def recipe_for(model: nn.Module) -> AnyRecipe:
 
 
 def precision_of(recipe: AnyRecipe, device: torch.device) -> str:
-    """The precision of its forward passes, one of :data:`wfn.system.precision.PRECISIONS`."""
+    """The precision of its forward passes, one of :data:`wfn.system.torch_context.PRECISIONS`."""
     if device.type == "cuda":
         return "bfloat16"
     has_bfloat16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))

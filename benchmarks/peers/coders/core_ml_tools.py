@@ -1,4 +1,4 @@
-"""coremltools, weights alone, without training and without data: ``python -m benchmarks.peers.core_ml_tools``.
+"""coremltools, weights alone, without training and without data: ``python -m benchmarks.peers.coders.core_ml_tools``.
 
 Its post-training palettizer clusters each tensor by k-means; its post-training quantiser rounds each output channel to
 a symmetric integer grid. Both work on the layers of torch; a Core ML package, which runs on a Mac, is not made. Bytes

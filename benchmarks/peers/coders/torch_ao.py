@@ -1,4 +1,4 @@
-"""torchao, weights alone, without training and without data: ``python -m benchmarks.peers.torch_ao``.
+"""torchao, weights alone, without training and without data: ``python -m benchmarks.peers.coders.torch_ao``.
 
 Its integers of each output channel (``quantize_``, which takes linear layers: a convolution's weight is given as one,
 a row an output channel). Bytes are a sum: integers packed, a scale a channel, all other tensors as float32.

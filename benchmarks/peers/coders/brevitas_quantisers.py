@@ -1,4 +1,4 @@
-"""Brevitas' weight quantisers, without training and without data: ``python -m benchmarks.peers.brevitas_quantisers``.
+"""Brevitas' weight quantisers, without training or data: ``python -m benchmarks.peers.coders.brevitas_quantisers``.
 
 Integers for each tensor or each output channel, with the scale of the largest weight or of least squared error. Bytes
 are a sum: integers packed, a scale a tensor or channel, all other tensors as float32.

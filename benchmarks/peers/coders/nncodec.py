@@ -1,4 +1,4 @@
-"""NNCodec (ISO/IEC 15938-17), without training and without data: ``python -m benchmarks.peers.nncodec``.
+"""NNCodec (ISO/IEC 15938-17), without training and without data: ``python -m benchmarks.peers.coders.nncodec``.
 
 Weights of convolutions and linear layers get the coarse step of ``--qp``, all other tensors the fine one of
 ``--nonweight-qp``; batch-norm's variances want it fine. The bytes are those of the whole file, which holds names,

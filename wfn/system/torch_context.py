@@ -1,0 +1,33 @@
+"""How torch computes for a time: with what precision, on how many threads. Importing this does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a forward pass runs at one of ``PRECISIONS``; weights and gradients stay float32."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@contextmanager
+def number_of_threads(number: int) -> Iterator[None]:
+    """Let torch compute with ``number`` threads, and with as many as before afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    if number != before:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
