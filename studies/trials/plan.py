@@ -174,13 +174,13 @@ class Plan:
             raise UserError(f"study {self.question!r} has a grid with no points: give {names} values")
         if study.nuisance in values:
             raise UserError(f"{study.nuisance} tells the repeats of study {self.question!r} apart: say repeats instead")
-        if not isinstance(study.varied, Columns):
-            _refuse_without_effect(self, study)
-        elif foreign := [name for name in values if name not in self.base]:
+        if foreign := [name for name in values if name not in self.base]:
             raise UserError(
                 f"study {self.question!r} varies {', '.join(foreign)}, which method {self.base['method']!r} does not "
                 "have: choose another method, or another study"
             )
+        if not isinstance(study.varied, Columns):
+            _refuse_without_effect(self, study)
         for point in self.points() if not isinstance(study.varied, Sampled) else _extremes(study.varied):
             study.settings.of({**self.base, **point}).make_method()
 

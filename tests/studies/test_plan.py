@@ -76,6 +76,8 @@ def test_a_plan_comes_back_from_its_text_the_same():
         (["run", "ablation", "--trials", "5"], "runs a grid"),
         (["run", "delta", "--delta", "0.5"], "delta is what study 'delta' varies"),
         (["run", "ablation", "--method", "rounding"], "varies alpha, delta, fix_batch_norm, which method 'rounding'"),
+        (["run", "delta", "--method", "uniform"], "varies delta, which method 'uniform'"),
+        (["run", "pareto", "--method", "rounding"], "which method 'rounding'"),
         (["run", "pareto", "--repeats", "5"], "samples"),
         (["run", "pareto", "--validation_share", "0"], "may not look at the test images"),
         (["run", "ablation", "--model", "resnet21"], "unknown network 'resnet21'"),
