@@ -5,12 +5,14 @@ or loses what the server has done; or the server itself is frozen or killed, and
 of its usual time here.
 """
 
+import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -86,8 +88,9 @@ class Server:
         os.killpg(self._process.pid, number)
 
     def stop(self) -> None:
-        """Kill it."""
-        self.send(signal.SIGKILL)
+        """Kill it, if it is there."""
+        with suppress(ProcessLookupError):
+            self.send(signal.SIGKILL)
         self._process.wait()
 
     def fall(self, fault: Fault) -> None:
@@ -143,6 +146,7 @@ def ready(folder: Path) -> Server:
     store.made(places["server"])
     server = Server(places["server"], FaultyProxy(free_port()), whole, studies.Uncut(places["study"]), {})
     server.start()
+    atexit.register(server.stop)
     for kind in ("run", "study"):
         server.fall(Fault(0, 0, ""))
         place = places["tracked"] / kind
