@@ -57,7 +57,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], strict: bool = Tru
         RuntimeError: they do not fit, as torch's own ``load_state_dict`` says it.
     """
     versioned = OrderedDict(state)
-    versioned._metadata = getattr(model.state_dict(), "_metadata", {})  # ty: ignore[unresolved-attribute]
+    versioned._metadata = getattr(model.state_dict(), "_metadata", {})  # ty: ignore[missing-attribute]
     model.load_state_dict(versioned, strict=strict)
 
 
