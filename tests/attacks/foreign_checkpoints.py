@@ -143,7 +143,7 @@ ATTACK = Attack(
     "checkpoints",
     "a damaged checkpoint is refused in one line or gives the same bits; a made-up one with a checksum ends cleanly",
     cases=400,
-    short=5,
+    short=3,
     case=case,
     prepare=begun,
 )

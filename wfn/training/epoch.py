@@ -96,6 +96,8 @@ def check_trains(model: nn.Module, data: Data) -> None:
     try:
         with left_alone(model, device), torch.no_grad():
             (task.infer if isinstance(task, OutputTask) else task.loss)(model.train(), some)
+    except torch.OutOfMemoryError:  # the first step tells of it, by the size of its batch
+        return
     except Exception as error:  # whatever the network's, or the task's, own code raises
         if ends_alone and "more than 1 value per channel" in str(error):
             raise UserError(
