@@ -118,6 +118,7 @@ def test_two_machines_a_killed_worker_and_a_restarted_server(servers, start, tmp
     assert "deadlock" not in (servers.keep / "postgresql.log").read_text()
 
 
+@pytest.mark.slow  # half a minute; the tests of surviving show the same of a local store
 def test_the_runs_of_two_machines_in_an_mlflow_server(servers, start, tmp_path):
     with (tmp_path / "server.log").open("w") as log:
         server = subprocess.Popen(
