@@ -35,6 +35,12 @@ def printable(text: str) -> str:
     return "".join(c if unicodedata.category(c) not in _ACTED_ON else ascii(c)[1:-1] for c in text)
 
 
+def some_of(names: Iterable[str], most: int) -> str:
+    """The first ``most`` of the names in one text, which says where there are more."""
+    listed = [*names]
+    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")
+
+
 def first_line(error: BaseException) -> str:
     """What an error of another library says first, in :data:`LONGEST_REASON` letters; its kind where it says nothing.
 

@@ -17,15 +17,10 @@ from reports.report import compose, runs_csv
 from tests.attacks.attack import Attack
 from tests.attacks.damage import damaged
 from tests.attacks.foreign_records import ODD, prepared
+from tests.support.made_up_peers import ROW
 from wfn.errors import UserError
 
-PEERS = {
-    "peer": "coder", "setting": "step 1", "bytes": "120000", "counts": "file", "versions": "coder 1.0", "top1": "92.4",
-    "unique_params": "1500", "entropy_bits": "4.5", "images_lost": "30", "images_gained": "20", "test_images": "10000",
-    "model": "resnet20_conv", "dataset": "cifar10", "weights_sha256": "aa" * 32, "commit": "abcdef1",
-    "chosen_at": "0.1 0.5",
-}  # fmt: skip
-TABLES = {"peers.csv": PEERS} | {
+TABLES = {"peers.csv": ROW} | {
     f"{name}.csv": dict.fromkeys(texts, "clean") | dict.fromkeys(numbers, "0.5")
     for name, (texts, numbers) in COLUMNS.items()
 }

@@ -15,17 +15,12 @@ from reports.records import record_files
 from reports.records.peer_files import read_peers
 from reports.verdicts.rivals import beside_coders
 from tests.support import made_up_runs
+from tests.support.made_up_peers import ROW
 from tests.support.places import ROOT
 from wfn.errors import UserError
 from wfn.measures.common.paired import change_of_counts
 
 RESULTS = ROOT / "benchmarks" / "peers" / "results"
-ROW = {
-    "peer": "coder", "setting": "step 1", "bytes": "120000", "counts": "file", "versions": "coder 1.0", "top1": "92.4",
-    "unique_params": "1500", "entropy_bits": "4.5", "images_lost": "30", "images_gained": "20", "test_images": "10000",
-    "model": "resnet20_conv", "dataset": "cifar10", "weights_sha256": "aa" * 32, "commit": "abcdef1",
-    "chosen_at": "0.1 0.5",
-}  # fmt: skip
 
 
 def write_peers(folder, *rows):

@@ -128,10 +128,9 @@ def trace(
                 inputs += count
 
     layers = _layers(model, tied)
-    counted = tuple(watch.operations)
+    counted = dict.fromkeys(watch.operations)  # in this order
     if getattr(model, _COUNTS_UNUSED, False):
-        floats = [name for name, p in parameters.items() if p.is_floating_point() and p.numel()]
-        counted += tuple(name for name in floats if name not in watch.operations)
+        counted |= dict.fromkeys(name for name, p in parameters.items() if p.is_floating_point() and p.numel())
 
     def layer_of(weights: list[str]) -> frozenset[str]:
         return frozenset(name for name in counted for weight in weights if layers[name] & layers[weight])
@@ -142,7 +141,7 @@ def trace(
             for name, parameter in parameters.items()
             if name in counted
         },
-        order=counted,
+        order=tuple(counted),
         batch_norm=frozenset(
             name
             for name in counted
@@ -154,6 +153,12 @@ def trace(
         products=layer_of(watch.factors),
         inputs=inputs,
     )
+
+
+def unreached(model: torch.nn.Module, forward_pass: ForwardPass) -> list[str]:
+    """The parameters of ``model`` that no inference of :func:`trace` used, and whose memory is no other's."""
+    known = {*forward_pass.uses, *(tie.name for tie in ties(model))}
+    return [name for name, _ in model.named_parameters() if name not in known]
 
 
 def _watched(model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], batch: Any, run: Callable) -> "_Watch":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn import networks
-from wfn.errors import UserError
+from wfn.errors import UserError, some_of
 from wfn.networks.own.state import load_state
 from wfn.networks.weight_files.save_reading import read_weights
 from wfn.networks.weight_files.tensor_names import near_names, renamed
@@ -101,11 +101,7 @@ class _Misfit:
 
     def __str__(self) -> str:
         kinds = {"missing": self.missing, "left over": self.left_over, "of another shape": self.reshaped}
-        parts = [
-            f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-            for kind, keys in kinds.items()
-            if keys
-        ]
+        parts = [f"{len(keys)} {kind} ({some_of(keys, 3)})" for kind, keys in kinds.items() if keys]
         if self.near:
             pairs = ", ".join(f"{name} may be its {near}" for name, near in [*self.near.items()][:3])
             parts.append(f"{pairs}: rename them in the file")

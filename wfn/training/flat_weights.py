@@ -1,15 +1,15 @@
 """A network's counted weights as one flat vector that the network itself computes with."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
 from wfn.data.passes import first_batch, first_inputs, looking, some_batches
-from wfn.errors import UserError
-from wfn.networks.forward_pass import ForwardPass, count_unused, trace
+from wfn.errors import UserError, some_of
+from wfn.networks.forward_pass import ForwardPass, count_unused, trace, unreached
 from wfn.networks.own.examples import few
 from wfn.networks.own.layout import choose_layout, layout
 from wfn.networks.own.permanent import PRUNED
@@ -22,6 +22,7 @@ from wfn.tasks.task import OutputTask
 log = logging.getLogger(__name__)
 LARGEST = 2.0**60  # of a weight: the sum of 256 of the squares is still finite
 NO_WEIGHT = "the network has no weight to fix: its forward pass uses no parameter"
+MOST_NAMES = 5  # in a line
 MOST_INPUTS = 512  # by which parameters that one input does not reach are looked for
 
 
@@ -183,22 +184,18 @@ def _watched(model: nn.Module, data: Data) -> tuple[ForwardPass, OtherWeights]:
 
 
 def _tell_what_stays(model: nn.Module, forward_pass: ForwardPass, constants: Mapping[str, int]) -> None:
-    tied = {tie.name for tie in ties(model)}
-    left = {name: p for name, p in model.named_parameters() if name not in forward_pass.uses and name not in tied}
-    if unused := sum(parameter.numel() for parameter in left.values()):
+    left = unreached(model, forward_pass)
+    if unused := sum(model.get_parameter(name).numel() for name in left):
         log.info(
             "network: no input reaches %s, whose %s numbers stay as they are; fix_unused=True fixes them, too",
-            _some(left), f"{unused:,}",
+            some_of(left, MOST_NAMES), f"{unused:,}",
         )  # fmt: skip
     if constants:
         log.info(
             "network: inputs are multiplied with %s numbers that are no parameters, and stay as they are: %s",
-            f"{sum(constants.values()):,}", _some([name or "tensors kept as attributes" for name in constants]),
+            f"{sum(constants.values()):,}",
+            some_of((name or "tensors kept as attributes" for name in constants), MOST_NAMES),
         )  # fmt: skip
-
-
-def _some(names: Collection[str]) -> str:
-    return ", ".join([*names][:5]) + (", ..." if len(names) > 5 else "")
 
 
 def check_task(model: nn.Module, data: Data) -> None:

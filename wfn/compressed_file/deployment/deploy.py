@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from wfn import data, networks
 from wfn.compressed_file.deployment import check_form, indexed_safetensors
 from wfn.compressed_file.deployment.shared_table import SharedTable
-from wfn.errors import UserError
-from wfn.networks.forward_pass import trace
+from wfn.errors import UserError, some_of
+from wfn.networks.forward_pass import trace, unreached
 from wfn.networks.own.folded_batch_norm import fold_batch_norm
 from wfn.networks.own.plain import plain
-from wfn.networks.own.shared_memory import ties
 from wfn.networks.own.state import load_state
 from wfn.system.entry_points import is_entry_point
 from wfn.system.files import write_atomically, write_folder
@@ -92,10 +91,10 @@ def _check_package(out: Path) -> None:
 
 def _unreached(model: nn.Module, network: SharedTable, inputs: Tensor) -> list[str]:
     """The fixed weights that no input reaches: no graph has them."""
-    reached = {*trace(model, inputs[:1], [inputs]).uses, *(tie.name for tie in ties(model))}
-    found = [name for name, _ in model.named_parameters() if name in network.counted and name not in reached]
+    unused = unreached(model, trace(model, inputs[:1], [inputs]))
+    found = [name for name in unused if name in network.counted]
     if found:
-        log.info("left out, for no input reaches it: %s%s", ", ".join(found[:5]), ", ..." if len(found) > 5 else "")
+        log.info("left out, for no input reaches it: %s", some_of(found, 5))
     return found
 
 

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 from torch import Tensor
 
-from wfn.errors import UserError
+from wfn.errors import UserError, some_of
 
 log = logging.getLogger(__name__)
 COUNTER = "num_batches_tracked"  # what batch-norm counts may be missing in a file
@@ -37,8 +37,9 @@ def renamed(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source:
         (prefix,) = direct
         inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         if outside := [name for name in state if not name.startswith(prefix)]:
-            few = ", ".join(outside[:3]) + (", ..." if len(outside) > 3 else "")
-            log.info("weights: taken from %s*; %s other tensors are left out (%s)", prefix, len(outside), few)
+            log.info(
+                "weights: taken from %s*; %s other tensors are left out (%s)", prefix, len(outside), some_of(outside, 3)
+            )
         return inside
     outer = next(iter(expected)).partition(".")[0] + "."
     if all(name.startswith(outer) for name in expected) and all(name.removeprefix(outer) in state for name in needed):
