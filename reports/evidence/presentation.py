@@ -22,9 +22,15 @@ AFTER_ALL = 1000  # the row order of a method that this version does not know
 
 
 def label(method: str, params: Params, tags: Params) -> str:
-    """What a row is called, without the settings that are not the default."""
+    """What a row is called, without the settings that are not the default: as this version calls a method it knows."""
     made = _made(method, params)
-    return tags.get("label") or (made.label if made else method)
+    return made.label if made else tags.get("label") or method
+
+
+def title(method: str, otherwise: str) -> str:
+    """What people call the method, without any setting; ``otherwise`` where this version does not know it."""
+    kind = _class(method)
+    return kind.title or kind.name if kind else otherwise
 
 
 def treatment(method: str, params: Params, tags: Params) -> Treatment:
@@ -106,7 +112,7 @@ def in_words(method: str, settings: Params) -> list[str]:
 
 
 def _in_words(name: str, value: str, kind: "type[Method] | None") -> str:
-    words = {"False": kind.switched_off, "True": kind.switched_on} if kind else {}
+    words = {"False": kind.switched_off, "0.0": kind.switched_off, "True": kind.switched_on} if kind else {}
     if name in (told := words.get(value, {})):
         return told[name]
     return value if name == "precision" else f"{name} = {value}"

@@ -6,7 +6,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from reports.evidence.paired_runs import paired_change
-from reports.evidence.presentation import in_words, training, variant
+from reports.evidence.presentation import in_words, title, training, variant
 from reports.evidence.readings import Run
 from wfn import data, networks
 from wfn.interface import Treatment
@@ -61,6 +61,11 @@ class Row:
     def label(self) -> str:
         """The method with all that tells this row from others."""
         return ", ".join([self.name, *in_words(self.method, self.departures)])
+
+    @property
+    def title(self) -> str:
+        """The method without any setting."""
+        return title(self.method, self.name)
 
     @property
     def delta(self) -> float:

@@ -15,10 +15,11 @@ def provenance_table(evidence: Evidence) -> Table:
     """Every run: what it ran, and where its numbers come from."""
     environments = _environments(evidence.runs)
     tabled = runs_of(evidence.rows)
-    rows = [
-        [
+    groups: dict[str, list[list[str]]] = {}
+    for run in evidence.runs:
+        cells = [
             run.id,
-            f"{_label(run)}; {subject_of(run)}",
+            _label(run),
             _text(run, "noise_seed" if _is_of_noise(run) else "seed"),
             run.status.lower() + ("" if run in tabled else ", not tabled"),
             f"{_text(run, 'commit')[:8]}, {_text(run, 'tree')}",
@@ -26,8 +27,7 @@ def provenance_table(evidence: Evidence) -> Table:
             _text(run, "data_sha256")[:8],
             environments[_environment(run)],
         ]
-        for run in evidence.runs
-    ]
+        groups.setdefault(str(subject_of(run)), []).append(cells)
     titles = ("Commit, tree", "Weights", "Data")
     return Table(
         "provenance",
@@ -37,10 +37,10 @@ def provenance_table(evidence: Evidence) -> Table:
         "measurement that was repeated the newest. Of a run that was gone on with, the last machine is named. Seed: of "
         "trials of noise, that of the noise.",
         [
-            Column("Run", code=True), Column("What", 2), Column("Seed", numeric=True), Column("Status", 1),
+            Column("Run", code=True), Column("What", 2), Column("Seed", numeric=True), Column("Status"),
             *(Column(title, code=True) for title in titles), Column("On"),
         ],
-        [Section("", [Group("", rows)])],
+        [Section("", [Group(subject, rows) for subject, rows in groups.items()])],
     )  # fmt: skip
 
 

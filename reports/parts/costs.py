@@ -66,7 +66,7 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
         for title, some in _by_training(shown).items():
             groups.append(Group(f"{subject}, {title}", [_cells(row, ahead) for row in some]))
     columns = [
-        Column("Method", 2.5),
+        Column("Method", 4.2),
         *(Column(title, width, numeric=True) for title, width in COLUMNS.items()),
         Column("Ahead in", 0.9),
         Column("Runs", 1, code=True),
@@ -143,7 +143,7 @@ def _panel(
 ) -> Comparison:
     costs = [
         Cost(
-            _kind(row),
+            row.title,
             row.mean(metric) / scale,
             _points(row),
             (row.paired.low, row.paired.high) if row.paired else None,
@@ -174,11 +174,6 @@ def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[
         fronts.size(panels),
         floats=False,
     )
-
-
-def _kind(row: Row) -> str:
-    """The method's name without the settings in it."""
-    return re.split(r" δ|[\d,(]| step", row.name)[0].strip()
 
 
 def _label(row: Row, others: Sequence[Row]) -> str:

@@ -118,7 +118,7 @@ def _line(evidence: Evidence, subject: Subject) -> list[str]:
     runs = {run.id for row in rows for run in row.runs}
     return [
         str(subject),
-        "; ".join(dict.fromkeys(row.name for row in rows)) or "float only",
+        "; ".join(dict.fromkeys(row.title for row in rows)) or "float only",
         str(len(runs)),
         _range(seeds or {0}),
         _images(rows),

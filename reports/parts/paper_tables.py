@@ -28,11 +28,11 @@ CHANGE = (
 def table1(evidence: Evidence) -> Table:
     """Accuracy and compression ratio, and what each method does to the layers that others leave alone."""
     columns = [
-        Column("Method", 2.8),
+        Column("Method", 3.9),
         *(Column(title, numeric=True) for title in ("Top-1 (%)", "Change", "Top-5 (%)", "CR")),
         Column("First, last layer", 1.5),
         Column("Batch-norm", 1.5),
-        Column("Activations", 1.25),
+        Column("Activations", 1.45),
         Column("n", numeric=True),
         Column("Runs", 1.05, code=True),
     ]
@@ -57,7 +57,7 @@ def table1(evidence: Evidence) -> Table:
         [
             f"{SEEDS} {CHANGE} Of printed rows it is the difference of two printed figures.",
             f"“{NOT_MEASURED}”: no run of the row measured it. A setting is named in a row where it is not the "
-            "paper's.",
+            "paper's, or of other methods the default.",
             "* estimated by the paper from a graph. + not reproduced by open implementations. – not in print.",
         ],
     )

@@ -17,6 +17,9 @@ from wfn.measures import measures
 from wfn.measures.common.kinds import Measure, OutputMeasure
 
 DOCS = ROOT / "docs"
+TABLE_2 = ROOT / "reports" / "examples" / "tables" / "table-2.csv"
+COLUMNS = ("Method", "Top-1", "Change", "Params", "No BN-FL", "Entropy, all", "Rep_Mixed, Eq. 5", "File size", "Runs")
+_ROWS = re.compile(r"(\| method \| top-1 \(%\) \| change .*\| Rep_Mixed \| file \| run \|\n\|[-|]+\|\n)((?:\|.*\n)+)")
 _PART = re.compile(r"(<!-- made by python -m tests.docs.tables: (\w+) -->\n\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -144,8 +147,17 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def made_anew(document: Path) -> str:
-    """The document's text with its made parts as they must be."""
-    return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}\n\n{part[3]}", document.read_text())
+    """The document's text with its made parts and its rows of Table 2 as they must be."""
+    text = _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}\n\n{part[3]}", document.read_text())
+    return _ROWS.sub(lambda table: table[1] + "".join(map(_row_of_table_2, table[2].splitlines())), text)
+
+
+def _row_of_table_2(line: str) -> str:
+    """The example report's row with any of the runs in the last cell of ``line``."""
+    named = set(line.strip("| ").split(" | ")[-1].split(", "))
+    with TABLE_2.open(newline="") as file:
+        row = next(row for row in csv.DictReader(file) if named & set(row["Runs"].split(", ")))
+    return f"| {' | '.join(row[column] for column in COLUMNS)} |\n"
 
 
 def made_parts(document: Path) -> list[str]:
@@ -167,5 +179,5 @@ def _file(kind: type[Measure]) -> str:
 
 
 if __name__ == "__main__":
-    for document in sorted(DOCS.glob("*.md")):
+    for document in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]:
         document.write_text(made_anew(document))

@@ -41,7 +41,6 @@ INCOMPLETE_METHODS = {
     "must hold one class that derives from Method, but holds 0": replaced(METHOD, "(Method)", ""),
     "must hold one class that derives from Method, but holds 2": METHOD + "\n\nclass Second(Method):\n    pass\n",
     "must declare TernaryRounding a @dataclass(frozen=True)": replaced(METHOD, "@dataclass(frozen=True)\n", ""),
-    "lacks label in TernaryRounding": without(METHOD, "    @property\n    def label"),
     "lacks treatment in TernaryRounding": without(METHOD, "    @property\n    def treatment"),
     "lacks _compress in TernaryRounding": replaced(METHOD, "def _compress", "def squeeze"),
     "lacks name: ClassVar[str]": without(METHOD, "    name: ", end="\n"),

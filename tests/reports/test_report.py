@@ -105,7 +105,9 @@ def test_a_setting_that_is_not_the_papers_is_named_in_its_row(tmp_path):
 
 
 def test_other_methods_have_rows_of_their_own(tmp_path):
-    made_up_runs.weight_fixing(tmp_path, 1, method="kmeans", clusters=16, per_layer=True, learning_rate=0.001)
+    made_up_runs.weight_fixing(
+        tmp_path, 1, method="kmeans", clusters=16, per_layer=True, learning_rate=0.001, tag_label="Older name"
+    )
     made_up_runs.weight_fixing(tmp_path, 2, method="rounding")
     made_up_runs.weight_fixing(tmp_path, 3, method="float")
     made_up_runs.weight_fixing(tmp_path, 4, method="mine", alpha=0.5, tag_options="alpha", tag_label="Mine")

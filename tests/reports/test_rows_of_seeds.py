@@ -12,7 +12,7 @@ from reports.parts.paper_tables import table1, table2
 from reports.report import compose, without_thousands
 from tests.support import made_up_runs
 
-METHOD = "Entropy-constrained, step 0.03125, λ = 0.05"
+METHOD = "Entropy-constrained, fold 0.0625"
 RUNS = "10000000, 20000000, 30000000"
 VALUES, BYTES, BITS, TOP1 = (70, 73, 69), (100_725, 101_342, 100_501), (3.047, 3.061, 3.041), (92.4, 92.1, 92.6)
 

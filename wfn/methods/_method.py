@@ -26,9 +26,10 @@ class Method(ABC):
 
     Attributes:
         name: by which the command line calls it.
+        title: what people call it.
         row_order: where its rows stand in tables, lower ones first.
         named: the options that :attr:`label` tells.
-        switched_off: option -> what a table's row says where it is False, for "False" alone tells little.
+        switched_off: option -> what a table's row says where it is False or 0, for that alone tells little.
         switched_on: option -> what it says where it is True, which is not the default.
         formerly: option -> what a run had that is older than the option, where that is not its default.
         files: the options that are paths: what tells runs apart is the files' content, which :meth:`hashes` gives.
@@ -37,6 +38,7 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
     row_order: ClassVar[int] = 50
     named: ClassVar[tuple[str, ...]] = ()
     switched_off: ClassVar[Mapping[str, str]] = {}
@@ -47,9 +49,9 @@ class Method(ABC):
     epochs: int = 0
 
     @property
-    @abstractmethod
     def label(self) -> str:
-        """How a row of it is called, such as "WFN δ = 0.0075"."""
+        """How a row of it is called, such as "WFN δ = 0.0075": the title, and the options of :attr:`named`."""
+        return self.title or self.name
 
     @property
     @abstractmethod

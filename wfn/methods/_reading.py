@@ -14,7 +14,7 @@ from typing import Any
 
 from wfn.errors import UserError
 
-NEEDED = ("label", "treatment", "_compress")  # what a method must define
+NEEDED = ("treatment", "_compress")  # what a method must define
 KINDS = {"float": float, "int": int, "bool": bool, "str": str, "tuple[float, ...]": tuple}
 _OPERATORS = {ast.Pow: operator.pow, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Sub: operator.sub}
 

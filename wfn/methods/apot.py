@@ -45,6 +45,7 @@ class ApotSave(Method):
     """
 
     name: ClassVar[str] = "apot"
+    title: ClassVar[str] = "APoT"
     row_order: ClassVar[int] = 30
     named: ClassVar[tuple[str, ...]] = ("bits",)
     switched_off: ClassVar[dict[str, str]] = {"quantise_activations": "float activations"}
@@ -67,7 +68,7 @@ class ApotSave(Method):
     @property
     def label(self) -> str:
         """The method with its bit width."""
-        return f"APoT ({self.bits}bit)"
+        return f"{self.title} ({self.bits}bit)"
 
     @property
     def treatment(self) -> Treatment:

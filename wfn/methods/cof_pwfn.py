@@ -80,6 +80,7 @@ class ClusterOnTheFly(Method):
     """
 
     name: ClassVar[str] = "cof_pwfn"
+    title: ClassVar[str] = "COF-PWFN"
     row_order: ClassVar[int] = 94
     named: ClassVar[tuple[str, ...]] = ("assign", "noise", "value_deviations")
     switched_off: ClassVar[dict[str, str]] = {
@@ -133,7 +134,7 @@ class ClusterOnTheFly(Method):
         reading = "" if self.assign == "permanent" else ", straight-through"
         noise = "" if self.noise else ", without noise"
         deviations = "" if self.value_deviations == "own" else f", {self.value_deviations} deviations"
-        return f"COF-PWFN (reconstruction{reading}{noise}{deviations})"
+        return f"{self.title} (reconstruction{reading}{noise}{deviations})"
 
     @property
     def treatment(self) -> Treatment:

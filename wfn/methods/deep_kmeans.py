@@ -57,6 +57,7 @@ class DeepKMeans(Taught, Method):
     """
 
     name: ClassVar[str] = "deep_kmeans"
+    title: ClassVar[str] = "Deep k-Means"
     row_order: ClassVar[int] = 44
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("clusters", "relaxation", "sparse_share")
@@ -95,7 +96,7 @@ class DeepKMeans(Taught, Method):
         """The method with its clusters, the relaxation where that is the spectral one, and the sparse share."""
         sparse = f", {self.sparse_share:.0%} of the rows in one" if self.sparse_share else ""
         spectral = ", spectral" if self.relaxation == "spectral" else ""
-        return f"Deep k-Means, {self.clusters} rows a layer{spectral}{sparse}"
+        return f"{self.title}, {self.clusters} rows a layer{spectral}{sparse}"
 
     @property
     def treatment(self) -> Treatment:

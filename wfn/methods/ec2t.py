@@ -34,6 +34,7 @@ class Ec2tSave(Method):
     """
 
     name: ClassVar[str] = "ec2t"
+    title: ClassVar[str] = "EC2T"
     row_order: ClassVar[int] = 32
     files: ClassVar[tuple[str, ...]] = ("save",)
 
@@ -43,11 +44,6 @@ class Ec2tSave(Method):
         """Raise :class:`UserError` where there is no such file."""
         if not Path(self.save).expanduser().is_file():
             raise UserError(f"save must be a file that the EC2T authors released, but there is no file {self.save!r}")
-
-    @property
-    def label(self) -> str:
-        """The method."""
-        return "EC2T"
 
     @property
     def treatment(self) -> Treatment:

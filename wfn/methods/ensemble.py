@@ -38,6 +38,7 @@ class DeepEnsemble(Method):
     """
 
     name: ClassVar[str] = "ensemble"
+    title: ClassVar[str] = "Deep ensemble"
     row_order: ClassVar[int] = 3
     named: ClassVar[tuple[str, ...]] = ("members",)
 
@@ -54,7 +55,7 @@ class DeepEnsemble(Method):
     @property
     def label(self) -> str:
         """What it is, and that it is no compressed network."""
-        return f"Deep ensemble of {self.members} (float)"
+        return f"{self.title} of {self.members} (float)"
 
     @property
     def treatment(self) -> Treatment:

@@ -66,12 +66,14 @@ class EntropyConstrained(Taught, Method):
     """
 
     name: ClassVar[str] = "ecq"
+    title: ClassVar[str] = "Entropy-constrained"
     row_order: ClassVar[int] = 80
-    named: ClassVar[tuple[str, ...]] = ("step", "rate")
+    named: ClassVar[tuple[str, ...]] = ("fold",)
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     switched_off: ClassVar[dict[str, str]] = {
         "cosine": "constant learning rate",
         "reestimate": "statistics not re-estimated",
+        "fold_sensitivity": "layers alike",
     }
     formerly: ClassVar[dict[str, object]] = {"fold_sensitivity": 0.0}
 
@@ -112,8 +114,8 @@ class EntropyConstrained(Taught, Method):
 
     @property
     def label(self) -> str:
-        """The method with its step and its rate."""
-        return f"Entropy-constrained, step {self.step:g}, λ = {self.rate:g}"
+        """The method with what layers are scaled to, by which accuracy is traded for bytes."""
+        return f"{self.title}, {f'fold {self.fold:g}' if self.fold else 'not folded'}"
 
     @property
     def treatment(self) -> Treatment:

@@ -17,12 +17,8 @@ class FloatNetwork(Method):
     """Leaves every weight as it is."""
 
     name: ClassVar[str] = "float"
+    title: ClassVar[str] = "Baseline"
     row_order: ClassVar[int] = 0
-
-    @property
-    def label(self) -> str:
-        """What every other row is held against."""
-        return "Baseline"
 
     @property
     def treatment(self) -> Treatment:

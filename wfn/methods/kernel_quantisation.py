@@ -54,6 +54,7 @@ class KernelQuantisation(Method):
     """
 
     name: ClassVar[str] = "kq"
+    title: ClassVar[str] = "KQ"
     row_order: ClassVar[int] = 46
     named: ClassVar[tuple[str, ...]] = ("index_bits", "parameter_bits")
 
@@ -85,7 +86,7 @@ class KernelQuantisation(Method):
     @property
     def label(self) -> str:
         """The method with both its bits."""
-        return f"KQ, {self.index_bits} bit a kernel, {self.parameter_bits} bit inside"
+        return f"{self.title}, {self.index_bits} bit a kernel, {self.parameter_bits} bit inside"
 
     @property
     def treatment(self) -> Treatment:

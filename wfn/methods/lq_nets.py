@@ -45,6 +45,7 @@ class LearnedBases(Taught, Method):
     """
 
     name: ClassVar[str] = "lqnets"
+    title: ClassVar[str] = "LQ-Nets"
     row_order: ClassVar[int] = 42
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("bits",)
@@ -72,7 +73,7 @@ class LearnedBases(Taught, Method):
     @property
     def label(self) -> str:
         """The method with its bits, as W3A32."""
-        return f"LQ-Nets, W{self.bits}A32"
+        return f"{self.title}, W{self.bits}A32"
 
     @property
     def treatment(self) -> Treatment:

@@ -61,6 +61,7 @@ class LearnedStepSizes(Taught, Method):
     """
 
     name: ClassVar[str] = "lsq"
+    title: ClassVar[str] = "LSQ"
     row_order: ClassVar[int] = 40
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("bits", "quantise_activations", "whole_network", "fold_steps")
@@ -95,7 +96,7 @@ class LearnedStepSizes(Taught, Method):
         """The method with its bits, as W3A3, whether it is of the whole network, and whether steps are folded."""
         activations = self.bits if self.quantise_activations else 32
         whole = ", whole network" if self.whole_network else ""
-        return f"LSQ, W{self.bits}A{activations}{whole}{', steps folded' if self.fold_steps else ''}"
+        return f"{self.title}, W{self.bits}A{activations}{whole}{', steps folded' if self.fold_steps else ''}"
 
     @property
     def treatment(self) -> Treatment:

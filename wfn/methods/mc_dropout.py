@@ -32,6 +32,7 @@ class MonteCarloDropout(Method):
     """
 
     name: ClassVar[str] = "mc_dropout"
+    title: ClassVar[str] = "MC-dropout"
     row_order: ClassVar[int] = 2
 
     samples: int = 20
@@ -45,7 +46,7 @@ class MonteCarloDropout(Method):
     @property
     def label(self) -> str:
         """What it is, and that it is no compressed network."""
-        return "MC-dropout (float)"
+        return f"{self.title} (float)"
 
     @property
     def treatment(self) -> Treatment:

@@ -94,6 +94,7 @@ class ProbabilisticWeightFixing(Method):
     """
 
     name: ClassVar[str] = "pwfn"
+    title: ClassVar[str] = "PWFN"
     row_order: ClassVar[int] = 92
     named: ClassVar[tuple[str, ...]] = ("noise", "merge")
     switched_off: ClassVar[dict[str, str]] = {
@@ -146,7 +147,7 @@ class ProbabilisticWeightFixing(Method):
     def label(self) -> str:
         """The method, or the control that it is without noise or clustering."""
         noise = "" if self.noise else " without noise"
-        return f"PWFN{noise}{'' if self.merge else ', not clustered'}"
+        return f"{self.title}{noise}{'' if self.merge else ', not clustered'}"
 
     @property
     def treatment(self) -> Treatment:

@@ -30,6 +30,7 @@ class PowerOfTwoRounding(Method):
     """
 
     name: ClassVar[str] = "rounding"
+    title: ClassVar[str] = "Nearest power of two"
     row_order: ClassVar[int] = 10
 
     threshold: float = 2.0**-7
@@ -39,11 +40,6 @@ class PowerOfTwoRounding(Method):
         """Raise :class:`UserError` for a setting that cannot work."""
         require("threshold", self.threshold, 1e-30 <= self.threshold <= 1e8, "from 1e-30 to 1e8")
         check_fold(self.fold)
-
-    @property
-    def label(self) -> str:
-        """The method; no setting of its own is told."""
-        return "Nearest power of two"
 
     @property
     def treatment(self) -> Treatment:

@@ -38,6 +38,7 @@ class UniformRounding(Method):
     """
 
     name: ClassVar[str] = "uniform"
+    title: ClassVar[str] = "Uniform grid"
     row_order: ClassVar[int] = 12
     named: ClassVar[tuple[str, ...]] = ("step",)
     switched_on: ClassVar[dict[str, str]] = {"reestimate": "statistics re-estimated"}
@@ -57,7 +58,7 @@ class UniformRounding(Method):
     @property
     def label(self) -> str:
         """The method with its step."""
-        return f"Uniform grid, step {self.step:.3g}"
+        return f"{self.title}, step {self.step:.4g}"
 
     @property
     def treatment(self) -> Treatment:

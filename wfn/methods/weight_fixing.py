@@ -78,6 +78,7 @@ class WeightFixing(Taught, Method):
     """
 
     name: ClassVar[str] = "wfn"
+    title: ClassVar[str] = "WFN"
     row_order: ClassVar[int] = 90
     named: ClassVar[tuple[str, ...]] = ("delta", "variant")
     switched_off: ClassVar[dict[str, str]] = {"fix_batch_norm": "batch-norm not fixed"}
@@ -138,7 +139,7 @@ class WeightFixing(Taught, Method):
     @property
     def label(self) -> str:
         """The method with its tolerance, and its variant where that is not the paper's."""
-        return f"WFN δ = {self.delta:g}" + (", as released" if self.released else "")
+        return f"{self.title} δ = {self.delta:g}" + (", as released" if self.released else "")
 
     @property
     def released(self) -> bool:

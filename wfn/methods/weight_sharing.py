@@ -55,6 +55,7 @@ class KMeansSharing(Taught, Method):
     """
 
     name: ClassVar[str] = "kmeans"
+    title: ClassVar[str] = "k-means"
     row_order: ClassVar[int] = 20
     switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("clusters", "per_layer", "start")
@@ -89,7 +90,7 @@ class KMeansSharing(Taught, Method):
     def label(self) -> str:
         """The method with how many values it shares, and what they are like by the start of k-means."""
         spaced = "near-uniform" if self.start == "even" else "by density"
-        return f"k-means, {self.clusters} {'a layer' if self.per_layer else 'values'}, {spaced}"
+        return f"{self.title}, {self.clusters} {'a layer' if self.per_layer else 'values'}, {spaced}"
 
     @property
     def treatment(self) -> Treatment:
