@@ -51,6 +51,20 @@ def test_layers_get_one_deviation_and_dead_channels_keep_their_statistics():
     assert all(found == pytest.approx(2**-6, rel=1e-3) for found in deviations(model).values())
 
 
+def test_channels_that_hardly_vary_are_folded_to_a_variance_of_zero():
+    """Of the least factor's square times ``var + eps`` rounding leaves a little more or less than ``eps``."""
+    model, data = residual(), pictures()
+    with torch.no_grad():
+        for number, module in enumerate(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+            module.running_var.copy_(torch.logspace(-9, -6, module.num_features) * 1.1**number)
+    example = data.test.dataset.tensors[0]
+    before, variances = model(example), dict(model.named_buffers())
+    fold_scales(model, data, 2**-12)
+    assert torch.allclose(model(example), before, rtol=1e-4, atol=1e-4 * before.abs().max().item())
+    followed = torch.cat([values for name, values in variances.items() if name.endswith("running_var")])
+    assert (followed >= 0).all() and (followed < 1e-20).all()
+
+
 @pytest.mark.parametrize("power", [0.5, 1.0])
 def test_deviations_follow_the_product_of_deviation_and_root_sensitivity(power):
     model, data = residual(), pictures()

@@ -35,6 +35,7 @@ BATCH_NORMS = {
     aten.cudnn_batch_norm,
 }
 TOLERANCE = 1e-4  # of the largest output: some hundred times what rounding comes to in a deep network
+BELOW_ZERO = 1e-9  # of eps: a variance that is below 0 by no more is 0, rounded; it changes outputs by half of that
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,13 @@ def _scale(tensors: Mapping[str, Tensor], pair: FoldablePair, factor: Tensor) ->
         tensors[pair.bias].copy_(tensors[pair.bias].double() * factor)
     mean.copy_(mean.double() * factor)
     followed = factor.square() * (var.double() + pair.eps) - pair.eps
-    if (followed < 0).any():
+    if (followed < -BELOW_ZERO * pair.eps).any():
         least = least_factor(var, pair.eps).max().item()
         raise UserError(
             f"{pair.running_var} cannot follow: a factor of {pair.weight} is too small, a variance would be below 0; "
             f"take factors of {least:.3g} or more"
         )
-    var.copy_(followed)
+    var.copy_(followed.clamp(min=0))
 
 
 def least_factor(var: Tensor, eps: float) -> Tensor:
