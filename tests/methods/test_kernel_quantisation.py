@@ -76,6 +76,12 @@ def test_batch_norm_and_biases_are_trained_to_the_end():
     assert all(not torch.equal(after[name], before[name]) for name in ("3.weight", "3.bias", "0.bias"))
 
 
+@pytest.mark.parametrize("memory_alone", [False, True])
+def test_an_output_layer_that_shares_the_embeddings_weight_is_quantised(memory_alone):
+    weights = QUICK.compress(small_networks.Tied(memory_alone), small_networks.words()).weights
+    assert len(weights["embedding.weight"].unique()) <= 2**4 - 1 and len(weights["hidden.weight"].unique()) <= 2**4 - 1
+
+
 def test_more_entries_than_kernels_leave_the_grid_alone():
     before = dict(network().named_parameters())["2.weight"].detach()
     weights = compress(replace(QUICK, index_bits=16, parameter_bits=8, epochs=0)).weights["2.weight"]

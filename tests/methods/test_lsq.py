@@ -52,6 +52,15 @@ def test_activations_are_float_unless_they_are_quantised():
     assert (model[9].input_quantiser.lowest, model[9].input_quantiser.highest) == (0, 63)  # behind a ReLU
 
 
+@pytest.mark.parametrize("memory_alone", [False, True])
+def test_layers_that_share_a_weight_are_quantised_whatever_it_is_called(memory_alone):
+    model = small_networks.Tied(memory_alone)
+    found = values_of(QUICK.compress(model, small_networks.words()).weights)
+    assert found["embedding.weight"] <= 2**6 and found["hidden.weight"] <= 2**6
+    marks = [name for name in model.state_dict() if name.endswith("input_quantiser.step")]
+    assert marks == [f"{layer}.input_quantiser.step" for layer in ("head", "hidden", "again")]
+
+
 @pytest.mark.parametrize("activations", [False, True])
 def test_layers_before_batch_norm_share_one_step_where_steps_are_folded(activations):
     images, kept = small_networks.data()[1][0][:50], {}

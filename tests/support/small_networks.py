@@ -65,6 +65,33 @@ class Shared(nn.Module):
         return self.last(self.frozen(self.second(self.first(hidden))).relu())
 
 
+class Tied(nn.Module):
+    """Words in, the next one's scores out: the output layer's weight is the embedding's, or lies in its memory.
+
+    Another weight is that of two layers.
+    """
+
+    def __init__(self, memory_alone=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.head = nn.Embedding(20, 8), nn.Linear(8, 20, bias=False)
+        self.hidden, self.again = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.again.weight = self.hidden.weight
+        if memory_alone:
+            self.head.weight.data = self.embedding.weight.data
+        else:
+            self.head.weight = self.embedding.weight
+
+    def forward(self, words):
+        return self.head(self.again(self.hidden(self.embedding(words).mean(1)).relu()).relu())
+
+
+def words(count=60):
+    """(train, test) for it: (words int64 [count, 5], the first of them)."""
+    parts = [torch.randint(20, (count, 5), generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    return tuple((inputs, inputs[:, 0].clone()) for inputs in parts)
+
+
 KINDS = {"convolutional": convolutional, "transformer": Transformer, "shared": Shared}
 
 

@@ -6,11 +6,11 @@ from math import inf
 from typing import Protocol, TypeVar
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from wfn.data.dataset import Data
 from wfn.errors import require
 from wfn.interface import Observe
+from wfn.methods._layers import layers_of_weights
 from wfn.methods._teacher import check_teaching
 from wfn.networks.forward_pass import ForwardPass
 from wfn.training.checkpoint import Checkpoint
@@ -108,10 +108,9 @@ class StraightThroughTraining(StagedTraining[M]):
         """What an inference does with the network's parameters."""
         return traced(self.model, self.data)
 
-    def layers(self) -> dict[str, nn.Module]:
-        """Name of a counted weight -> its layer, of convolutions and linear layers of torch's own classes."""
-        modules = {f"{name}.weight": module for name, module in self.model.named_modules() if _is_layer(module)}
-        return {name: modules[name] for name in self.weights.named() if name in modules}
+    def layers(self) -> dict[str, list[nn.Module]]:
+        """Name of a counted weight -> its layers (:func:`wfn.methods._layers.layers_of_weights`)."""
+        return layers_of_weights(self.model, self.weights)
 
     def stretches(self) -> dict[str, slice]:
         """Name of a counted weight -> where it stands in the flat vector."""
@@ -120,7 +119,3 @@ class StraightThroughTraining(StagedTraining[M]):
             found[name] = slice(start, start + values.numel())
             start += values.numel()
         return found
-
-
-def _is_layer(module: nn.Module) -> bool:
-    return isinstance(module, _ConvNd | nn.Linear)

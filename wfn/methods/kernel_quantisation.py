@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from wfn.codebooks.quantisers.vectors import nearest, vector_k_means
 from wfn.data import Data
@@ -17,9 +16,11 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._kernels import positions
+from wfn.methods._layers import layers_of_weights
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_classes, check_distillation, objective_of
+from wfn.training.flat_weights import FlatWeights
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 
@@ -164,7 +165,7 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         self.objective = objective
         values = self.weights.values.data
         self._fixed = torch.zeros_like(values, dtype=torch.bool)
-        self._layers = [_Layer(kernels, values, method) for kernels in _kernels(model, positions(model, self.weights))]
+        self._layers = [_Layer(kernels, values, method) for kernels in _kernels(model, self.weights)]
         if not self._layers:
             raise UserError("the network has no convolution or linear layer, whose kernels could be shared")
 
@@ -205,7 +206,7 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         self._fixed.copy_(state["fixed"])
 
 
-def _kernels(model: nn.Module, where: Mapping[str, Tensor]) -> list[Tensor]:
+def _kernels(model: nn.Module, weights: FlatWeights) -> list[Tensor]:
     """Of each convolution and linear layer, int64 [N, size]: a kernel's numbers in a row; a matrix's are 1 each."""
-    layers = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, _ConvNd | nn.Linear)}
-    return [places.reshape(-1, places[0, 0].numel()) for name, places in where.items() if name in layers]
+    where = positions(model, weights)
+    return [where[name].reshape(-1, where[name][0, 0].numel()) for name in layers_of_weights(model, weights)]

@@ -98,7 +98,7 @@ class BasisTraining(StraightThroughTraining[LearnedBases]):
     def quantiser(self) -> LearnedBasis:
         """A basis for each output channel of the layers in between."""
         passed, stretches, layers = self.forward_pass(), self.stretches(), []
-        for name, layer in self.layers().items():
+        for name, (layer, *_) in self.layers().items():
             if name not in passed.first_layer | passed.last_layer:
                 stretch = stretches[name]
                 layers.append(ChannelLayer(stretch.start, stretch.stop, len(layer.weight)))

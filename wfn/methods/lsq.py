@@ -172,10 +172,11 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
     def _quantised_inputs(self, bits: Mapping[str, int]) -> list[InputQuantiser]:
         """Let what enters the layers be quantised, with ranges and steps from a batch of training images."""
         device, inputs = self.weights.values.device, []
-        for name, layer in self.layers().items():
-            inputs.append(InputQuantiser(bits[name], device))
-            quantise_input(layer, inputs[-1])
-            inputs[-1].starting = True
+        for name, layers in self.layers().items():
+            for layer in layers:
+                inputs.append(InputQuantiser(bits[name], device))
+                quantise_input(layer, inputs[-1])
+                inputs[-1].starting = True
         torch.manual_seed(self.method.seed)
         with torch.no_grad():
             call(self.model.eval(), first_inputs(self.data.train, device, layout(self.model)))
