@@ -146,9 +146,10 @@ def test_batch_norm_that_is_left_alone_trains_on_after_all_is_fixed():
 
 def test_nothing_left_to_train_ends_the_training():
     events = []
-    compress("convolutional", replace(QUICK, iterations=20, epochs=1), events.append)
+    _, quantised = compress("convolutional", replace(QUICK, iterations=20, epochs=1), events.append)
     assert [event.number for event in events if isinstance(event, Iteration)] == [*range(21)]
     assert sum(isinstance(event, Epoch) for event in events) == 18
+    assert [record["training_steps"] for record in quantised.records] == [min(part, 18) * 3 for part in range(1, 21)]
 
 
 def test_without_training_all_is_merged_at_once(method):

@@ -10,9 +10,10 @@ import torch
 from tests.support import small_networks
 from wfn.codebooks.probabilistic_clustering import literal
 from wfn.codebooks.probabilistic_clustering.merging import Rules
+from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.interface import Epoch, Iteration, Step
-from wfn.methods.pwfn import ProbabilisticWeightFixing
+from wfn.interface import Epoch, Iteration, Step, ignore
+from wfn.methods.pwfn import ProbabilisticWeightFixing, RoundsTraining
 from wfn.training.weight_noise import RELEASED_STEPS
 
 QUICK = ProbabilisticWeightFixing(shares=(0.4, 0.8, 1.0), start_share=1.0, epochs=2, regularisation=2.0**-15, samples=2)
@@ -80,11 +81,30 @@ def test_stages_are_as_long_as_they_should_be_and_scores_are_told():
     assert [record["training_steps"] for record in quantised.records] == [2, 8, 14]
 
 
-def test_deviations_grow_by_the_regulariser_and_shrink_where_weights_are_merged():
+def test_steps_that_were_not_taken_do_not_count():
+    """No weight is free any more in the last round: 0.999 of all, rounded up, are all of them."""
+    _, quantised = compress("convolutional", replace(QUICK, shares=(0.4, 0.999, 1.0)))
+    assert [record["share_fixed"] for record in quantised.records][1] == 1
+    assert [record["training_steps"] for record in quantised.records] == [3, 9, 9]
+
+
+def test_deviations_grow_by_the_regulariser():
     pulled = replace(QUICK, scale_regularisation=False, regularisation=0.5)
     free = replace(pulled, regularisation=0.0)
     means = [compress("convolutional", method)[1].records[0]["mean_deviation"] for method in (pulled, free)]
     assert means[0] > means[1]
+
+
+def test_deviations_shrink_where_weights_are_merged():
+    method = replace(QUICK, start_epochs=0, prior=False, deviation=0.01)
+    training = RoundsTraining(
+        method, small_networks.build("convolutional"), as_data(small_networks.data()), ignore, None
+    )
+    training.iterate()
+    is_free, deviations = torch.from_numpy(training.codebook.free), training.deviations
+    assert 0 < is_free.sum() < len(is_free)
+    assert deviations[~is_free].max() < 0.01 and deviations[is_free].unique().tolist() == [np.float32(0.01)]
+    training.weights.release()
 
 
 def test_the_prior_has_an_effect():

@@ -184,7 +184,7 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
                 self.reestimate()
         return {
             "regularisation_used": self._regularisation,
-            "training_steps": self.progress.iteration * self.method.epochs * len(self.data.train),
+            "training_steps": clustered.steps,
             "mean_deviation": float(clustered.shown()[1].mean()),
             **summary(clustered.codebook, clustered.moved()),
             "clustering_seconds": clustered.seconds(),

@@ -182,7 +182,8 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         self._first_spread = spread_by_size(BEFORE, self.means[: self.weights.fixable], self.deviations)
         self._pulled = regularised(self.weights)
         self._first = FirstBatches(data.train, ceil(method.start_share * len(data.train)))
-        self._regularisation = used_regularisation(method, self._steps_until(method.iterations))
+        steps = method.start_epochs * len(self._first) + (method.iterations - 1) * method.epochs * len(data.train)
+        self._regularisation = used_regularisation(method, steps)
 
     def iterate(self) -> dict[str, float]:
         """Train, then merge."""
@@ -190,22 +191,18 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         epochs, batches = (method.start_epochs, self._first) if first else (method.epochs, self.data.train)
         free = self.weights.trainable.clone()
         free[: self.weights.fixable] &= torch.from_numpy(self.codebook.free).to(free.device)
-        if epochs and free.any():
+        steps = epochs * len(batches) if free.any() else 0
+        if steps:
             rules = step_rules(method, self._regularisation)
             update = SampledWeights(self.weights, self.means, self.deviations, free, self._pulled, rules)
             self.train(update, lambda: {"mean_deviation": float(self.deviations.mean())}, epochs, batches)
             self.update = None  # the next round's is built anew
         scores = {"regularisation_used": self._regularisation, "mean_deviation": float(self.deviations.mean())}
-        scores["training_steps"] = self._steps_until(self.progress.iteration)
+        scores["training_steps"] = steps + (0 if first else self.progress.records[-1]["training_steps"])
         scores |= self._merge() if method.merge else {"share_fixed": 0.0, "centres": 0}
         if method.reestimate and self.progress.iteration == method.iterations:
             self.reestimate()
         return scores
-
-    def _steps_until(self, iteration: int) -> int:
-        """Steps of training in all rounds to that one."""
-        others = (iteration - 1) * self.method.epochs * len(self.data.train)
-        return self.method.start_epochs * len(self._first) + others
 
     def finished(self) -> Quantised:
         """The network with its means, and the networks that are drawn around them."""

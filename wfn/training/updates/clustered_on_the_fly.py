@@ -47,6 +47,7 @@ class ClusteredOnTheFly(SampledWeights):
     Attributes:
         codebook: which weight has which value.
         merged_from: float32 [f], the means of merged weights before.
+        steps: how many have been taken.
         settled: whether no weight can change its value any more.
 
     Args:
@@ -73,7 +74,7 @@ class ClusteredOnTheFly(SampledWeights):
         self.merged_from = np.zeros(weights.fixable, np.float32)
         self.settled = False
         self._clustering, self._schedule, self._straight_through = clustering, schedule, straight_through
-        self._step, self._seconds, self._all_pulled = 0, 0.0, pulled
+        self.steps, self._seconds, self._all_pulled = 0, 0.0, pulled
         self._held = torch.zeros_like(pulled)  # the merged weights, with their values and deviations
         self._values, self._value_deviations = torch.zeros_like(deviations), torch.zeros_like(deviations)
 
@@ -94,9 +95,9 @@ class ClusteredOnTheFly(SampledWeights):
     def after(self, loss: Tensor) -> None:
         """Take a step, and merge where it is time."""
         super().after(loss)
-        self._step += 1
-        if self._step % self._schedule.every == 0 or self._step == self._schedule.steps:
-            self.cluster(self._schedule.share(self._step))
+        self.steps += 1
+        if self.steps % self._schedule.every == 0 or self.steps == self._schedule.steps:
+            self.cluster(self._schedule.share(self.steps))
 
     def cluster(self, share: float) -> None:
         """Merge this share of all weights, those that are merged already among them; all of them settles it."""
@@ -141,7 +142,7 @@ class ClusteredOnTheFly(SampledWeights):
             "assignment": torch.from_numpy(self.codebook.assignment),
             "centres": torch.tensor(self.codebook.centres),
             "merged_from": torch.from_numpy(self.merged_from),
-            "step": torch.tensor(self._step),
+            "step": torch.tensor(self.steps),
             "settled": torch.tensor(self.settled),
         }
 
@@ -154,7 +155,7 @@ class ClusteredOnTheFly(SampledWeights):
         self.means.copy_(kept["means"])
         self.deviations.copy_(kept["deviations"])
         self.merged_from = kept["merged_from"].numpy()
-        self._step, self.settled = int(kept["step"]), bool(kept["settled"])
+        self.steps, self.settled = int(kept["step"]), bool(kept["settled"])
         self._take_values()
 
     def _take_values(self) -> None:
