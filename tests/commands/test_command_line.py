@@ -5,6 +5,9 @@ import torch
 
 from tests.support.records import only_record
 from wfn.__main__ import main
+from wfn.__main__ import wfn as command
+from wfn.commands.from_mlflow import RUN_ID
+from wfn.commands.options import given
 from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 
@@ -23,6 +26,7 @@ QUICK = ["--shares", "0.5 1", "--epochs", "1", "--baseline_epochs", "1", "--trac
         (["--dataset", "cifar"], "unknown data set 'cifar': did you mean cifar10?"),
         (["--model", "nowhere:build"], "importing nowhere failed"),
         (["--detla", "0.1"], "--detla"),
+        (["--method", "lsq", "--delta", "0.0075"], "not of lsq: leave it out"),
         (["--fix_batch_norm", "maybe"], "'maybe' is not a valid boolean"),
         (["--shares", "0.5 0.9"], "shares must rise"),
         (["--shares", "half"], "shares must be numbers"),
@@ -115,11 +119,37 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn, tmp_path):
     assert "is finished" in error
 
 
-def test_going_on_with_other_settings_is_refused(wfn, tmp_path):
-    record = OpenRecord.create(tmp_path / "runs", Settings().flat())
-    status, _, error = wfn("--resume", record.id, "--alpha", "0.1", "--tracking", "folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--alpha", "0.1"], "alpha was 0.4, is 0.1"),
+        (["--delta", "0.0075", "--seed", "0"], "delta was 0.01, is 0.0075; seed was 3, is 0"),  # the defaults
+        (["--method", "lsq", "--bits", "4"], "method was 'wfn', is 'lsq'; method wfn has no bits"),
+        (["--threads", "2"], "threads was 4, is 2"),
+    ],
+)
+def test_going_on_with_other_settings_is_refused(wfn, tmp_path, arguments, message):
+    record = OpenRecord.create(tmp_path / "runs", Settings.of({"delta": 0.01, "seed": 3}).flat())
+    record.set(params={"threads": "4"})
+    status, _, error = wfn("--resume", record.id, *arguments, "--tracking", "folder")
     assert status == 2
-    assert "alpha was 0.4, is 0.1" in error
+    assert f"has other settings ({message}): leave them out" in error
+
+
+def test_what_says_where_to_run_is_taken_anew():
+    saved = Settings.of({"delta": 0.01, "tracking": "folder", "logged_model": "yes"}).flat()
+    assert Settings(resume="x").resumed(saved).tracking == "folder"
+    chosen = {"resume": "x", "delta": 0.01, "tracking": "mlflow", "logged_model": "auto", "threads": 4}
+    resumed = Settings.of(chosen, chosen).resumed(saved, threads=4)
+    assert (resumed.options["delta"], resumed.tracking, resumed.logged_model) == (0.01, "mlflow", "auto")
+
+
+def test_what_was_given_is_told_from_defaults_but_by_mlflow(monkeypatch):
+    monkeypatch.delenv(RUN_ID, raising=False)
+    context = command.make_context("wfn", ["--delta", "0.0075", "--bits", "", "--seed", "3"])
+    assert given(context) == {"delta", "seed"}
+    monkeypatch.setenv(RUN_ID, "7")
+    assert given(context) == set()
 
 
 def test_a_failing_run_is_marked_failed_with_its_error(wfn, tmp_path):

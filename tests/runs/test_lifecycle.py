@@ -109,8 +109,11 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(settings, caplog):
     with RunHandle.resume(again):
         assert torch.get_num_threads() == here + 2
     assert f"began with {here + 2} threads, on which its bits depend: it goes on with as many, not" in caplog.text
-    with pytest.raises(UserError, match=rf"threads was 0, is {here}"), RunHandle.resume(replace(again, threads=here)):
+    refusal = pytest.raises(UserError, match=rf"threads was {here + 2}, is {here}")
+    with refusal, RunHandle.resume(replace(again, threads=here)):
         pass
+    with RunHandle.resume(replace(again, threads=here + 2), even_finished=True):
+        assert torch.get_num_threads() == here + 2
 
 
 def test_a_run_that_is_going_on_is_held(settings):

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from wfn import methods
 from wfn.commands import messages
+from wfn.commands.from_mlflow import RUN_ID
 from wfn.errors import RunInterrupted, UserError, printable
 from wfn.runs.settings import Settings, all_options, own_options
 from wfn.system.processes import leave_unheard, terminable
@@ -97,6 +99,17 @@ def setting_options(leave_out: Collection[str] = ()) -> Callable[[Command], Comm
         return command
 
     return add
+
+
+def given(context: click.Context) -> set[str]:
+    """The names of the options that somebody gave, also those with their default.
+
+    None where MLflow has started the command: it hands on every parameter, given or not.
+    """
+    if os.environ.get(RUN_ID):
+        return set()
+    sources = {name: context.get_parameter_source(name) for name, value in context.params.items() if value is not None}
+    return {name for name, source in sources.items() if source is not ParameterSource.DEFAULT}
 
 
 def exit_status(command: click.Command, arguments: list[str] | None, go_on_with: str) -> int:

@@ -4,7 +4,7 @@ Importing this module imports neither torch nor mlflow, so that ``--help`` and b
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -34,10 +34,12 @@ class Settings:
 
     Attributes:
         options: those of the method, by name; every one of them, whatever was given.
+        given: names of settings that somebody gave, also those with their default; it may lack others.
     """
 
     method: str = _setting("wfn", ", ".join(methods.names()))
     options: Mapping[str, Any] = field(default_factory=dict)
+    given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     model: str = _setting("small_resnet", f"{', '.join(networks.names())}, timm:NAME, or package.module:function")
     dataset: str = _setting("digits", f"{', '.join(data.names())}, or package.module:function")
     task: str = _setting(tasks.CLASSIFICATION, f"{', '.join(tasks.names())}, or package.module:name")
@@ -110,11 +112,15 @@ class Settings:
         methods.check(self.method, self.flat())
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
+    def of(cls, values: Mapping[str, Any], given: Collection[str] = ()) -> Self:
         """Settings of plain names and values: those of every run, and the method's options beside them.
 
         An option that is not of this method may be there with a default of it, as ``mlflow run`` hands all options on;
         None, or an empty text where a default is not, stands for an option that was not given.
+
+        Args:
+            values: by name.
+            given: names of those that somebody gave, as far as that is known.
 
         Raises:
             UserError: an unknown name; another method's option is given; a value that cannot work.
@@ -133,9 +139,10 @@ class Settings:
                 continue
             if name in own:
                 options[name] = value
-            elif value not in defaults.values():
+            elif value not in defaults.values() or name in given:
                 raise _foreign(name, method)
-        return cls(**{name: value for name, value in values.items() if name in common}, options=options)
+        chosen = {name: value for name, value in values.items() if name in common}
+        return cls(**chosen, options=options, given=frozenset(given))
 
     @classmethod
     def recorded(cls, values: Mapping[str, Any]) -> Self:
@@ -161,7 +168,7 @@ class Settings:
     @classmethod
     def common(cls) -> tuple:
         """The fields of every run's settings, the method's options left out."""
-        return tuple(setting for setting in fields(cls) if setting.name != "options")
+        return tuple(setting for setting in fields(cls) if setting.name not in ("options", "given"))
 
     @classmethod
     def kinds(cls) -> dict[str, type]:
@@ -204,25 +211,32 @@ class Settings:
                 "true, or name it yourself by the same options"
             )
 
-    def resumed(self, saved: Mapping[str, Any]) -> Self:
-        """The ``saved`` settings of a run to resume.
+    def resumed(self, saved: Mapping[str, Any], threads: int = 0) -> Self:
+        """The ``saved`` settings of a run to resume; those that say where and how to run are the ones given now.
+
+        Args:
+            saved: what its record holds.
+            threads: on which it began, where that is known.
 
         Raises:
-            UserError: one given now is neither the default nor what it was.
+            UserError: one given now is not what it was.
         """
-        defaults = type(self)().flat() | own_options(self.method)
-        now = self.flat()
+        now, defaults = self.flat(), type(self)().flat() | own_options(self.method)
+        given = {name for name, value in now.items() if name in self.given or value != defaults[name]}
+        kept = given & WHERE | {"resume", "folder", "trust"}
+        settings = type(self).recorded({**saved, **{name: now[name] for name in kept}})
+        was = settings.flat() | ({"threads": threads} if threads and self.threads else {})
         other = [
-            f"{name} was {saved[name]!r}, is {value!r}"
-            for name, value in now.items()
-            if name in saved and name not in WHERE and value not in (defaults[name], saved[name])
+            f"{name} was {was[name]!r}, is {now[name]!r}"
+            for name in now
+            if name in given & was.keys() and now[name] != was[name]
         ]
+        other += [f"method {settings.method} has no {name}" for name in now if name in given - was.keys()]
         if other:
             raise UserError(
                 f"run {self.resume} has other settings ({'; '.join(other)}): leave them out to go on with it"
             )
-        kept = {name for name in WHERE if now[name] != defaults[name]} | {"resume", "folder", "trust"}
-        return type(self).recorded({**saved, **{name: now[name] for name in kept}})
+        return settings
 
 
 # Settings that are each machine's own: no study's plan has them.
