@@ -128,7 +128,8 @@ class SharingTraining(StagedTraining[KMeansSharing]):
         """Fine-tune the shared values."""
         self.train(self.shared)
         codebook = Codebook(self._assignment, self.shared.values.tolist())
-        return {"share_fixed": 1.0, "centres": len(codebook.centres), **codebook.scores_of_orders()}
+        centres = self.weights.values.data.unique().numel()  # layers with values of their own may have some in common
+        return {"share_fixed": 1.0, "centres": centres, **codebook.scores_of_orders()}
 
     def identity(self) -> dict[str, object]:
         """How many weights and values there are, and the teacher's file."""
