@@ -196,5 +196,5 @@ def _bare(row: Row, name: str) -> str:
     params = row.runs[0].params
     text = {**params, **named(row.method, params)}.get(name, "")  # an older run does not know every option of the label
     if re.fullmatch(r"[\d.]+(e-?\d+)?", text):
-        return f"{float(text):.3g}"
+        return f"{float(text):.4g}"
     return text if name in told_by_label(row.method) and text not in ("True", "False") else ""

@@ -23,10 +23,10 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
     limits = _limits(evidence, missing)
     return [
         Paragraph(
-            f"Which of the paper's claims hold on the networks below? Each of {len(judged)} claims is judged by a rule "
-            "that was settled before any run. Accuracy is compared on the same test images before and after: it counts "
-            f"as not lost where the 95 % interval of its change lies above −{margin():g} points, what the print itself "
-            "calls lossless, and as lost where all of it lies below; else the claim is undecided.",
+            f"Which of the paper's claims hold on the networks below? Each of {len(judged)} claims is judged by a "
+            "rule that is the same for all runs (Table 3). Accuracy is compared on the same test images before and "
+            f"after: it counts as not lost where the 95 % interval of its change lies above −{margin():g} points, what the print "
+            "itself calls lossless, and as lost where all of it lies below; else the claim is undecided.",
             "Question.",
         ),
         _measured(evidence),

@@ -19,9 +19,8 @@ SEEDS = (
 )
 CHANGE = (
     "Change: of top-1 from before to after on the same test images, percentage points, with its 95 % interval by a "
-    "bootstrap over images and runs, as wide for few runs as Student's t makes it; of one run over images alone, which "
-    "says nothing of other seeds. “not paired”: the runs do not know which images they have right, and there is no "
-    "interval."
+    "bootstrap over images and, of several runs, Student's t over these; of one run it says nothing of other seeds. "
+    "“not paired”: the runs do not know which images they have right, and there is no interval."
 )
 
 

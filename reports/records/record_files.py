@@ -11,6 +11,7 @@ import json
 import logging
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,7 @@ def read_records(path: Path) -> list[Run]:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The records in a file, as they were written."""
-
-    def wrong(reason: str) -> UserError:
-        return UserError(f"{path} is not a file of records: {printable(reason)}; write it anew by --write_records")
-
+    wrong = partial(_no_records, path)
     try:
         with path.open("rb") as packed:
             whole = packed.read(MOST_BYTES + 1)  # a device has no end
@@ -127,8 +125,12 @@ def _run(line: dict[str, Any], path: Path, number: int) -> Run:
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
-        where = f"line {number} is no record of a run ({type(error).__name__}: {reason(error)})"
-        raise UserError(f"{path} is not a file of records: {where}; write it anew by --write_records") from error
+        why = f"line {number} is no record of a run ({type(error).__name__}: {reason(error)})"
+        raise _no_records(path, why) from error
+
+
+def _no_records(path: Path, why: str) -> UserError:
+    return UserError(f"{path} is not a file of records: {printable(why)}; write it anew by --write_records")
 
 
 def _difference(first: Mapping[str, Any], second: Mapping[str, Any], where: str = "") -> str:

@@ -25,7 +25,7 @@ def margin() -> float:
 
 
 def no_loss(change: Change, allowed: float) -> str:
-    """The verdict on "no accuracy is lost", settled before any run.
+    """The verdict on "no accuracy is lost".
 
     Reproduced where the whole 95 % interval of the paired change lies above minus ``allowed``; not where all of it lies
     below, so that more than ``allowed`` is lost for certain; else undecided. Each way to be wrong is at most the half
@@ -54,7 +54,7 @@ def would_decide(change: Change, allowed: float) -> str:
         return "a few more runs would decide"
     if times > MOST_IMAGES:
         return f"more than {MOST_IMAGES} times as many test images would be needed to decide"
-    alone = "" if change.run_deviation is None else ", more runs alone would not"
+    alone = " on this run" if change.run_deviation is None else ", more runs alone would not"
     return f"about {_rounded(change.images * times):,} test images would decide{alone}"
 
 

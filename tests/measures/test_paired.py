@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -67,6 +67,24 @@ def test_several_runs_share_their_images_and_each_image_counts_once_in_the_test(
     assert (three.low, three.high) == pytest.approx((one.low, one.high), abs=0.15)  # three like one tell no more
     split = np.array([[-1, -1, 1, 0], [1, 0, 1, 0]])  # an image that one run loses and the other gains is neither
     assert change_of_images(split).p == mcnemar(1, 1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(COUNTS, COUNTS, st.integers(1, 3))
+def test_the_reverse_change_has_the_reverse_interval(lost, gained, runs):
+    differences = np.repeat(of_counts(lost, gained, lost + gained + 5), runs, axis=0)
+    differences[-1, 0] = 0  # runs that are not all alike
+    assume(lost != gained and differences.sum())
+    there, back = change_of_images(differences, 200), change_of_images(-differences, 200)
+    assert back == there.mirrored and (back.low, back.high) == (-there.high, -there.low)
+    counts = change_of_counts(lost, gained, 5000, 200)
+    assert change_of_counts(gained, lost, 5000, 200) == counts.mirrored
+
+
+def test_two_runs_that_disagree_are_as_wide_as_students_t():
+    far = np.vstack([of_counts(20, 0, 10_000), of_counts(300, 0, 10_000)])
+    change = change_of_images(far)
+    assert change.high - change.low == pytest.approx(2 * 12.706 * 1.4, rel=0.02)  # 1.4: the mean's standard error
 
 
 def drawn(generator, images, runs, loss, spread):

@@ -189,18 +189,29 @@ def test_seconds_of_different_machines_are_not_compared(tmp_path):
 @pytest.mark.parametrize(
     ("values", "top1", "other", "verdict"),
     [
-        (296, 74.0, 72.0, "reproduced"),
-        (297, 74.0, 72.0, "partly"),
-        (297, 71.0, 72.0, "not"),
-        (200, 74.0, None, "undecided"),
+        (296, 94.2, 92.2, "reproduced"),
+        (297, 94.2, 92.2, "partly"),
+        (296, 93.7, 92.2, "partly"),
+        (296, 92.25, 92.2, "undecided"),
+        (296, 91.2, 92.2, "not"),
+        (200, 94.2, None, "undecided"),
     ],
 )
 def test_deit_tiny_is_judged_where_it_was_run(tmp_path, values, top1, other, verdict):
     subject = {"model": "timm:deit_tiny_patch16_224", "dataset": "imagenet"}
-    noisy(tmp_path, 1, "pwfn", unique_params_conv_linear=values, sampled_top1=top1, **subject)
+    noisy(tmp_path, 1, "pwfn", unique_params_conv_linear=values, top1=top1, **subject)
     if other:
-        made_up_runs.weight_fixing(tmp_path, 2, method="uniform", top1=other, **subject)
+        made_up_runs.weight_fixing(tmp_path, 2, method="lsq", top1=other, **subject)
     assert judged(tmp_path, DEIT).verdict == verdict
+
+
+def test_deit_tiny_beside_rounding_or_another_network_alone_is_beside_nothing(tmp_path):
+    subject = {"model": "timm:deit_tiny_patch16_224", "dataset": "imagenet"}
+    noisy(tmp_path, 1, "pwfn", unique_params_conv_linear=200, top1=94.2, **subject)
+    made_up_runs.weight_fixing(tmp_path, 2, method="rounding", top1=80.0, **subject)
+    made_up_runs.weight_fixing(tmp_path, 3, method="lsq", top1=80.0, **subject).set(params={"weights_sha256": "9" * 64})
+    found = judged(tmp_path, DEIT)
+    assert found.verdict == "undecided" and "no other quantiser was trained" in found.ours
 
 
 def test_every_claim_that_reconstructs_says_so():

@@ -177,6 +177,18 @@ def test_centres_over_seeds_may_stay_undecided(tmp_path, evidence):
     assert found.text == "undecided (n = 2)"
 
 
+def test_every_early_iteration_must_have_few_centres_for_certain(tmp_path, evidence):
+    """The third has a larger mean ratio, 1.08, but all seeds agree on it; on the second, of 1.02, they do not."""
+    for number, (delta, seed, second, third, last) in enumerate(
+        [(0.0075, 0, 8, 108, 400), (0.0075, 1, 13, 108, 400), (0.015, 0, 10, 100, 100), (0.015, 1, 10, 100, 100)], 1
+    ):
+        counts = {2: second, 3: third, 8: last, 9: last, 10: last}
+        centres = lambda t, counts=counts: counts.get(t, 50)  # noqa: E731
+        made_up_runs.weight_fixing(tmp_path, number, delta=delta, seed=seed, centres=centres)
+    found = verdict(evidence(), "smaller δ")
+    assert found.text == "partly (n = 2)" and "at most 1.08" in found.ours
+
+
 def trial(folder, number, **settings):
     return made_up_runs.weight_fixing(folder, number, epochs=1, tag_study="ablation", **settings)
 
@@ -260,12 +272,23 @@ def test_no_noise_at_all_is_compared_with_nothing(tmp_path, evidence):
 
 
 def test_relative_noise_over_repeats_may_stay_undecided(tmp_path, evidence):
-    for number, (kind, change) in enumerate(
-        [("relative", -1.0), ("relative", -5.0), ("absolute", -2.0), ("absolute", -4.5)], 1
+    for number, (kind, change, seed) in enumerate(
+        [("relative", -1.0, 0), ("relative", -5.0, 1), ("absolute", -2.0, 0), ("absolute", -4.5, 1)], 1
     ):
-        made_up_runs.noise(tmp_path, number, kind, 0.5, change)
+        made_up_runs.noise(tmp_path, number, kind, 0.5, change, seed)
     (found,) = relative_noise(evidence())
     assert found.text == "undecided (n = 2)" and "[" in found.ours
+
+
+def test_kinds_of_noise_are_compared_under_the_same_random_numbers(tmp_path, evidence):
+    """Seeds differ by points, but in each the relative noise costs some tenths more: that is no accident."""
+    absolute, more = (-1.0, -3.0, -5.0), (0.20, 0.25, 0.30)
+    for seed in range(3):
+        made_up_runs.noise(tmp_path, 1 + seed, "absolute", 0.5, absolute[seed], seed)
+        made_up_runs.noise(tmp_path, 4 + seed, "relative", 0.5, absolute[seed] - more[seed], seed)
+    made_up_runs.noise(tmp_path, 7, "relative", 0.5, 0.0, 3)  # has no other of its seed
+    (found,) = relative_noise(evidence())
+    assert found.text == "not reproduced (n = 3)" and ", −0.50 [−0.75, −0.25]" in found.ours
 
 
 def test_relative_noise_needs_both_kinds(tmp_path, evidence):

@@ -113,9 +113,10 @@ def apot(
     return finish(record, chosen, number)
 
 
-def noise(parent: Path, number: int, kind: str, beta: float, change: float, **changes) -> OpenRecord:
+def noise(parent: Path, number: int, kind: str, beta: float, change: float, seed: int = 0, **changes) -> OpenRecord:
     """A trial of the study of noise: it has no method, and its settings only in the record's header."""
-    record = OpenRecord.create(parent, settings(noise=kind, beta=beta, noise_seed=0, **changes), f"{number:032x}"[::-1])
+    varied = {"noise": kind, "beta": beta, "noise_seed": seed}
+    record = OpenRecord.create(parent, settings(**varied, **changes), f"{number:032x}"[::-1])
     layers = {f"top1_change_layer_{layer:02}": change * layer for layer in (1, 2, 3)}
     record.log({"baseline_top1": 92.5, **layers, "mean_top1_change": 2 * change}, step=3)
     record.set(tags={"study": "noise", "trial": number}, status="FINISHED", started=number)

@@ -48,7 +48,7 @@ def scaled_is_worse(to_float: Gaps, to_scaled: Gaps) -> bool:
 
 
 def calibration_verdict(to_float: Gaps, to_scaled: Gaps) -> str:
-    """The verdict, settled before any run.
+    """The verdict.
 
     Reproduced where every interval to the float network lies below zero, of both measures, clean and corrupted, and
     none to its temperature-scaled self, where that is a reference, lies above. Partly where all the clean ones lie
@@ -91,7 +91,7 @@ def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
 def attribution(
     both: Mapping[str, Estimate], noise: Mapping[str, Estimate], clustering: Mapping[str, Estimate]
 ) -> tuple[str, str]:
-    """The verdict, settled before any run, and what it rests on where that is not plain.
+    """The verdict, and what it rests on where that is not plain.
 
     Where noise and clustering together do not lower both measures there is nothing to attribute: undecided. Reproduced
     where noise alone lowers both and clustering alone lowers none; partly where noise alone lowers both and so does

@@ -27,8 +27,9 @@ def probabilistic_claims() -> list[Claim]:
         Claim(
             "PWFN takes DeiT-Tiny on ImageNet to few values, and above other quantisers",
             f"{values:.0f} unique values, +{points:g} points over the best before (abstract)",
-            f"at most {values:.0f} values (conv, linear) and at least {points:g} points over every other quantiser run "
-            "here: reproduced; one of the two, or more accurate by less: partly; else not",
+            f"at most {values:.0f} values (conv, linear) and at least {points:g} points (mean weights, 95 % "
+            "interval) over every other quantiser trained from the same network: reproduced; more accurate than "
+            "all by less, or with more values: partly; less accurate than one: not; else undecided",
             "it takes --model timm:deit_tiny_patch16_224 with timm's weights, ImageNet's images, the default rounds "
             f"({IMAGENET_STEPS}, which is a GPU's work), and runs of other quantisers on the same network",
             on_each(deit_tiny),
@@ -37,7 +38,8 @@ def probabilistic_claims() -> list[Claim]:
             "Clustering within the training streamlines compression (COF-PWFN, a reconstruction)",
             "no figure in the abstract",
             f"against PWFN from the same float network: top-1 not lost (interval above −{margin():g} points) and at "
-            f"most {AS_MANY:g} times the values; then steps no more and seconds fewer: reproduced; one of them: partly",
+            f"most {AS_MANY:g} times the values; then steps no more and seconds fewer: reproduced; steps or seconds "
+            "fewer: partly; neither: not; undecided where an interval leaves it open",
             "needs finished and trained runs of PWFN and of the reconstruction from the same float network",
             on_each(streamlined),
         ),
@@ -45,8 +47,9 @@ def probabilistic_claims() -> list[Claim]:
             "Its networks are well calibrated (COF-PWFN, a reconstruction)",
             "no figure in the abstract",
             "ECE and NLL of the mean of drawn networks: every interval below the float network's, clean and corrupted, "
-            "and none above its temperature-scaled, if scaling helps the float network itself: reproduced; all clean "
-            "ones below the float network's: partly; a clean one above: not; else undecided",
+            "and none above its temperature-scaled: reproduced; all clean ones below the float network's, but not "
+            "the rest, or scaling does not help the float network itself and so is no reference: partly; a clean "
+            "one above: not; else undecided",
             "needs finished and trained runs of the reconstruction",
             on_each(well_calibrated),
         ),
@@ -54,8 +57,9 @@ def probabilistic_claims() -> list[Claim]:
             "Calibration comes from the noise, not from compression (COF-PWFN, a reconstruction)",
             "not claimed: what the claim above rests on",
             "noise without clustering lowers ECE and NLL (intervals below zero) and clustering without noise lowers "
-            "neither: reproduced; both lower some: partly; clustering alone lowers both and noise alone none: not; "
-            "undecided where the two together lower nothing for certain",
+            "neither: reproduced; noise alone lowers both and clustering alone one or both: partly; clustering alone "
+            "lowers both and noise alone none: not; undecided otherwise, and where the two together do not lower both "
+            "for certain",
             "needs runs of the reconstruction, of it without noise, and of PWFN without clustering",
             on_each(from_the_noise),
         ),

@@ -1,6 +1,7 @@
 """What the shared values are made of, and when they come."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.evidence.row import Row, Subject, conditions, runs_of
@@ -52,19 +53,20 @@ def late_centres(evidence: Evidence, subject: Subject) -> Judgement | None:
     if not early or not end:
         return None
     most = max(early, key=lambda times: times.value)
+    had_more = [times.above(ALIKE) for times in early]
     of_small, of_large = (sum(values[last]) / len(values[last]) for values in (small, large))
     text = (
         f"{of_small:.0f} against {of_large:.0f} centres at the end, {end.text('{:.2f}')} times as many, and at most "
         f"{most.text('{:.2f}')} times as many before the last {LAST_FEW} iterations (δ = {found[0].delta:g} against "
         f"{found[-1].delta:g}; {conditions(found[0])})"
     )
-    return Judgement(text, _late(end.above(1), most.above(ALIKE)), (end.n,), runs_of([found[0], found[-1]]))
+    return Judgement(text, _late(end.above(1), had_more), (end.n,), runs_of([found[0], found[-1]]))
 
 
-def _late(has_more: bool | None, had_more: bool | None) -> str:
+def _late(has_more: bool | None, had_more: Sequence[bool | None]) -> str:
     if has_more is None:
         return UNDECIDED
-    return NOT if not has_more else REPRODUCED if had_more is False else PARTLY
+    return NOT if not has_more else PARTLY if any(more is not False for more in had_more) else REPRODUCED
 
 
 def by_iteration(row: Row, metric: str) -> dict[int, list[float]]:

@@ -4,7 +4,7 @@ Every image is right or wrong under both networks, so only the images that one o
 tell anything: far fewer than the unpaired error of both accuracies lets one think.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,11 @@ class Change:
     runs: int
     image_deviation: float
     run_deviation: float | None
+
+    @property
+    def mirrored(self) -> "Change":
+        """The change from after to before."""
+        return replace(self, points=-self.points, low=-self.high, high=-self.low)
 
     @property
     def interval(self) -> str:
@@ -87,6 +92,8 @@ def change_of_counts(lost: int, gained: int, images: int, resamples: int = RESAM
             f"of {images} test images {lost} cannot be lost and {gained} gained: give the counts of one and the same "
             "test set"
         )
+    if gained > lost:
+        return change_of_counts(gained, lost, images, resamples).mirrored
     rest = images - lost - gained
     return _change(np.array([[-1, 0, 1]]), np.array([lost, rest, gained]), resamples)
 
@@ -94,11 +101,12 @@ def change_of_counts(lost: int, gained: int, images: int, resamples: int = RESAM
 def change_of_images(differences: np.ndarray, resamples: int = RESAMPLES) -> Change:
     """The change over one or more runs, from every image.
 
-    The interval is that of a bootstrap over images and runs. Images are drawn jointly: a run's luck with an image is
-    the others', too. Before drawing, one image that all runs lose and one that all gain are added, as Bonett and Price
-    (2012) do for paired proportions: without them a run that loses no image would be certain that none ever is. What
-    drawing runs anew adds is widened from the deviation of so few runs to that of Student's t; the runs' share of the
-    noise from images is in both parts, so the interval errs on the wide side.
+    The interval is that of a bootstrap over images, to each draw of which several runs add what their mean may be off
+    by: Student's t times its standard error, for two or three runs drawn anew would know only their own few means.
+    Images are drawn jointly: a run's luck with an image is the others', too. Before drawing, one image that all runs
+    lose and one that all gain are added, as Bonett and Price (2012) do for paired proportions: without them a run that
+    loses no image would be certain that none ever is. The runs' own luck with images is in both parts, so the interval
+    errs on the wide side. The reverse of all differences has the reverse interval.
 
     Args:
         differences: [runs, images], -1 where an image is lost, 1 where it is gained, 0 elsewhere.
@@ -109,6 +117,8 @@ def change_of_images(differences: np.ndarray, resamples: int = RESAMPLES) -> Cha
     """
     if differences.ndim != 2 or 0 in differences.shape:
         raise UserError(f"a change needs a run and a test image at least, but the outcomes are {differences.shape}")
+    if differences.sum() > 0:
+        return _change(*_patterns(-differences), resamples).mirrored
     return _change(*_patterns(differences), resamples)
 
 
@@ -128,36 +138,36 @@ def _patterns(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _change(patterns: np.ndarray, counts: np.ndarray, resamples: int) -> Change:
     """Images that the runs treat alike are drawn together: ``counts`` [patterns] of each column [runs, patterns]."""
     runs, images = len(patterns), int(counts.sum())
-    own = 100 * (patterns @ counts) / images
+    net = patterns @ counts  # whole numbers, so that runs that are alike have no deviation at all
+    run_deviation = 100 * float(net.std(ddof=1)) / images if runs > 1 else None
     generator = np.random.default_rng(SEED)
     all_runs = np.ones((runs, 1), dtype=patterns.dtype)
     drawn_from = np.hstack([patterns, -all_runs, all_runs])
     chances = np.append(counts, [1, 1]) / (images + 2)
     drawn = generator.multinomial(images, chances, size=resamples)
-    by_run = 100 * (drawn @ drawn_from.T) / images
-    means = by_run.mean(1)
+    means = 100 * (drawn @ drawn_from.mean(0)) / images
     image_deviation = float(means.std())
-    if runs > 1:
-        chosen = generator.integers(runs, size=(resamples, runs))
-        of_runs = np.take_along_axis(by_run, chosen, 1).mean(1) - means
-        means = means + _widening(runs) * of_runs
+    if run_deviation is not None:
+        means = means + generator.permutation(_students(runs - 1, resamples)) * run_deviation / runs**0.5
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     totals = patterns.sum(0)
     return Change(
-        points=float(own.mean()),
+        points=100 * float(net.mean()) / images,
         low=float(low),
         high=float(high),
         p=mcnemar(int(counts[totals < 0].sum()), int(counts[totals > 0].sum())),
         images=images,
         runs=runs,
         image_deviation=image_deviation,
-        run_deviation=float(own.std(ddof=1)) if runs > 1 else None,
+        run_deviation=run_deviation,
     )
 
 
-def _widening(runs: int) -> float:
-    """From the deviation that drawing so few runs anew has to that of an interval by Student's t."""
-    return (runs / (runs - 1)) ** 0.5 * student(runs - 1) / student(np.inf)
+def _students(freedom: int, count: int) -> np.ndarray:
+    """So many numbers that are spread as Student's t is: its quantiles, rather than draws, whose tails are a gamble."""
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
+
+    return stdtrit(freedom, (np.arange(count) + 0.5) / count)
 
 
 def student(freedom: float) -> float:
