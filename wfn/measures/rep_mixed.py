@@ -74,7 +74,7 @@ def use_counts_as_printed(distinct: Distinct, forward_pass: ForwardPass) -> np.n
     every value that it contains to 1, and forgets what earlier layers had added: where one codebook serves the whole
     network, the most used values are wiped out, over and over.
 
-    Differs: a layer used twice counts twice (the notebook sees its last use only), layers unknown to the notebook
+    Differs: a convolution used twice counts twice (the notebook sees its last use only), layers unknown to the notebook
     (layer norm, say) count as linear ones do, and the code has no end-of-message symbol.
     """
     uses = np.array([uses if name in forward_pass.convolution else 1.0 for name, uses in forward_pass.uses.items()])
