@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from wfn.training.updates.sampled_weights import LEAST_DEVIATION, SampledWeights, StepRules
+from wfn.training.updates.sampled_weights import LEAST_DRAWN, SampledWeights, StepRules
 
 RULES = StepRules(learning_rate=0.01, momentum=0.9, weight_decay=0.1, clip_norm=1.0, regularisation=0.3, limit=0.05)
 
@@ -28,7 +28,7 @@ class LiteralStep:
     def __call__(self, gradient, noise):
         rules = self.rules
         slopes = {
-            i: gradient[i] * noise[i] if self.deviations[i] >= LEAST_DEVIATION else 0.0
+            i: gradient[i] * noise[i] if self.deviations[i] >= LEAST_DRAWN else 0.0
             for i in range(len(self.deviations))
             if self.free[i]
         }
@@ -77,7 +77,7 @@ def test_steps_equal_those_written_out(size, fixable, free_share, rules):
         update.before(step)
         noise = update._noise.clone()
         assert noise.any() == rules.noise
-        drawn = shown[:fixable] + spread.clamp(min=LEAST_DEVIATION) * noise
+        drawn = shown[:fixable] + spread.clamp(min=LEAST_DRAWN) * noise
         torch.testing.assert_close(weights.values.detach(), torch.cat((drawn, shown[fixable:])))
         weights.values.grad.copy_(torch.randn(size, generator=torch.Generator().manual_seed(step)))
         literal(weights.values.grad.tolist(), noise.tolist())

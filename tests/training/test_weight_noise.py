@@ -12,7 +12,7 @@ from wfn.measures.common.averaged import predict_mean
 from wfn.measures.common.predictions import predict
 from wfn.training.batch_norm import reestimate_statistics
 from wfn.training.flat_weights import counted_weights
-from wfn.training.updates.sampled_weights import LEAST_DEVIATION
+from wfn.training.updates.sampled_weights import LEAST_DRAWN
 from wfn.training.weight_noise import (
     RELEASED_STEPS,
     drawn_networks,
@@ -45,11 +45,11 @@ def test_deviations_start_by_the_distance_to_the_powers_of_two_around():
         return (2 - t) * (t - 1) / t**2
 
     sizes = torch.tensor([r(w) if w else 0.0 for w in values.tolist()], dtype=torch.float64)
-    expected = (0.0025 * sizes / sizes.quantile(0.75)).clamp(LEAST_DEVIATION, 0.05)
+    expected = (0.0025 * sizes / sizes.quantile(0.75)).clamp(LEAST_DRAWN, 0.05)
     torch.testing.assert_close(deviations[:216].double(), expected, rtol=1e-5, atol=1e-9)
     assert deviations[0] == pytest.approx(float(deviations[:216].max()))  # largest at 4/3 of a power of two
     assert deviations[0] == pytest.approx(float(deviations[1]), rel=1e-5)  # whatever scale and sign
-    assert deviations[3:6].tolist() == [LEAST_DEVIATION] * 3  # a power of two, zero, and the smallest power of two
+    assert deviations[3:6].tolist() == [LEAST_DRAWN] * 3  # a power of two, zero, and the smallest power of two
     assert torch.quantile(deviations[:216], 0.75) == pytest.approx(0.0025, rel=1e-3)
 
 
@@ -58,13 +58,13 @@ def test_deviations_start_finite_whatever_the_network(kind):
     weights = flat_weights(small_networks.build(kind))
     deviations = start_deviations(weights, scale=0.0025, limit=0.05)
     assert len(deviations) == weights.fixable
-    assert deviations.isfinite().all() and deviations.min() >= LEAST_DEVIATION and deviations.max() <= 0.05
+    assert deviations.isfinite().all() and deviations.min() >= LEAST_DRAWN and deviations.max() <= 0.05
 
 
 def test_a_parameter_that_is_nearly_all_powers_of_two_starts_with_small_deviations():
     scales = [1.0] * 215 + [1.25]
     deviations = start_deviations(with_linear_weights(scales), scale=0.0025, limit=0.05)[:216]
-    assert deviations[:215].max() == LEAST_DEVIATION
+    assert deviations[:215].max() == LEAST_DRAWN
     assert deviations[215] == pytest.approx(0.0025)
 
 
@@ -75,7 +75,7 @@ def test_deviations_are_those_of_the_weights_as_they_lie_in_the_flat_vector():
     weights = flat_weights(model)
     deviations = start_deviations(weights, scale=0.0025, limit=0.05)
     filters = weights.values.detach()[: model[0].weight.numel()]
-    assert torch.equal(deviations[: len(filters)] == LEAST_DEVIATION, filters == 0.5)
+    assert torch.equal(deviations[: len(filters)] == LEAST_DRAWN, filters == 0.5)
 
 
 def test_the_regulariser_acts_on_the_weights_of_layers():

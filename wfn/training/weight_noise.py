@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from wfn.data.dataset import Data
 from wfn.training.flat_weights import FlatWeights, traced
-from wfn.training.updates.sampled_weights import LEAST_DEVIATION, draw
+from wfn.training.updates.sampled_weights import LEAST_DRAWN, draw
 
 BEFORE, AFTER = "before", "after"  # the moments of which :func:`spread_by_size` tells
 # 27.05 epochs on ImageNet: nine stages of three epochs of 1,281,167 * 0.9 images in batches of 128, and 5 % of one.
@@ -44,7 +44,7 @@ def _bumps(weights: np.ndarray, scale: float, limit: float) -> np.ndarray:
     up, down = np.exp2(np.ceil(exponents)), np.exp2(np.floor(exponents))
     r[whole] = np.abs(sizes[whole] - up) / sizes[whole] * (np.abs(sizes[whole] - down) / sizes[whole])
     quartile = (np.quantile(r, 0.75) or r.max()) if r.size else 0.0
-    return np.clip(scale * r / (quartile or 1.0), LEAST_DEVIATION, limit).astype(np.float32)
+    return np.clip(scale * r / (quartile or 1.0), LEAST_DRAWN, limit).astype(np.float32)
 
 
 def regularised(weights: FlatWeights) -> Tensor:
@@ -111,7 +111,7 @@ def spread_by_size(moment: str, means: Tensor, deviations: Tensor) -> list[dict[
         the 10 %, 50 % and 90 % quantiles of their deviations, of which each counts as 2^-30 at least, as where weights
         are drawn. Weights of less than 2^-12, zeros among them, are in one row of size 0.
     """
-    sizes, spreads = means.abs().cpu().numpy(), deviations.clamp(min=LEAST_DEVIATION).cpu().numpy()
+    sizes, spreads = means.abs().cpu().numpy(), deviations.clamp(min=LEAST_DRAWN).cpu().numpy()
     edges = np.concatenate(([0.0], np.exp2(np.arange(-24, 25) / 2), [np.inf]))
     found = []
     for low, high in pairwise(edges):

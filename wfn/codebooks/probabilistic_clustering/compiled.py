@@ -4,7 +4,7 @@ import numpy as np
 
 from wfn.system.compiled import compiled
 
-LEAST_DEVIATION = 2.0**-20  # smaller ones count as this where a distance is divided by them
+LEAST_DIVISOR = 2.0**-20  # smaller deviations count as this where a distance is divided by them
 ROUNDING = 1 + 1e-12  # more than a product or a quotient of float64 can be off by
 NEAR = 1e-6  # more than the ends of an interval can be off by, in units: they are 2^20 of them at most
 
@@ -59,7 +59,7 @@ def reached(means, deviations, free, centres, below, unit, most, small, packed):
     # Nearer than this to a centre, in units, rounding could have an end on the wrong side of it: that is looked at.
     certain = 0.5 - NEAR if np.exp2(np.round(np.log2(unit))) == unit else -1.0
     for i in free:
-        mean, deviation = np.float64(means[i]), max(np.float64(deviations[i]), LEAST_DEVIATION)
+        mean, deviation = np.float64(means[i]), max(np.float64(deviations[i]), LEAST_DIVISOR)
         low, high = (mean - most * deviation) * scale - least, (mean + most * deviation) * scale - least
         up, down = np.ceil(low), np.floor(high)
         first = below[np.uint64(min(max(up, 0.0), past))]
@@ -101,7 +101,7 @@ def nearest(means, deviations, free, centres):
     """The least distance of a free weight to a centre, in deviations."""
     least = np.inf
     for i in free:
-        mean, deviation = np.float64(means[i]), max(np.float64(deviations[i]), LEAST_DEVIATION)
+        mean, deviation = np.float64(means[i]), max(np.float64(deviations[i]), LEAST_DIVISOR)
         above = np.searchsorted(centres, mean)
         if above > 0:
             least = min(least, (mean - centres[above - 1]) / deviation)

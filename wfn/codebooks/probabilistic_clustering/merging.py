@@ -14,7 +14,7 @@ import numpy as np
 
 from wfn.codebooks.probabilistic_clustering.additive_centres import centres_of_order
 from wfn.codebooks.probabilistic_clustering.compiled import (
-    LEAST_DEVIATION,
+    LEAST_DIVISOR,
     assign,
     largest_of,
     nearest,
@@ -169,7 +169,7 @@ def _nearest(
         return taken
     taken = np.sort(taken)
     values = means[taken].astype(np.float64)
-    distance = np.abs(centre - values) / np.maximum(deviations[taken].astype(np.float64), LEAST_DEVIATION)
+    distance = np.abs(centre - values) / np.maximum(deviations[taken].astype(np.float64), LEAST_DIVISOR)
     if centre == 0:
         distance[np.abs(values) < small] = 0.0
     furthest = np.partition(distance, needed - 1)[needed - 1]

@@ -11,7 +11,7 @@ from wfn.system.compiled import torch_threads
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates import sampled_kernel as kernel
 
-LEAST_DEVIATION = 2.0**-30  # a smaller one, below zero perhaps, counts as this where a weight is drawn
+LEAST_DRAWN = 2.0**-30  # a smaller deviation, below zero perhaps, counts as this where a weight is drawn
 
 
 class StepRules(NamedTuple):
@@ -104,7 +104,7 @@ class SampledWeights:
         gradient, noise, free = self._weights.values.grad.numpy(), self._noise.numpy(), self.free.numpy()
         means, deviations = self.means.numpy(), self.deviations.numpy()
         with torch_threads():
-            least = single(LEAST_DEVIATION)
+            least = single(LEAST_DRAWN)
             scale = self._scale(kernel.squared_norm(gradient, noise, deviations, free, least) ** 0.5)
             moved = deviations if rules.noise else deviations[:0]
             kernel.step(
@@ -116,7 +116,7 @@ class SampledWeights:
     def _step_tensors(self) -> None:
         rules, size = self._rules, len(self.deviations)
         gradient = torch.where(self.free, self._weights.values.grad, 0.0)
-        slopes = torch.where(self.deviations >= LEAST_DEVIATION, gradient[:size] * self._noise, 0.0)
+        slopes = torch.where(self.deviations >= LEAST_DRAWN, gradient[:size] * self._noise, 0.0)
         scale = self._scale((gradient.square().sum() + slopes.square().sum()).sqrt())
         self._move(self.means, self._speeds, gradient * scale, self.free)
         if rules.noise:
@@ -140,6 +140,6 @@ def draw(means: Tensor, deviations: Tensor, noise: Tensor, values: Tensor) -> No
     """Write ``means + max(deviations, 2^-30) * noise`` into ``values``; all float32 [f] on one device."""
     if means.device.type == "cpu":
         with torch_threads():
-            kernel.draw(means.numpy(), deviations.numpy(), noise.numpy(), np.float32(LEAST_DEVIATION), values.numpy())
+            kernel.draw(means.numpy(), deviations.numpy(), noise.numpy(), np.float32(LEAST_DRAWN), values.numpy())
     else:
-        torch.addcmul(means, deviations.clamp(min=LEAST_DEVIATION), noise, out=values)
+        torch.addcmul(means, deviations.clamp(min=LEAST_DRAWN), noise, out=values)
