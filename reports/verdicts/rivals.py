@@ -79,8 +79,8 @@ def beside_coders(evidence: Evidence, peers: Sequence[PeerFile]) -> Finding:
         "A coder that needs no training is not in the print.",
         "Who wants a small file of a trained network can have one in a second, from a standard's coder that sees no "
         "image. Shown are weight fixing and the smallest file here whose mean change is "
-        f"−{margin():g} points or more, a choice by test images in its favour; and of each coder's settings the "
-        "smallest file with as high a top-1 on the same images, a choice in the coder's.",
+        f"−{margin():g} points or more; and of each coder's settings the smallest file that changes no less than that "
+        "or than ours does, and the smallest with as high a top-1. All are chosen by test images.",
         " ".join(_beside_files(row, files) for row, files in shown)
         or "Not checked here: no finished runs of weight fixing and, from the same float network, a file of a coder "
         "with as high a top-1 (--peers).",
@@ -105,10 +105,16 @@ def smallest_without_loss(evidence: Evidence, subject: Subject) -> Row | None:
 
 
 def _as_good(row: Row, peers: Sequence[PeerFile]) -> list[PeerFile]:
-    """Of each coder the smallest file with at least the row's top-1."""
-    good = [peer for peer in files_beside([row], peers) if peer.top1 >= row.mean("top1")]
-    by_coder = {peer.coder: peer for peer in sorted(good, key=lambda peer: -peer.bytes)}
-    return list(by_coder.values())
+    """Of each coder the smallest file that loses at most the margin or what the row does, and that with its top-1."""
+    files = files_beside([row], peers)
+    within = [peer for peer in files if peer.change.points >= min(row.paired.points, -margin())]
+    above = [peer for peer in files if peer.top1 >= row.mean("top1")]
+    smallest = [_smallest_by_coder(good) for good in (within, above)]
+    return [peer for coder in smallest[0] for peer in dict.fromkeys(one[coder] for one in smallest if coder in one)]
+
+
+def _smallest_by_coder(files: Sequence[PeerFile]) -> dict[str, PeerFile]:
+    return {peer.coder: peer for peer in sorted(files, key=lambda peer: -peer.bytes)}
 
 
 def _beside_files(row: Row, files: Sequence[PeerFile]) -> str:

@@ -113,10 +113,15 @@ def test_a_row_that_a_file_of_a_peer_beats_is_not_ahead(evidence, tmp_path):
 
 
 def test_the_finding_sets_us_beside_the_smallest_file_that_is_as_good(evidence, tmp_path):
-    rows = [ROW, ROW | {"bytes": "110000", "top1": "92.2"}, ROW | {"bytes": "130000", "top1": "92.6"}]
+    within = {"bytes": "115000", "top1": "92.25", "images_lost": "45"}  # -0.25 points, as much as may be lost
+    too_much = {"bytes": "110000", "top1": "92.1", "images_lost": "60"}
+    rows = [ROW, ROW | within, ROW | too_much, ROW | {"bytes": "130000", "top1": "92.6"}]
     said = beside_coders(evidence, read_peers(write_peers(tmp_path / "peers", *rows))).text
-    assert "92.30 % in 150.0 kB; coder (step 1) 92.40 % in 120.0 kB, so that ours has 1.25 of its bytes" in said
-    assert "92.40 % in 100.0 kB; coder (step 1) 92.40 % in 120.0 kB, so that ours has 0.83 of its bytes" in said
+    for ours, smaller, as_good in (("92.30 % in 150.0", "1.30", "1.25"), ("92.40 % in 100.0", "0.87", "0.83")):
+        assert (
+            f"{ours} kB; coder (step 1) 92.25 % in 115.0 kB, so that ours has {smaller} of its bytes; "
+            f"coder (step 1) 92.40 % in 120.0 kB, so that ours has {as_good} of its bytes" in said
+        )
     assert "Not checked here" in beside_coders(evidence, []).text
 
 
