@@ -79,7 +79,9 @@ def inspect(file: Path) -> None:
 @click.option("--to", "form", required=True, help="onnx or coreml (look-ups in tables), or safetensors")
 @click.option("--out", type=click.Path(path_type=Path), help="what to write; by default here, named as the run is")
 @click.option("--model", default="", help="the network, where the file does not name it, or names code of one's own")
-@click.option("--dataset", default="", help="likewise the data set, whose test inputs the result is checked on")
+@click.option(
+    "--dataset", default="", help="the data set whose test inputs check the result, where the file names none"
+)
 @click.option("--data_folder", default="", help="where the data lies")
 @click.option("--folder", default=Settings.folder, show_default=True, help="where each run keeps its own folder")
 def deploy(run: str, form: str, out: Path | None, folder: str, **named: str) -> None:

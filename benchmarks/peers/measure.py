@@ -28,10 +28,10 @@ LEVELS = (0.1, 0.25, 0.5)  # points that a setting may lose
 
 @click.command()
 @click.option("--files", "folder", type=click.Path(exists=True, path_type=Path), required=True, help="a peer's --out")
-@click.option("--weights", required=True, help="the float network's")
+@click.option("--weights", required=True, help="weights of the float network")
 @click.option("--model", required=True)
 @click.option("--dataset", required=True)
-@click.option("--share", default=0.1, show_default=True, help="of the training images, on which a setting is chosen")
+@click.option("--share", default=0.1, show_default=True, help="share of the training images that choose a setting")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="a CSV file")
 def main(folder: Path, weights: str, model: str, dataset: str, share: float, out: Path) -> None:
     """Measure every file of a folder, and the float network; rows that ``--out`` has already stay as they are."""

@@ -29,14 +29,16 @@ def _own_options(command: Callable) -> Callable:
         click.option("--retry_failed", type=bool, default=False, help="run what failed again"),
         click.option("--out", default="report", show_default=True, help="the folder of the report"),
         click.option("--storage", default="", help="a file, or a database's URL; studies.db in the folder by default"),
-        click.option("--shares", default="", help="of weight fixing, in place of its own"),
-        click.option("--iterations", default=0, help="of methods that have it, in place of their own"),
-        click.option("--epochs", default=0, help="of each iteration, in place of each method's own"),
+        click.option("--shares", default="", help="shares of weight fixing, in place of its own"),
+        click.option("--iterations", default=0, help="iterations of methods that have them, in place of their own"),
+        click.option("--epochs", default=0, help="epochs of each iteration, in place of each method's own"),
         click.option("--needed_by", default="", help="only what these need: tables, figures, claims, by comma"),
         click.option("--save", multiple=True, help="a save of APoT's authors as BITS=FILE; repeatable"),
         click.option("--workers", default=2, show_default=True, help="processes; each carries out one run at a time"),
         click.option("--budget", default=0.0, help="hours; the most informative runs first; 0 is no limit"),
-        click.option("--seeds", default="0 1 2", show_default=True, help="of every run in which chance has a part"),
+        click.option(
+            "--seeds", default="0 1 2", show_default=True, help="seeds of the runs in which chance has a part"
+        ),
     ):
         command = option(command)
     return command

@@ -1,9 +1,15 @@
 """The command line as a person meets it: bad input gets one line and exit status 2, before any work starts."""
 
+import re
+
+import click
 import pytest
 import torch
 
+from reports.__main__ import reports
+from studies.__main__ import studies
 from tests.support.records import only_record
+from wfn import methods
 from wfn.__main__ import main
 from wfn.__main__ import wfn as command
 from wfn.commands.from_mlflow import RUN_ID
@@ -52,6 +58,27 @@ def test_bad_input_gets_one_line_and_exit_status_2(arguments, message, tmp_path,
     assert message in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
+
+
+def helps():
+    """Where it stands, and the help, of every option of our commands and of every method."""
+    waiting = [command, studies, reports]
+    for each in waiting:
+        waiting += getattr(each, "commands", {}).values()
+        yield from ((f"{each.name} --{p.name}", p.help) for p in each.params if isinstance(p, click.Option))
+    for method in methods.names():
+        yield from ((f"{method} --{option.name}", option.help) for option in methods.options(method))
+
+
+def test_every_help_is_a_phrase_of_its_own():
+    """They are shown sorted and merged: none may lean on its own name or on the one before."""
+    leaning = re.compile(r"(of|by which|in which|how many there|the same|likewise|these|its|that)\b")
+    assert [where for where, text in helps() if not text or leaning.match(text)] == []
+
+
+@pytest.mark.parametrize("method", ["apot", "ec2t"])
+def test_what_was_not_given_is_not_told_as_given(wfn, method):
+    assert "but none was given" in wfn("--method", method)[2]
 
 
 @pytest.mark.parametrize("weights", ["other", "nan"])

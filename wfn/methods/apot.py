@@ -61,9 +61,11 @@ class ApotSave(Method):
         """Raise :class:`UserError` for a bit width that was not released, or where there is no such file."""
         if self.bits not in BIT_WIDTHS:
             widths = ", ".join(map(str, BIT_WIDTHS))
-            raise UserError(f"bits must be one of {widths}, as the save was trained for, but got bits={self.bits}")
+            got = f"got bits={self.bits}" if self.bits else "none was given"
+            raise UserError(f"bits must be one of {widths}, as the save was trained for, but {got}")
         if not Path(self.save).expanduser().is_file():
-            raise UserError(f"save must be a file that the APoT authors released, but there is no file {self.save!r}")
+            got = f"there is no file {self.save!r}" if self.save else "none was given"
+            raise UserError(f"save must be a file that the APoT authors released, but {got}")
 
     @property
     def label(self) -> str:

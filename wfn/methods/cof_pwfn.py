@@ -48,15 +48,15 @@ class ClusterOnTheFly(Method):
 
     Attributes:
         shares: the share of weights that is fixed at even steps through the first nine tenths of the run; ends at 1.
-        course: of the share between those, straight lines (``rounds``), or a cubic that leaves ``shares`` aside.
+        course: how the fixed share rises: straight between ``shares`` (``rounds``), or as a ``cubic`` without them.
         assign: ``permanent``, or ``straight_through``: weights compute with their value, while the mean behind goes on
             learning and may change over to another value until nine tenths of the run.
-        clusterings: how many there are in an epoch.
+        clusterings: number of clusterings in an epoch.
         iterations: parts of the run, each of which is measured at its end; the training goes on through them.
-        epochs: of each part.
-        learning_rate: of SGD.
-        momentum: of SGD.
-        weight_decay: of means and deviations that are free.
+        epochs: epochs of training in each part.
+        learning_rate: learning rate of SGD.
+        momentum: momentum of SGD.
+        weight_decay: weight decay of means and deviations that are free.
         clip_norm: largest norm of a step's gradient.
         regularisation: lambda, how strongly deviations are pulled towards ``largest_deviation``; 0 turns it off.
         scale_regularisation: whether lambda times the number of steps is to be what PWFN's was on ImageNet.
@@ -67,15 +67,15 @@ class ClusterOnTheFly(Method):
         noise: whether weights are drawn at all; without, deviations serve the clustering alone and stay as they start.
         threshold: smallest power of two among the shared values; smaller weights become zero.
         zero_fix: whether weights below the threshold are at distance 0 from zero.
-        orders: of how many powers of two a value is the sum at most.
-        distance: in deviations, within which weights are merged to begin with.
-        growth: by which that is multiplied where no weight is within reach.
-        value_deviations: in the network that comes out, ``own``; or, to see what they are worth, ``permuted`` among the
-            values, or one ``common`` to all weights, the root of their mean square.
+        orders: largest number of powers of two that a value is the sum of.
+        distance: reach, in deviations, within which weights are merged to begin with.
+        growth: factor by which ``distance`` grows where no weight is within reach.
+        value_deviations: deviations in the network that comes out: their ``own``; or, to see what they are worth,
+            ``permuted`` among the values, or one ``common`` to all weights, the root of their mean square.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
         samples: how many drawn networks' outputs are averaged at the end.
-        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
 

@@ -39,20 +39,20 @@ class DeepKMeans(Taught, Method):
     Attributes:
         clusters: K, rows that the kernels of each layer share.
         regularisation: lambda, the penalty's weight; 0 turns it off.
-        relaxation: of the penalty: ``indicators``, which is k-means' own, or ``spectral``.
+        relaxation: relaxation of the penalty: ``indicators``, which is k-means' own, or ``spectral``.
         sparse_share: share of each layer's rows, those nearest to their mean, that become one cluster beforehand.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
-        distillation_temperature: of both networks' outputs.
+        distillation_temperature: temperature of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         iterations: stages of training, each of which is measured; after each the penalty's clusters are renewed.
-        epochs: of each stage.
-        learning_rate: of the first step.
+        epochs: epochs of training in each stage.
+        learning_rate: learning rate of the first step.
         cosine: whether the learning rate falls to 0 along a cosine; otherwise it stays.
-        momentum: of gradient descent, by Nesterov.
-        weight_decay: of the weights.
-        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        momentum: Nesterov momentum of gradient descent.
+        weight_decay: weight decay of the weights.
+        precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
 

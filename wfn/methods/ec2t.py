@@ -43,7 +43,8 @@ class Ec2tSave(Method):
     def __post_init__(self) -> None:
         """Raise :class:`UserError` where there is no such file."""
         if not Path(self.save).expanduser().is_file():
-            raise UserError(f"save must be a file that the EC2T authors released, but there is no file {self.save!r}")
+            got = f"there is no file {self.save!r}" if self.save else "none was given"
+            raise UserError(f"save must be a file that the EC2T authors released, but {got}")
 
     @property
     def treatment(self) -> Treatment:

@@ -33,7 +33,7 @@ class DeepEnsemble(Method):
 
     Attributes:
         members: how many networks there are.
-        baseline_epochs: of training of each of the others; 0 takes the recipe's.
+        baseline_epochs: epochs of training of each further network; 0 takes the recipe's.
         seed: settles everything random.
     """
 

@@ -45,23 +45,24 @@ class EntropyConstrained(Taught, Method):
         rate: what a bit costs, in squared steps; 0 assigns to the nearest.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
-        fold_sensitivity: how far these deviations follow the layers' sensitivities, from 0, all alike, to 1
+        fold_sensitivity: how far the deviations of ``fold`` follow the layers' sensitivities, from 0, all alike, to 1
             (:func:`wfn.training.layer_scales.fold_scales`).
         memory: share of the running histogram that stays from step to step.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
-        distillation_temperature: of both networks' outputs.
+        distillation_temperature: temperature of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         iterations: stages of training, each of which is measured.
-        epochs: of each stage.
-        learning_rate: of the first step.
+        epochs: epochs of training in each stage.
+        learning_rate: learning rate of the first step.
         cosine: whether the learning rate falls to 0 along a cosine; otherwise it stays.
-        momentum: of gradient descent, by Nesterov.
-        weight_decay: of the latent weights.
-        averaged_share: of all steps, the last ones, over which latent weights are averaged; 0 takes the last step's.
+        momentum: Nesterov momentum of gradient descent.
+        weight_decay: weight decay of the latent weights.
+        averaged_share: share of all steps, the last ones, over which latent weights are averaged; 0 takes those of the
+            last step.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
-        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
 

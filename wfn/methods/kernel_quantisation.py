@@ -42,15 +42,15 @@ class KernelQuantisation(Method):
         - It trains by Adam, with the course and the budget of weight fixing here.
 
     Attributes:
-        index_bits: of a kernel: 2^index_bits kernels a layer.
-        parameter_bits: of the numbers in a codebook.
+        index_bits: bits of a kernel's index: 2^index_bits kernels a layer.
+        parameter_bits: bits of the numbers in a codebook.
         shares: the share of each layer's kernels that is fixed after each iteration; ends at 1.
         distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
-        distillation_temperature: of both networks' outputs.
-        epochs: of training before each fixing.
-        learning_rate: of Adam.
+        distillation_temperature: temperature of both networks' outputs.
+        epochs: epochs of training before each fixing.
+        learning_rate: learning rate of Adam.
         clip_norm: largest norm of a step's gradient.
-        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
 

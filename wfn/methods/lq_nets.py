@@ -30,17 +30,17 @@ class LearnedBases(Taught, Method):
     Attributes:
         bits: numbers in a basis: 2^bits values a channel; 1 to 4.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
-        distillation_temperature: of both networks' outputs.
+        distillation_temperature: temperature of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         iterations: stages of training, each of which is measured.
-        epochs: of each stage.
-        learning_rate: of the first step.
+        epochs: epochs of training in each stage.
+        learning_rate: learning rate of the first step.
         cosine: whether the learning rate falls to 0 along a cosine; otherwise it stays.
-        momentum: of gradient descent, by Nesterov.
-        weight_decay: of the latent weights.
-        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        momentum: Nesterov momentum of gradient descent.
+        weight_decay: weight decay of the latent weights.
+        precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
 

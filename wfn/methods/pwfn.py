@@ -65,12 +65,12 @@ class ProbabilisticWeightFixing(Method):
 
     Attributes:
         shares: the share of weights that is fixed after each round; ends at 1.
-        start_epochs: of training before the first round's clustering.
-        start_share: of the training batches that each of these epochs takes.
-        epochs: of training before every other clustering.
-        learning_rate: of SGD, built anew for each round.
-        momentum: of SGD.
-        weight_decay: of means and deviations that are free.
+        start_epochs: epochs of training before the first round's clustering.
+        start_share: share of the training batches that each epoch before the first round's clustering takes.
+        epochs: epochs of training before every other clustering.
+        learning_rate: learning rate of SGD, built anew for each round.
+        momentum: momentum of SGD.
+        weight_decay: weight decay of means and deviations that are free.
         clip_norm: largest norm of a step's gradient.
         regularisation: lambda, how strongly deviations are pulled towards ``largest_deviation``; 0 turns it off.
         scale_regularisation: whether lambda times the number of steps is to be what PWFN's was on ImageNet.
@@ -82,14 +82,14 @@ class ProbabilisticWeightFixing(Method):
         merge: whether weights are merged at all; without, the network is only trained with noise.
         threshold: smallest power of two among the shared values; smaller weights become zero.
         zero_fix: whether weights below the threshold are at distance 0 from zero.
-        orders: of how many powers of two a value is the sum at most.
-        distance: in deviations, within which weights are merged to begin with.
-        growth: by which that is multiplied where no weight is within reach.
-        merged_deviation: of weights that share a value, std_mu, mean_sigma, half, tenth or unchanged.
+        orders: largest number of powers of two that a value is the sum of.
+        distance: reach, in deviations, within which weights are merged to begin with.
+        growth: factor by which ``distance`` grows where no weight is within reach.
+        merged_deviation: deviation of weights that share a value: std_mu, mean_sigma, half, tenth or unchanged.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
         samples: how many drawn networks' outputs are averaged at the end.
-        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
 

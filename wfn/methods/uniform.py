@@ -31,7 +31,7 @@ class UniformRounding(Method):
         step: distance between neighbouring values.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
-        fold_sensitivity: how far these deviations follow the layers' sensitivities, from 0, all alike, to 1
+        fold_sensitivity: how far the deviations of ``fold`` follow the layers' sensitivities, from 0, all alike, to 1
             (:func:`wfn.training.layer_scales.fold_scales`).
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
         seed: settles how training images are augmented in that pass.

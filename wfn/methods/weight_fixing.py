@@ -54,10 +54,10 @@ class WeightFixing(Taught, Method):
         delta: tolerated mean relative distance of the last iteration; ``delta^t`` falls to it from ``T delta``.
         alpha: weight of the regulariser against the loss (Eq. 4); 0 turns it off.
         threshold: ``delta_0``; weights of lesser magnitude become zero.
-        temperature: of the softmax in Eq. 4.
+        temperature: temperature of the softmin in Eq. 4.
         shares: ``p_t``, the share of weights that is fixed after each iteration; ends at 1.
-        epochs: of each stage.
-        learning_rate: of Adam, built anew for each stage.
+        epochs: epochs of training in each stage.
+        learning_rate: learning rate of Adam, built anew for each stage.
         clip_norm: largest norm of a step's gradient.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         train_first: whether the first iteration, too, trains before it clusters.
@@ -66,14 +66,14 @@ class WeightFixing(Taught, Method):
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
-        distillation_temperature: of both networks' outputs.
+        distillation_temperature: temperature of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         teacher_mirrored: average the teacher's outputs over each image and its mirror image.
-        value_epochs: of training the shared values themselves, once every weight is fixed; 0 leaves them.
+        value_epochs: epochs of training the shared values themselves, once every weight is fixed; 0 leaves them.
         value_order: round the trained values to sums of at most so many powers of two; 0 leaves them as they are.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
-        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
     """
 

@@ -38,17 +38,17 @@ class KMeansSharing(Taught, Method):
         per_layer: whether each layer has values of its own. A layer is a module that holds parameters itself: a
             convolution, or a batch-norm's scale and shift.
         iterations: stages of training, each of which is measured.
-        epochs: of each stage.
-        learning_rate: of Adam.
-        clip_norm: largest norm of a step's gradient, that of the shared values.
-        precision: of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
+        epochs: epochs of training in each stage.
+        learning_rate: learning rate of Adam.
+        clip_norm: largest norm of a step's gradient with respect to the shared values.
+        precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
-        distillation_temperature: of both networks' outputs.
+        distillation_temperature: temperature of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
         teacher_model: network of the teacher, a name or package.module:function, where it is another one.
         teacher_mirrored: average the teacher's outputs over each image and its mirror image.
-        start: of k-means: ``even``, spaced between the extremes, as published, which ends near an even grid; or
+        start: start of k-means: ``even``, spaced between the extremes, as published, which ends near an even grid; or
             ``density``, as dense as the cube root of the weights' density, near the least squared error.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.

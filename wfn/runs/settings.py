@@ -63,9 +63,9 @@ class Settings:
     )
     baseline_epochs: int = _setting(0, "epochs of a baseline that is trained here; 0 takes the recipe's")
     device: str = _setting("auto", f"{', '.join(DEVICES)}")
-    precision: str = _setting("float32", "of training: float32, or bfloat16 (autocast)")
+    precision: str = _setting("float32", "precision of training: float32, or bfloat16 (autocast)")
     threads: int = _setting(
-        0, "of the processor, on which a run's bits depend; 0 takes as many as the machine gives, a study's trial 1"
+        0, "threads, on whose number a run's bits depend; 0 takes as many as the machine gives, a study's trial 1"
     )
     workers: int = _setting(2, "processes that read images of imagenet")
     skip_broken: bool = _setting(False, "leave out images of imagenet that cannot be read, rather than refuse them")
