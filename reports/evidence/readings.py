@@ -1,6 +1,7 @@
 """One run as a report sees it, whether it was read from its folder or from the tracking store."""
 
 import csv
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -13,7 +14,10 @@ from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.outcomes import OUTCOMES, Outcomes
 from wfn.runs.record import Record, leads_out, read_each
 
-CODEBOOK = "codebook.csv"
+log = logging.getLogger("wfn.reports.readings")
+
+CODEBOOK, FIXED = "codebook.csv", "fixed.wfn"
+CODED_BY = "artefact_version"  # of which version of the format FIXED is; older runs do not say it
 FOLLOWED = ("share_fixed", "centres", "delta_t", "unique_params", "entropy_bits")
 
 
@@ -111,7 +115,8 @@ def distinct(runs: Sequence[Run]) -> list[Run]:
 def _check_alike(first: Run, second: Run) -> None:
     """Raise :class:`UserError` where two readings of one finished run name different values."""
     for one, other in ((_identity(first), _identity(second)), (first.metrics, second.metrics)):
-        for name in sorted(one.keys() & other.keys()):
+        recoded = {"artefact_bytes"} if one.get(CODED_BY) != other.get(CODED_BY) else set()
+        for name in sorted((one.keys() & other.keys()) - recoded):
             unequal = one[name] != other[name]
             if unequal and (isinstance(one[name], str) or isfinite(one[name])):  # a store keeps no infinity
                 raise UserError(
@@ -157,7 +162,7 @@ def read_outcomes(path: Path) -> Outcomes | None:
 
 def _read(folder: Path) -> Run:
     record = Record.read(folder)
-    header = record.header
+    header, metrics = record.header, record.last_values()
     values = [(line["key"], line["step"], line["value"]) for line in record.metrics_from(0)]
     return Run(
         id=header.id,
@@ -165,12 +170,28 @@ def _read(folder: Path) -> Run:
         started=header.started,
         params=_texts({**header.settings, **header.params}),
         tags=_texts(header.tags),
-        metrics=record.last_values(),
+        metrics={**metrics, **_coded_now(_inside(record, FIXED), metrics)},
         iterations=iterations(value for value in values if is_of_iterations(value[0])),
         codebook=read_codebook(_inside(record, CODEBOOK)),
         outcomes=read_outcomes(_inside(record, OUTCOMES)),
         tables={name: read_table(path) for name in COLUMNS if (path := _inside(record, f"{name}.csv")).is_file()},
     )
+
+
+def _coded_now(path: Path, metrics: Mapping[str, float]) -> dict[str, float]:
+    """The size of the compressed file as this version writes it, for a run that does not say which version wrote it.
+
+    Sizes of one network differ between versions by up to a half: only those of one version can be compared.
+    """
+    if "artefact_bytes" not in metrics or CODED_BY in metrics or not path.is_file():
+        return {}
+    from wfn import compressed_file  # imports torch
+
+    try:
+        return {"artefact_bytes": len(compressed_file.recoded(path)), CODED_BY: compressed_file.VERSION}
+    except UserError as error:
+        log.warning("the size of %s stays as the run told it: %s", path, error)
+        return {}
 
 
 def _inside(record: Record, name: str) -> Path:

@@ -7,12 +7,14 @@ from statistics import fmean, stdev
 
 from reports.evidence.paired_runs import paired_change
 from reports.evidence.presentation import in_words, title, training, variant
-from reports.evidence.readings import Run
+from reports.evidence.readings import CODED_BY, Run
 from wfn import data, networks
 from wfn.interface import Treatment
 from wfn.measures.common.paired import Change, signed
 
 NOT_MEASURED = "not meas."
+EARLIER = "†"
+OF_EARLIER = f"{EARLIER}: in an earlier version of the file's format, or in one that the run does not tell."
 ALL_NAMED = 8  # runs behind one cell of which each is named
 OF_IMAGENET = ("resnet18", "resnet34", "resnet50", "googlenet")
 
@@ -130,8 +132,9 @@ class Row:
 
     @property
     def file_text(self) -> str:
-        """The size of the file that this project writes."""
-        return self.size_text("artefact_bytes")
+        """The size of the file that this project writes; marked where that may be of an earlier version."""
+        sized = [run for run in self.runs if self.prefix + "artefact_bytes" in run.metrics]
+        return self.size_text("artefact_bytes") + ("" if all(CODED_BY in run.metrics for run in sized) else EARLIER)
 
     def size_text(self, metric: str) -> str:
         """A number of bytes, in kB below 1 MB and in MB from there on."""

@@ -48,7 +48,7 @@ def read_store(experiment: str, filter_text: str) -> list[Run]:
         which = f" that the filter {filter_text!r} lets through" if filter_text else ""
         raise UserError(
             f"experiment {experiment or experiment_id!r} of {client.tracking_uri} has no runs{which}: run "
-            "'python -m wfn' first, or name a folder of runs by --runs"
+            "'wfn' first, or name a folder of runs by --runs"
         )
     return runs
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from reports.document.elements import Column, Figure, Group, Section, Table
 from reports.evidence.presentation import BY_ITS_AUTHORS, UNTRAINED, named, told_by_label
-from reports.evidence.row import Row, Subject, run_ids, runs_of
+from reports.evidence.row import OF_EARLIER, Row, Subject, run_ids, runs_of
 from reports.evidence.selection import Evidence
 from reports.parts import fronts
 from reports.parts.fronts import ELSEWHERE, Comparison, Cost, front
@@ -81,7 +81,8 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
             "of it, the running statistics included. Ahead in: no other row of the network, trained or not, has as few "
             "bytes (or values) and as good a mean change, and better in one of the two, nor has a peer's file; the "
             "intervals are not looked at. n: runs that differ in their seed only; in brackets behind a mean the least "
-            "and the largest of them."
+            "and the largest of them.",
+            OF_EARLIER,
         ],
     )
 

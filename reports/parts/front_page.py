@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports.document.elements import Block, Column, Group, Paragraph, Section, Table
-from reports.evidence.row import Row, Subject
+from reports.evidence.row import OF_EARLIER, Row, Subject
 from reports.evidence.selection import Evidence
 from reports.parts.costs import overview
 from reports.verdicts.claims import verdicts
@@ -57,7 +57,8 @@ def _in_short(evidence: Evidence) -> Table:
         "in-short",
         "In short. Weight fixing; the released APoT save, and the k-means and the untrained row that the findings set "
         f"beside it; last the smallest file here whose mean change is −{margin():g} points or more, a choice by the "
-        "test images. Tables 1 and 2 have all rows.",
+        "test images. Tables 1 and 2 have all rows. "
+        f"{OF_EARLIER}",
         [
             Column("Method", 3.4),
             Column("Training", 1.2),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reports import printed
 from reports.document.elements import Column, Group, Section, Table
-from reports.evidence.row import NOT_MEASURED, Row, Subject, run_ids, subjects
+from reports.evidence.row import NOT_MEASURED, OF_EARLIER, Row, Subject, run_ids, subjects
 from reports.evidence.selection import Evidence
 from reports.verdicts.claims import Claim, verdicts
 from reports.verdicts.judgement import Judgement
@@ -120,7 +120,7 @@ def table2(evidence: Evidence) -> Table:
             "Rep_Mixed is relative to the float network: by Eq. 5, and by the count of the authors' notebook, which "
             "can fall below what any prefix code needs (see the findings).",
             "LZW size: Unix compress, 16 bit, with the codebook. File size: of the file that this project writes, all "
-            "of it; the paper has none.",
+            f"of it; the paper has none. {OF_EARLIER}",
             "What each method does to first and last layer and to batch-norm stands in Table 1. – not in print.",
         ],
         wide=True,

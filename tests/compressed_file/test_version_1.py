@@ -30,6 +30,20 @@ def test_all_old_files_are_tried():
     assert {path.stem for path in OLD.iterdir()} == PRINTS.keys()
 
 
+@pytest.mark.parametrize("name", PRINTS.keys() - {"padded"})  # which would take a second
+def test_a_file_that_is_coded_anew_is_of_today_and_holds_the_same(name, tmp_path):
+    path = tmp_path / "anew.wfn"
+    path.write_bytes(compressed_file.recoded(OLD / f"{name}.wfn"))
+    old, new = (compressed_file.inspect(file) for file in (OLD / f"{name}.wfn", path))
+    assert (new.version, new.about) == (compressed_file.VERSION, old.about)
+    assert (new.deviations is None) == (old.deviations is None)
+    states = [compressed_file.load(file) for file in (OLD / f"{name}.wfn", path)]
+    assert states[0].keys() == states[1].keys()
+    for key, tensor in states[0].items():  # a zero equals that of the other sign
+        torch.testing.assert_close(states[1][key], tensor, rtol=0, atol=0, equal_nan=True)
+    assert compressed_file.recoded(path) == path.read_bytes()
+
+
 def test_signs_of_zero_and_deviations_are_as_they_were_written():
     assert_same_bits(compressed_file.load(OLD / "signed_zeros.wfn"), {"w": torch.tensor([-0.0, 0.0, 1.0, -0.0])})
     contents = compressed_file.inspect(OLD / "with_deviations.wfn")

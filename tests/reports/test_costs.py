@@ -1,5 +1,7 @@
 """What a network takes: the table of sizes and the figure beside it."""
 
+import shutil
+
 import pytest
 from matplotlib.figure import Figure as Canvas
 
@@ -7,6 +9,8 @@ from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
 from reports.parts.costs import size_figure, size_table
 from tests.support import made_up_runs
+from tests.support.places import ROOT
+from wfn import compressed_file
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +58,21 @@ def test_without_runs_both_say_so():
     assert [group.title for group in size_table(nothing).sections[0].groups] == [
         "Nothing: no run of a method is finished"
     ]
+
+
+def test_sizes_are_those_of_todays_format_where_the_file_is_at_hand(tmp_path):
+    record = made_up_runs.weight_fixing(tmp_path, 1)
+    metrics = record.folder / "metrics.jsonl"
+    kept = [line for line in metrics.read_text().splitlines() if "artefact_version" not in line]
+    metrics.write_text("\n".join(kept) + "\n")
+
+    def size():
+        (row,) = (row for row in Evidence(read_folder(tmp_path)).rows if not row.prefix)
+        return row.file_text
+
+    assert size() == "1.2 kB†"
+    old = ROOT / "tests" / "support" / "compressed_version_1" / "ordinary.wfn"
+    shutil.copy(old, record.files / "fixed.wfn")
+    assert size() == f"{len(compressed_file.recoded(old)) / 1000:.1f} kB"
+    (record.files / "fixed.wfn").write_bytes(b"torn")
+    assert size() == "1.2 kB†"

@@ -303,4 +303,4 @@ def test_the_entropy_of_inner_layers_is_given_or_said_to_be_missing(document, tm
 def test_metric_names_are_those_that_runs_log():
     from wfn.measures import quantities
 
-    assert set(made_up_runs.FIXED) <= quantities().keys() | {"artefact_bytes", "held_back_top1"}
+    assert set(made_up_runs.FIXED) <= quantities().keys() | {"artefact_bytes", "artefact_version", "held_back_top1"}

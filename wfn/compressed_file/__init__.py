@@ -14,8 +14,9 @@ nothing in a file is ever executed.
 """
 
 from wfn.compressed_file.codebook_section import MOST_VALUES
+from wfn.compressed_file.container import VERSION
 from wfn.compressed_file.contents import Contents, describe, inspect
 from wfn.compressed_file.reading import load
-from wfn.compressed_file.writing import pack, save
+from wfn.compressed_file.writing import pack, recoded, save
 
-__all__ = ["MOST_VALUES", "Contents", "describe", "inspect", "load", "pack", "save"]
+__all__ = ["MOST_VALUES", "VERSION", "Contents", "describe", "inspect", "load", "pack", "recoded", "save"]

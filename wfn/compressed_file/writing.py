@@ -14,7 +14,9 @@ from wfn.compressed_file.codebook_section import pack_codebook
 from wfn.compressed_file.coding import encode
 from wfn.compressed_file.coding.extent import Extent
 from wfn.compressed_file.container import Sections, deflate, wrap
+from wfn.compressed_file.contents import inspect
 from wfn.compressed_file.header import Header, pack_header
+from wfn.compressed_file.reading import load
 from wfn.errors import UserError
 from wfn.system.files import write_atomically
 from wfn.system.fingerprint import fingerprint
@@ -83,6 +85,20 @@ def pack(
     header = Header(shapes, shared, about, model)
     sections = Sections(pack_header(header), codebook, coded, deflate(packed))
     return wrap(sections, header.unfolded(len(packed)))
+
+
+def recoded(path: str | Path) -> bytes:
+    """The content of a file of the same network as this version writes it, whichever version wrote the one at ``path``.
+
+    Raises:
+        UserError: it cannot be read, is not such a file, or is damaged.
+    """
+    contents, state = inspect(path), load(path)
+    weights = {name: state[name] for name in contents.shapes}
+    deviations = None
+    if contents.deviations is not None:
+        deviations = dict(zip(contents.values.tolist(), contents.deviations.tolist(), strict=True))
+    return pack(weights, state, contents.about, deviations)
 
 
 def _deviations(values: np.ndarray, deviations: Mapping[float, float] | None) -> np.ndarray | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from wfn.compressed_file import VERSION
 from wfn.data.passes import first_inputs
 from wfn.errors import UserError
 from wfn.interface import Quantised
@@ -126,6 +127,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     try:
         if ranks.this() == 0:
             fixed["artefact_bytes"] = write_files(record.files, before, quantised, rows, about)
+            fixed["artefact_version"] = None if fixed["artefact_bytes"] is None else VERSION
             if outputs:
                 outputs.write(record.files, quantised)
     except OSError as error:
