@@ -2,7 +2,7 @@
 
 The same from the command line, in the folder of this file:
 
-    python -m wfn --dataset own_data:data --model small_resnet --baseline_epochs 2 --epochs 1 --shares "0.5 0.9 1"
+    wfn --dataset own_data:data --model small_resnet --baseline_epochs 2 --epochs 1 --shares "0.5 0.9 1"
 """
 
 import torch

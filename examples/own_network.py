@@ -1,7 +1,7 @@
 """A network and data of your own: fixed by the library here, or from the command line.
 
 python examples/own_network.py
-python -m wfn --model examples.own_network:network --dataset examples.own_network:data
+wfn --model examples.own_network:network --dataset examples.own_network:data
 """
 
 import torch

@@ -111,8 +111,8 @@ def stop(**which: str) -> None:
 @studies.command()
 @_where
 @_folder
-@click.option("--output", type=click.Path(path_type=Path), help="the picture; by default a file of the study's run")
-def plot(output: Path | None, **which: str) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="the picture; by default a file of the study's run")
+def plot(out: Path | None, **which: str) -> None:
     """Draw the figure of study NAME as it stands, also while it is running, and log it to the study's run."""
     from studies.outcome.table_and_figure import draw, file_name
     from wfn.runs.record import Record
@@ -122,9 +122,9 @@ def plot(output: Path | None, **which: str) -> None:
     own = Path(str(here.get("folder", ""))).expanduser() / (queue.run() or "none")
     if not (own / "record.json").is_file():  # the study's run lies on another machine
         own = None
-    path = output or (Record.read(own).files if own else Path()) / file_name(queue.label, "png")
+    path = out or (Record.read(own).files if own else Path()) / file_name(queue.label, "png")
     draw(queue, path)
-    if own and not output and here.get("tracking") == "mlflow":
+    if own and not out and here.get("tracking") == "mlflow":
         from wfn.runs.tracking.mlflow_store import Store
 
         Store(here["experiment"]).attach(Record.read(own))
@@ -134,17 +134,17 @@ def plot(output: Path | None, **which: str) -> None:
 @studies.command()
 @_where
 @_folder
-@click.option("--output", type=click.Path(path_type=Path), help="the CSV; standard output by default")
-def export(output: Path | None, **which: str) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="the CSV; standard output by default")
+def export(out: Path | None, **which: str) -> None:
     """Write the trials of study NAME as CSV: state, run, settings, metrics."""
     from studies.outcome.table_and_figure import as_csv
 
     text = as_csv(_queue(**which).results())
-    if output:
+    if out:
         try:
-            output.write_text(text, encoding="utf-8")
+            out.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UserError(f"cannot write {output} ({error.strerror})") from error
+            raise UserError(f"cannot write {out} ({error.strerror})") from error
     else:
         click.echo(text, nl=False)
 

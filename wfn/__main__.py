@@ -1,4 +1,4 @@
-"""``python -m wfn``: the command line, made from the settings' dataclass."""
+"""``wfn`` (or ``python -m wfn``): the command line, made from the settings' dataclass."""
 
 from pathlib import Path
 

@@ -119,7 +119,7 @@ def _run_once_free(queue: Queue, claim: TrialClaim, settings: Settings, shared: 
         try:
             return _run(queue, claim, settings, shared)
         except StoreAwayError as error:
-            log.warning("trial %s: %s; its run can be brought in later by 'python -m wfn sync'", claim.number, error)
+            log.warning("trial %s: %s; its run can be brought in later by 'wfn sync'", claim.number, error)
             settings = replace(settings, tracking="folder")
         except RunHeldError as error:
             if not has_told:

@@ -77,8 +77,8 @@ def test_the_question_is_listed_answered_and_drawn(clone):
         "studies",
         ["list"],
         ["run", "cuts", *options, *ON_TINY, "--workers", "1", "--repeats", "1"],
-        ["export", "cuts", "--folder", "trials", "--output", "cuts.csv"],
-        ["plot", "cuts", "--folder", "trials", "--output", "cuts.svg"],
+        ["export", "cuts", "--folder", "trials", "--out", "cuts.csv"],
+        ["plot", "cuts", "--folder", "trials", "--out", "cuts.svg"],
     )
     assert "cuts        How many weights may ternary rounding set to zero?" in printed
     trials = list(csv.DictReader((clone / "cuts.csv").open()))

@@ -168,7 +168,7 @@ def test_a_store_that_is_lost_on_the_way_is_told_of_once_and_at_the_end(settings
             handle.log({"top1": 1.0}, step=step)
             assert store.copied.wait(LIMIT)
     assert store.copies[-1] == "FINISHED"
-    sync = f"python -m wfn sync {handle.record.folder}"
+    sync = f"wfn sync {handle.record.folder}"
     assert caplog.messages == [
         f"the tracking store cannot be used; the run goes on; bring it in later: {sync}",
         f"the tracking store cannot be used; bring the run in later: {sync}",

@@ -82,7 +82,7 @@ class Record:
     @property
     def sync_command(self) -> str:
         """What brings the run into the tracking store, as it can be pasted into a shell."""
-        return f"python -m wfn sync {shlex.quote(str(self.folder.absolute()))}"
+        return f"wfn sync {shlex.quote(str(self.folder.absolute()))}"
 
     def metrics_from(self, position: int) -> list[dict[str, Any]]:
         """The values logged by now, from that number on.

@@ -1,7 +1,7 @@
 """NNCodec (ISO/IEC 15938-17), without training and without data: ``python -m benchmarks.peers.coders.nncodec``.
 
 Weights of convolutions and linear layers get the coarse step of ``--qp``, all other tensors the fine one of
-``--nonweight-qp``; batch-norm's variances want it fine. The bytes are those of the whole file, which holds names,
+``--nonweight_qp``; batch-norm's variances want it fine. The bytes are those of the whole file, which holds names,
 shapes and running statistics, too; what is measured is what decoding that file gives.
 """
 
@@ -26,9 +26,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="the float network, a save by torch")
     parser.add_argument("--out", type=Path, required=True, help="a folder for coded files and decoded networks")
     parser.add_argument("--qp", type=int, nargs="+", default=list(range(-36, -19, 2)), help="step of the weights")
-    parser.add_argument("--nonweight-qp", type=int, default=-50, help="step of all other tensors")
+    parser.add_argument("--nonweight_qp", type=int, default=-50, help="step of all other tensors")
     parser.add_argument("--uniform", action="store_true", help="no trellis-coded quantisation")
-    parser.add_argument("--fold-batch-norm", action="store_true", help="its scales go with the layer before it")
+    parser.add_argument("--fold_batch_norm", action="store_true", help="its scales go with the layer before it")
     options = parser.parse_args()
     state = float_network(options.weights)
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
