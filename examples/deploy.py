@@ -28,7 +28,7 @@ def write(path: Path) -> nn.Module:
 def classify(path: Path) -> None:
     """Load the network from ``path`` and print the classes of the first test inputs."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
-    model.load_state_dict(compressed_file.load(path))  # every tensor to the bit
+    model.load_state_dict(compressed_file.load(path))  # every tensor to the bit, but for signs of zeros
     _show(model)
 
 

@@ -62,7 +62,7 @@ def load(file: Path, out: Path) -> None:
     """Unfold the compressed FILE into OUT, the network's state_dict: .safetensors, or .pth or .pt for torch.load."""
     from wfn.runs.artifacts import unfold
 
-    print(f"{out}: {unfold(file, out)} tensors, bit for bit")
+    print(f"{out}: {unfold(file, out)} tensors, bit for bit but for signs of zeros")
 
 
 @wfn.command()

@@ -79,7 +79,7 @@ def test_export_load_and_inspect_lead_back_to_the_same_bits(runs, run, tmp_path,
     found, expected = load_file(unpacked), load_file(run.files / artifacts.FIXED)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[n].ravel().view(torch.uint8), expected[n].ravel().view(torch.uint8)) for n in expected)
-    assert f"{len(expected)} tensors" in capsys.readouterr().out
+    assert f"{len(expected)} tensors, bit for bit but for signs of zeros" in capsys.readouterr().out
     assert main(["inspect", str(packed)]) == 0
     text = capsys.readouterr().out
     assert all(word in text for word in ("method: wfn", "coded weights", "distinct values", "order", "most used"))

@@ -17,9 +17,10 @@ _CHUNK = 1 << 20
 
 
 def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Tensor]:
-    """Read the whole ``state_dict`` that :func:`wfn.compressed_file.save` wrote, on the CPU, every tensor bit for bit.
+    """Read the whole ``state_dict`` that :func:`wfn.compressed_file.save` wrote, on the CPU.
 
-    Zeros among the counted weights have no sign, but in earlier files, which kept it. A tensor that goes by several
+    Every tensor comes back bit for bit, but for signs of zeros: among the counted weights those have none, but in
+    earlier files, which kept it. A tensor that goes by several
     names is given under each of them, in memory of its own.
 
     Args:
