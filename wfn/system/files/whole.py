@@ -1,22 +1,18 @@
-"""Files that are written whole or not at all, locks between processes, and tables as CSV."""
+"""Files that are written whole or not at all, and locks between processes."""
 
-import csv
 import errno
 import fcntl
 import glob
-import io
 import os
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from wfn.errors import UserError, printable
+from wfn.errors import UserError
 
-FIGURE = re.compile(r"[+-]?\d[\d.,]*%?( (\(not paired\)|\(n = \d+\)|[\[(±]?[+−-]?\d[\d.,]*[\]),]?))*")
 PARTIAL = ".partial"  # how the names of files end that are not yet written
 
 
@@ -171,42 +167,3 @@ def held(path: Path, busy: Callable[[], object] = lambda: None) -> Iterator[None
             busy()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def csv_lines(lines: Iterable[Sequence[object]]) -> str:
-    """Lines of cells as CSV; each ends in a newline alone, and None is an empty cell.
-
-    A text that a spreadsheet would take for a formula has an apostrophe before it, which makes it a text there;
-    characters that a terminal would act on are shown as :func:`wfn.errors.printable` does.
-    """
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(map(_cell, line) for line in lines)
-    return text.getvalue()
-
-
-def _cell(content: object) -> object:
-    if not isinstance(content, str):
-        return content
-    content = printable(content)
-    return f"'{content}" if content.lstrip().startswith(("=", "+", "-", "@")) and not _is_figure(content) else content
-
-
-def _is_figure(text: str) -> bool:
-    """Whether a text is a number, or one with its deviation, interval or count behind it."""
-    try:
-        float(text)
-    except ValueError:
-        return FIGURE.fullmatch(text) is not None
-    return True
-
-
-def csv_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str] = (), missing: object = "") -> str:
-    """Rows of named cells as CSV under a line of their names.
-
-    Args:
-        rows: name -> cell; a row need not have them all.
-        columns: the names; by default all that there are, in the order in which they first come.
-        missing: what stands for a cell that a row lacks.
-    """
-    columns = columns or list(dict.fromkeys(name for row in rows for name in row))
-    return csv_lines([columns, *([row.get(name, missing) for name in columns] for row in rows)])
