@@ -163,11 +163,9 @@ def _bases(weights: FlatWeights) -> LearnedBasis:
 
 def _layers(weights: FlatWeights) -> Iterator[tuple[int, int, int]]:
     """Where the weights of each layer begin and end, and how many output channels it has."""
-    start = 0
-    for values in weights.named().values():
-        if values.ndim > 1:
-            yield start, start + values.numel(), len(values)
-        start += values.numel()
+    for start, stop, shape in weights.stretches().values():
+        if len(shape) > 1:
+            yield start, stop, shape[0]
 
 
 def _shared(weights: FlatWeights) -> SharedValues:

@@ -7,6 +7,7 @@ import pytest
 
 from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.powers_of_two import powers_of_two
+from wfn.errors import UserError
 
 
 def test_fixing_in_two_rounds_keeps_the_first_round_and_shares_equal_centres():
@@ -25,6 +26,14 @@ def test_values_are_float32_and_free_weights_have_none():
     codebook.fix([0.1], np.array([0, -1], np.int32))
     assert codebook.values().tolist() == [np.float32(0.1), 0.0]
     assert codebook.centres == [np.float32(0.1)]
+
+
+def test_fixed_weights_that_moved_are_refused_and_free_ones_are_not():
+    codebook = Codebook.empty(3)
+    codebook.fix([0.5, 0.0], np.array([0, -1, 1], np.int32))
+    codebook.check_kept(np.float32([0.5, 7, 0]))
+    with pytest.raises(UserError, match="1 fixed weights moved: the network must not change its own"):
+        codebook.check_kept(np.float32([0.5, 0, 0.1]))
 
 
 def least_powers_of_two(integer):

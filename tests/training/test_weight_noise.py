@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -66,6 +67,20 @@ def test_a_parameter_that_is_nearly_all_powers_of_two_starts_with_small_deviatio
     deviations = start_deviations(with_linear_weights(scales), scale=0.0025, limit=0.05)[:216]
     assert deviations[:215].max() == LEAST_DRAWN
     assert deviations[215] == pytest.approx(0.0025)
+
+
+def test_every_parameter_has_its_stretch_of_the_vector():
+    model = small_networks.build("convolutional")
+    weights = flat_weights(model, fix_batch_norm=False)
+    every = torch.arange(float(weights.values.numel()))
+    weights.values.data.copy_(every)
+    stretches = weights.stretches()
+    assert [place for start, stop, _ in stretches.values() for place in range(start, stop)] == every.tolist()
+    for name, parameter in model.named_parameters():
+        start, stop, shape = stretches[name]
+        assert parameter.flatten().sort().values.tolist() == [*range(start, stop)] and parameter.shape == shape
+    trainable = weights.trainable_where(np.arange(weights.fixable) % 2 == 0)
+    assert trainable.tolist() == [place % 2 == 0 or place >= weights.fixable for place in range(len(every))]
 
 
 def test_deviations_are_those_of_the_weights_as_they_lie_in_the_flat_vector():

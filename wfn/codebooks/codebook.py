@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wfn.codebooks.powers_of_two import powers_of_two
+from wfn.errors import UserError
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Codebook:
         if len(set(centres)) != len(centres):
             raise ValueError("a centre of the codebook repeats")
         codebook = cls(assignment, centres)
-        if others := np.count_nonzero(~codebook.free & (codebook.values() != values)):
+        if others := codebook._others(values):
             raise ValueError(f"{others} fixed weights have another value than their centre")
         return codebook
 
@@ -72,6 +73,15 @@ class Codebook:
         """float32 [n], every fixed weight's centre; 0 where a weight is free."""
         table = np.array([*self.centres, 0.0], np.float32)
         return table[self.assignment]
+
+    def check_kept(self, values: np.ndarray) -> None:
+        """Raise :class:`UserError` unless every fixed weight has its centre's value in the network: float32 [n]."""
+        if moved := self._others(values):
+            raise UserError(f"{moved} fixed weights moved: the network must not change its own parameters")
+
+    def _others(self, values: np.ndarray) -> int:
+        """How many fixed weights have another value than their centre."""
+        return int(np.count_nonzero(~self.free & (self.values() != values)))
 
     def weights_per_order(self) -> dict[int, int]:
         """Order -> how many weights are fixed to sums of so many powers of two; order 0 is the value zero."""

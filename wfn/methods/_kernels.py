@@ -20,5 +20,5 @@ def positions(model: nn.Module, weights: FlatWeights) -> dict[str, Tensor]:
     return {
         # Each parameter is a view of the vector, whatever the order of its elements there.
         name: every.as_strided(parameters[name].shape, parameters[name].stride(), parameters[name].storage_offset())
-        for name in weights.named()
+        for name in weights.stretches()
     }

@@ -21,7 +21,7 @@ def layers_of_weights(model: nn.Module, weights: FlatWeights) -> dict[str, list[
         if isinstance(module, _ConvNd | nn.Linear) and weight is not None:
             layers.setdefault(_place(weight), []).append(module)
     parameters = dict(model.named_parameters())
-    places = {name: _place(parameters[name]) for name in weights.named()}
+    places = {name: _place(parameters[name]) for name in weights.stretches()}
     return {name: layers[place] for name, place in places.items() if place in layers}
 
 

@@ -111,11 +111,3 @@ class StraightThroughTraining(StagedTraining[M]):
     def layers(self) -> dict[str, list[nn.Module]]:
         """Name of a counted weight -> its layers (:func:`wfn.methods._layers.layers_of_weights`)."""
         return layers_of_weights(self.model, self.weights)
-
-    def stretches(self) -> dict[str, slice]:
-        """Name of a counted weight -> where it stands in the flat vector."""
-        found, start = {}, 0
-        for name, values in self.weights.named().items():
-            found[name] = slice(start, start + values.numel())
-            start += values.numel()
-        return found

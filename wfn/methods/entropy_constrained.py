@@ -165,5 +165,6 @@ class EntropyConstrainedTraining(StraightThroughTraining[EntropyConstrained]):
     def _rated(self) -> Tensor:
         """bool [n], True where the rate counts: in weights of two dimensions or more before the last layer."""
         last, device = self.forward_pass().last_layer, self.weights.values.device
-        named = self.weights.named().items()
-        return torch.cat([torch.full((p.numel(),), p.ndim > 1 and name not in last) for name, p in named]).to(device)
+        shapes = {name: stretch.shape for name, stretch in self.weights.stretches().items()}
+        rated = [torch.full((s.numel(),), len(s) > 1 and name not in last) for name, s in shapes.items()]
+        return torch.cat(rated).to(device)

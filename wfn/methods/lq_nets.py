@@ -97,7 +97,7 @@ class BasisTraining(StraightThroughTraining[LearnedBases]):
 
     def quantiser(self) -> LearnedBasis:
         """A basis for each output channel of the layers in between."""
-        passed, stretches, layers = self.forward_pass(), self.stretches(), []
+        passed, stretches, layers = self.forward_pass(), self.weights.stretches(), []
         for name, (layer, *_) in self.layers().items():
             if name not in passed.first_layer | passed.last_layer:
                 stretch = stretches[name]

@@ -129,7 +129,7 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
 
     def quantiser(self) -> LearnedSteps:
         """A step for each layer, and one for what enters it where that is quantised."""
-        bits, stretches = self._bits(), self.stretches()
+        bits, stretches = self._bits(), self.weights.stretches()
         inputs = self._quantised_inputs(bits) if self.method.quantise_activations else []
         layers = [Layer(stretches[name].start, stretches[name].stop, of_layer) for name, of_layer in bits.items()]
         self._inputs, self._quantised = inputs, list(bits)
@@ -166,7 +166,7 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
         """Name -> bits of each weight that is quantised."""
         method, passed = self.method, self.forward_pass()
         ends = passed.first_layer | passed.last_layer
-        names = self.stretches() if method.whole_network else self.layers()
+        names = self.weights.stretches() if method.whole_network else self.layers()
         return {name: method.first_last_bits if name in ends else method.bits for name in names}
 
     def _quantised_inputs(self, bits: Mapping[str, int]) -> list[InputQuantiser]:

@@ -16,7 +16,7 @@ from wfn.codebooks.probabilistic_clustering.merged_deviations import RULES, merg
 from wfn.codebooks.probabilistic_clustering.merging import merge_weights
 from wfn.data.dataset import Data
 from wfn.data.passes import FirstBatches
-from wfn.errors import UserError, require
+from wfn.errors import require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._noise import (
@@ -189,8 +189,7 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         """Train, then merge."""
         method, first = self.method, self.progress.iteration == 1
         epochs, batches = (method.start_epochs, self._first) if first else (method.epochs, self.data.train)
-        free = self.weights.trainable.clone()
-        free[: self.weights.fixable] &= torch.from_numpy(self.codebook.free).to(free.device)
+        free = self.weights.trainable_where(self.codebook.free)
         steps = epochs * len(batches) if free.any() else 0
         if steps:
             rules = step_rules(method, self._regularisation)
@@ -241,9 +240,7 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         begin, method = perf_counter(), self.method
         means = self.means[: self.weights.fixable].cpu().numpy().copy()
         deviations = self.deviations.cpu().numpy()
-        before = self.weights.values.data[: self.weights.fixable].cpu().numpy()
-        if moved := np.count_nonzero(~self.codebook.free & (before != self.codebook.values())):
-            raise UserError(f"{moved} fixed weights moved: the network must not change its own parameters")
+        self.codebook.check_kept(self.weights.values.data[: self.weights.fixable].cpu().numpy())
         target = ceil(method.shares[self.progress.iteration - 1] * means.size)
         merging = merge_weights(means, deviations, target, clustering_rules(method))
         self.codebook = Codebook.empty(means.size)

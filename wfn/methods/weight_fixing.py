@@ -17,7 +17,7 @@ from wfn.codebooks.clustering.released import cluster_as_released
 from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.powers_of_two import round_signed
 from wfn.data.dataset import Data
-from wfn.errors import UserError, require
+from wfn.errors import require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
@@ -224,7 +224,7 @@ class FixingTraining(StagedTraining[WeightFixing]):
         """Let the free weights make up for the fixed ones, and come closer to the centres."""
         update = FreeUpdate(
             self.weights,
-            self._free(),
+            self.weights.trainable_where(self.codebook.free),
             learning_rate=self.method.learning_rate,
             penalty=self._penalty(),
             alpha=self.method.alpha,
@@ -239,9 +239,7 @@ class FixingTraining(StagedTraining[WeightFixing]):
         method, codebook, iteration = self.method, self.codebook, self.progress.iteration
         values = self.weights.values.data[: self.weights.fixable]
         before = values.cpu().numpy()
-        moved = np.count_nonzero(~codebook.free & (before != codebook.values()))
-        if moved:
-            raise UserError(f"{moved} fixed weights moved: the network must not change its own parameters")
+        codebook.check_kept(before)
         if method.recluster or method.released:
             codebook = self.codebook = Codebook.empty(self.weights.fixable)
         delta = tolerance(method.delta, iteration, len(method.shares))
@@ -280,12 +278,6 @@ class FixingTraining(StagedTraining[WeightFixing]):
             return None
         device = self.weights.values.device
         return Penalty(np.array(centres), self.method.threshold, self.method.temperature, device)
-
-    def _free(self) -> torch.Tensor:
-        """bool [n], True for the weights that may move: neither fixed nor frozen."""
-        free = self.weights.trainable.clone()
-        free[: self.weights.fixable] &= torch.from_numpy(self.codebook.free).to(free.device)
-        return free
 
 
 def _summary(clustering: Clustering, codebook: Codebook) -> dict[str, float]:

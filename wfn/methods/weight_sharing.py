@@ -161,7 +161,7 @@ def _cluster(weights: FlatWeights, clusters: int, per_layer: bool, begin: str) -
 def _layer_sizes(weights: FlatWeights) -> list[int]:
     """How many weights each layer has; those of a layer stand together."""
     sizes: dict[str, int] = {}
-    for name, values in weights.named().items():
+    for name, stretch in weights.stretches().items():
         layer = name.rpartition(".")[0]
-        sizes[layer] = sizes.get(layer, 0) + values.numel()
+        sizes[layer] = sizes.get(layer, 0) + stretch.shape.numel()
     return list(sizes.values())

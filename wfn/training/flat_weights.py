@@ -1,8 +1,10 @@
 """A network's counted weights as one flat vector that the network itself computes with."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +26,14 @@ LARGEST = 2.0**60  # of a weight: the sum of 256 of the squares is still finite
 NO_WEIGHT = "the network has no weight to fix: its forward pass uses no parameter"
 MOST_NAMES = 5  # in a line
 MOST_INPUTS = 512  # by which parameters that one input does not reach are looked for
+
+
+class Stretch(NamedTuple):
+    """Where a parameter stands in the flat vector, from ``start`` to before ``stop``, and its shape in the network."""
+
+    start: int
+    stop: int
+    shape: torch.Size
 
 
 class FlatWeights:
@@ -65,7 +75,8 @@ class FlatWeights:
         self.values = nn.Parameter(torch.empty(size, device=device))
         self.values.grad = torch.zeros(size, device=device)
         self.trainable = torch.empty(size, dtype=torch.bool, device=device)
-        for (name, parameter), stretch in self._stretches():
+        for name, (start, stop, _) in self.stretches().items():
+            parameter, stretch = self._parameters[name], slice(start, stop)
             is_plain = keeps_order or name in in_plain_order
             view = _shaped(self.values.data[stretch], parameter, is_plain)
             view.copy_(parameter.data)
@@ -78,6 +89,20 @@ class FlatWeights:
             for tie in self._ties:
                 if tie.owner == name:
                     self._tie(tie, stretch)
+
+    def stretches(self) -> dict[str, Stretch]:
+        """Name of each parameter -> where its elements stand in :attr:`values`, in the order in which they do."""
+        found, start = {}, 0
+        for name, parameter in self._parameters.items():
+            found[name] = Stretch(start, start + parameter.numel(), parameter.shape)
+            start += parameter.numel()
+        return found
+
+    def trainable_where(self, free: np.ndarray) -> Tensor:
+        """bool [n], :attr:`trainable` without the fixable weights that ``free``, bool [fixable], leaves out."""
+        trainable = self.trainable.clone()
+        trainable[: self.fixable] &= torch.from_numpy(free).to(trainable.device)
+        return trainable
 
     def named(self) -> dict[str, Tensor]:
         """Name -> a copy of the values, float32 on the CPU."""
@@ -98,12 +123,6 @@ class FlatWeights:
         if isinstance(tie.tensor, nn.Parameter) and tie.tensor.requires_grad:
             tie.tensor.grad = tie.view(self.values.grad[stretch])
             tie.view(self.trainable[stretch]).fill_(True)
-
-    def _stretches(self) -> Iterator[tuple[tuple[str, nn.Parameter], slice]]:
-        start = 0
-        for named in self._parameters.items():
-            yield named, slice(start, start + named[1].numel())
-            start += named[1].numel()
 
 
 def adopted(model: nn.Module, data: Data, fix_unused: bool = False) -> nn.Module:

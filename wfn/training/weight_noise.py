@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
-from wfn.training.flat_weights import FlatWeights, traced
+from wfn.training.flat_weights import FlatWeights, Stretch, traced
 from wfn.training.updates.sampled_weights import LEAST_DRAWN, draw
 
 BEFORE, AFTER = "before", "after"  # the moments of which :func:`spread_by_size` tells
@@ -33,7 +33,8 @@ def start_deviations(weights: FlatWeights, scale: float, limit: float) -> Tensor
     Returns:
         float32 [f], on the device of ``weights``.
     """
-    parts = [_bumps(values.cpu().numpy(), scale, limit) for values, _ in _fixable_parameters(weights)]
+    values = weights.values.data.cpu().numpy()
+    parts = [_bumps(values[start:stop], scale, limit) for start, stop, _ in _fixable_parameters(weights)]
     return torch.from_numpy(np.concatenate(parts)).to(weights.values.device)
 
 
@@ -49,20 +50,13 @@ def _bumps(weights: np.ndarray, scale: float, limit: float) -> np.ndarray:
 
 def regularised(weights: FlatWeights) -> Tensor:
     """bool [f], True for the weights of tensors of two dimensions or more: those of layers, not biases or scales."""
-    parts = [
-        torch.full_like(values, dimensions >= 2, dtype=torch.bool)
-        for values, dimensions in _fixable_parameters(weights)
-    ]
-    return torch.cat(parts)
+    parts = [torch.full((shape.numel(),), len(shape) >= 2) for *_, shape in _fixable_parameters(weights)]
+    return torch.cat(parts).to(weights.values.device)
 
 
-def _fixable_parameters(weights: FlatWeights) -> Iterator[tuple[Tensor, int]]:
-    """Of every parameter whose weights are fixable its stretch of the flat vector, and how many dimensions it has."""
-    start = 0
-    for values in weights.named().values():
-        if start < weights.fixable:
-            yield weights.values.data[start : start + values.numel()], values.dim()
-        start += values.numel()
+def _fixable_parameters(weights: FlatWeights) -> list[Stretch]:
+    """Where every parameter stands whose weights are fixable."""
+    return [stretch for stretch in weights.stretches().values() if stretch.start < weights.fixable]
 
 
 def scaled_regularisation(regularisation: float, steps: int) -> float:
