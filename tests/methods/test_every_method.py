@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import prune
 
 from tests.support import made_up_saves, small_networks
 from tests.support.places import ROOT
@@ -20,7 +22,7 @@ METHODS = methods.names()
 # So that a run takes moments: a method takes those that are options of its own.
 QUICK = {
     "delta": 0.05, "shares": (0.5, 1.0), "iterations": 2, "epochs": 2, "learning_rate": 1e-3, "clusters": 8, "bits": 3,
-    "members": 2, "baseline_epochs": 1,
+    "members": 2, "baseline_epochs": 1, "index_bits": 2,
 }  # fmt: skip
 CUTS = range(1, 8)
 WRITERS = {"ec2t": made_up_saves.write_ternary}  # of saves, where they are not APoT's
@@ -147,6 +149,25 @@ def test_a_network_in_a_wrapper_is_taken_out_of_it(name, tmp_path):
     quantised = method.compress(torch.nn.DataParallel(model), small_networks.data())
     assert quantised.model is model
     assert not any("module." in each for each in quantised.weights)
+
+
+def test_pruned_weights_stay_zero_or_are_refused(name, tmp_path):
+    method = made(name, tmp_path)
+    if method.files == ("save",):
+        pytest.skip("the weights are those of its save")
+    model, events = network_for(method), []
+    _, layer, *_ = (module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    prune.random_unstructured(layer, "weight", 0.5)
+    is_zero = layer.weight == 0
+    try:
+        method.compress(model, small_networks.data(), events.append)
+    except UserError as error:
+        message = str(error)
+        assert message.startswith(f"{name} does not keep pruned weights at zero") and "\n" not in message
+        assert not events
+    else:
+        assert is_zero.sum() == layer.weight.numel() / 2
+        assert (layer.weight[is_zero] == 0).all()
 
 
 class CutError(Exception):

@@ -17,6 +17,7 @@ from wfn.methods import Method
 from wfn.methods._kernels import positions
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import MIRRORED, Taught
+from wfn.networks.own.permanent import check_unpruned
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class DeepKMeans(Taught, Method):
     All weights are trained under the penalty of :mod:`wfn.codebooks.quantisers.kernel_rows`, whose clusters are renewed
     after every iteration. At the end the rows of each layer are clustered once, by k-means from k-means++, and every
     row becomes its cluster's mean. First and last layer, linear layers, biases and batch-norm stay float. A layer with
-    no more distinct rows than clusters keeps its rows.
+    no more distinct rows than clusters keeps its rows, but for those that a ``sparse_share`` makes one.
 
     Differs:
         - The penalty's ``indicators`` are the default; what is known of the paper's own, its module says.
@@ -108,7 +109,7 @@ class DeepKMeans(Taught, Method):
 
         Raises:
             UserError: the network or the data cannot be used, it has no convolution between the first layer and the
-                last, or the checkpoint is of another run.
+                last, or pruned weights there, or the checkpoint is of another run.
         """
         return RowTraining.run(self, model, data, observe, checkpoint)
 
@@ -120,16 +121,18 @@ class RowTraining(StraightThroughTraining[DeepKMeans]):
         """The penalty on the rows of each convolution in between; weights stay as they are."""
         method, passed = self.method, self.forward_pass()
         ends = passed.first_layer | passed.last_layer
-        self._rows = [
-            where.reshape(-1, where.shape[-1])
+        between = {
+            name: where.reshape(-1, where.shape[-1])
             for name, where in positions(self.model, self.weights).items()
             if name in passed.convolution and name not in ends
-        ]
-        if not self._rows:
+        }
+        if not between:
             raise UserError(
                 "the network has no convolution between the first layer and the last, whose rows could be shared: "
                 "choose another method"
             )
+        check_unpruned(self.model, between, method.name)
+        self._rows = [*between.values()]
         self._regulariser = RowRegulariser(
             self.weights.values.data,
             self._rows,

@@ -18,6 +18,7 @@ from wfn.methods import Method
 from wfn.methods._kernels import positions
 from wfn.methods._layers import layers_of_weights
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
+from wfn.networks.own.permanent import check_unpruned
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_classes, check_distillation, objective_of
 from wfn.training.flat_weights import FlatWeights
@@ -100,8 +101,8 @@ class KernelQuantisation(Method):
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float.
 
         Raises:
-            UserError: the network or the data cannot be used, it has no convolution or linear layer, or the checkpoint
-                is of another run.
+            UserError: the network or the data cannot be used, it has no convolution or linear layer, or pruned weights
+                in one, or the checkpoint is of another run.
         """
         return KernelTraining.run(self, model, data, observe, checkpoint)
 
@@ -165,9 +166,11 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         self.objective = objective
         values = self.weights.values.data
         self._fixed = torch.zeros_like(values, dtype=torch.bool)
-        self._layers = [_Layer(kernels, values, method) for kernels in _kernels(model, self.weights)]
-        if not self._layers:
+        kernels = _kernels(model, self.weights)
+        if not kernels:
             raise UserError("the network has no convolution or linear layer, whose kernels could be shared")
+        check_unpruned(model, kernels, method.name)
+        self._layers = [_Layer(places, values, method) for places in kernels.values()]
 
     def iterate(self) -> dict[str, float]:
         """Train what is free, then fix more kernels; after the last ones round the codebooks' entries."""
@@ -206,7 +209,7 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         self._fixed.copy_(state["fixed"])
 
 
-def _kernels(model: nn.Module, weights: FlatWeights) -> list[Tensor]:
-    """Of each convolution and linear layer, int64 [N, size]: a kernel's numbers in a row; a matrix's are 1 each."""
+def _kernels(model: nn.Module, weights: FlatWeights) -> dict[str, Tensor]:
+    """By a layer's weight, int64 [N, size]: a kernel's numbers in a row; a matrix's are 1 each."""
     where = positions(model, weights)
-    return [where[name].reshape(-1, where[name][0, 0].numel()) for name in layers_of_weights(model, weights)]
+    return {name: where[name].reshape(-1, where[name][0, 0].numel()) for name in layers_of_weights(model, weights)}

@@ -13,6 +13,7 @@ from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import MIRRORED, Taught
+from wfn.networks.own.permanent import check_unpruned
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class LearnedBases(Taught, Method):
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float.
 
         Raises:
-            UserError: the network or the data cannot be used, it has no layer between the first and the last, or the
-                checkpoint is of another run.
+            UserError: the network or the data cannot be used, it has no layer between the first and the last, or pruned
+                weights there, or the checkpoint is of another run.
         """
         return BasisTraining.run(self, model, data, observe, checkpoint)
 
@@ -97,14 +98,17 @@ class BasisTraining(StraightThroughTraining[LearnedBases]):
 
     def quantiser(self) -> LearnedBasis:
         """A basis for each output channel of the layers in between."""
-        passed, stretches, layers = self.forward_pass(), self.weights.stretches(), []
-        for name, (layer, *_) in self.layers().items():
-            if name not in passed.first_layer | passed.last_layer:
-                stretch = stretches[name]
-                layers.append(ChannelLayer(stretch.start, stretch.stop, len(layer.weight)))
-        if not layers:
+        passed, stretches = self.forward_pass(), self.weights.stretches()
+        ends = passed.first_layer | passed.last_layer
+        between = {name: layer for name, (layer, *_) in self.layers().items() if name not in ends}
+        if not between:
             raise UserError(
                 "the network has no convolution or linear layer between the first and the last, which stay float: "
                 "choose another method"
             )
+        check_unpruned(self.model, between, self.method.name)
+        layers = [
+            ChannelLayer(stretches[name].start, stretches[name].stop, len(layer.weight))
+            for name, layer in between.items()
+        ]
         return LearnedBasis(self.weights.values.data, layers, self.method.bits)

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
 from torch.nn.utils.weight_norm import WeightNorm
+
+from wfn.errors import UserError
 
 log = logging.getLogger(__name__)
 PRUNED = "pruned"  # the attribute of a parameter that says which elements are to stay zero
@@ -35,6 +38,23 @@ def make_permanent(model: nn.Module) -> None:
             module.training = mode
     for kind, tensors in done.items():
         log.info("network: %s of %s tensors is made permanent: its weights are what it computes with", kind, tensors)
+
+
+def check_unpruned(model: nn.Module, names: Iterable[str], method: str) -> None:
+    """Raise :class:`UserError` where elements are to stay zero, for a method whose values need not have a zero.
+
+    Args:
+        model: made permanent.
+        names: of the parameters whose weights take the method's values.
+        method: its name, for the message.
+    """
+    for name in names:
+        pruned = getattr(model.get_parameter(name), PRUNED, None)
+        if pruned is not None and pruned.any():
+            raise UserError(
+                f"{method} does not keep pruned weights at zero, but {name} has {int(pruned.sum()):,} of them: choose "
+                "another method, or call torch.nn.utils.prune.remove first, after which they may move"
+            )
 
 
 def _permanent(module: nn.Module) -> list[str]:
