@@ -84,6 +84,21 @@ def test_what_a_program_makes_is_up_to_date(document):
     assert document.read_text() == tables.made_anew(document), "run python -m tests.docs.tables"
 
 
+def test_every_quantity_of_a_run_is_in_the_documents():
+    """A name stands there itself, or by a form, in which NAME is any that stands there, and k a number."""
+    named = set(re.findall(r"`([a-z]\w*|NAME_\w+)`", (ROOT / "docs" / "measures.md").read_text()))
+    forms = {form.replace("NAME", "(.+)") for form in named if "NAME" in form}
+    forms |= {re.sub("_k$", r"_\\d+", form) for form in named}
+
+    def is_documented(name):
+        matches = [match for form in forms if (match := re.fullmatch(form, name))]
+        return any(all(map(is_documented, match.groups())) for match in matches)
+
+    with (EXAMPLES / "tables" / "runs.csv").open() as file:
+        columns = [name for name in csv.DictReader(file).fieldnames if not name.startswith(("param.", "tag."))]
+    assert [name for name in columns[3:] if not is_documented(name)] == []
+
+
 def test_the_layers_that_are_drawn_are_those_that_are_checked():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
