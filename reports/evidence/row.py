@@ -133,8 +133,12 @@ class Row:
     @property
     def file_text(self) -> str:
         """The size of the file that this project writes; marked where that may be of an earlier version."""
-        sized = [run for run in self.runs if self.prefix + "artefact_bytes" in run.metrics]
-        return self.size_text("artefact_bytes") + ("" if all(CODED_BY in run.metrics for run in sized) else EARLIER)
+        return self.size_text("artefact_bytes") + ("" if self.tells_its_format else EARLIER)
+
+    @property
+    def tells_its_format(self) -> bool:
+        """Whether all its files are known to be of today's format: only their sizes can be compared."""
+        return all(CODED_BY in run.metrics for run in self.runs if "artefact_bytes" in run.metrics)
 
     def size_text(self, metric: str) -> str:
         """A number of bytes, in kB below 1 MB and in MB from there on."""

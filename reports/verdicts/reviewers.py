@@ -61,7 +61,10 @@ def _sizes(fixed: Row, shared: Row) -> list[tuple[str, str]]:
         part = ratio(fixed.values(metric), shared.values(metric))
         if not part:
             continue
-        figures = (written(row) for row in (fixed, shared))
+        figures = f"{name} {written(fixed)} against {written(shared)}"
+        if metric == "artefact_bytes" and fixed.tells_its_format != shared.tells_its_format:
+            found.append(("undecided", f"{figures} (not of one version of the format)"))
+            continue
         winner = "WFN wins" if part.high < 1 else "k-means wins" if part.low > 1 else "undecided"
-        found.append((winner, f"{name} {' against '.join(figures)} ({part.text('{:.2f}')} times)"))
+        found.append((winner, f"{figures} ({part.text('{:.2f}')} times)"))
     return found

@@ -43,6 +43,7 @@ def smaller_and_untrained(evidence: Evidence, subject: Subject) -> tuple[Row, Ro
         if row.training == UNTRAINED
         and row.networks & fixed.networks
         and row.mean("artefact_bytes") is not None
+        and row.tells_its_format == fixed.tells_its_format
         and row.mean("artefact_bytes") < fixed.mean("artefact_bytes")
         and row.change("top1") is not None
     ]

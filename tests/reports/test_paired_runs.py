@@ -95,6 +95,15 @@ def test_weight_fixing_is_set_beside_kmeans_with_about_as_many_values(tmp_path):
     assert "(n = 1 and 1; intervals of 95 %, of sizes none: these two runs are compared)" in found.ours
 
 
+def test_files_of_two_versions_of_the_format_are_not_compared(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, unique_params=144)
+    metrics = kmeans(tmp_path, 2, unique_params=128, artefact_bytes=1800).folder / "metrics.jsonl"
+    kept = [line for line in metrics.read_text().splitlines() if "artefact_version" not in line]
+    metrics.write_text("\n".join(kept) + "\n")
+    found = beside_kmeans(Evidence(distinct(read_folder(tmp_path))))
+    assert "file 1.2 kB against 1.8 kB† (not of one version of the format)" in found.ours.partition("undecided: ")[2]
+
+
 def test_kmeans_with_another_number_of_values_or_from_another_network_is_not_set_beside_it(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 1, unique_params=144)
     kmeans(tmp_path, 2, unique_params=16)
