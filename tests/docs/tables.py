@@ -19,6 +19,17 @@ from wfn.measures.common.kinds import Measure, OutputMeasure
 DOCS = ROOT / "docs"
 TABLE_2 = ROOT / "reports" / "examples" / "tables" / "table-2.csv"
 COLUMNS = ("Method", "Top-1", "Change", "Params", "No BN-FL", "Entropy, all", "Rep_Mixed, Eq. 5", "File size", "Runs")
+# What departs from the paper's own method and measures, in the order in which it is told.
+OF_PAPER = {
+    "Weight fixing": "wfn/methods/weight_fixing.py",
+    "Clustering": "wfn/codebooks/clustering/algorithm.py",
+    "Powers of two": "wfn/codebooks/powers_of_two.py",
+    "Regulariser": "wfn/regulariser/penalty.py",
+    "Rep_Mixed": "wfn/measures/rep_mixed.py",
+    "LZW": "wfn/measures/lzw.py",
+    "Entropy": "wfn/measures/entropy.py",
+    "Noise, Figure 2": "studies/questions/noise.py",
+}
 _ROWS = re.compile(r"(\| method \| top-1 \(%\) \| change .*\| Rep_Mixed \| file \| run \|\n\|[-|]+\|\n)((?:\|.*\n)+)")
 _PART = re.compile(r"(<!-- made by python -m tests.docs.tables: (\w+) -->\n\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -64,15 +75,21 @@ def of_cpu_seconds() -> str:
 
 
 def of_differs() -> str:
-    """What docstrings tell of departures, of those files to which the list that is written by hand has no link."""
-    by_hand = _PART.sub("", (DOCS / "method.md").read_text())
-    texts = []
-    for path in sorted((ROOT / "wfn").rglob("*.py")):
-        file = path.relative_to(ROOT / "wfn")
-        found = list(departures(path))
-        if found and f"](../wfn/{file})" not in by_hand[by_hand.index("## Differs") :]:
-            texts += [f"**[{file}](../wfn/{file})**", *found]
-    return "\n\n".join(texts)
+    """What docstrings tell of departures from the paper's own method and measures, in the order of :data:`OF_PAPER`."""
+    return "\n\n".join(text for title, file in OF_PAPER.items() for text in _departures(ROOT / file, f"{title}: "))
+
+
+def of_other_differs() -> str:
+    """What docstrings tell of departures in all other files."""
+    files = sorted(path for top in ("wfn", "studies") for path in (ROOT / top).rglob("*.py"))
+    others = [path for path in files if str(path.relative_to(ROOT)) not in OF_PAPER.values()]
+    return "\n\n".join(text for path in others for text in _departures(path))
+
+
+def _departures(path: Path, title: str = "") -> Iterator[str]:
+    if found := list(departures(path)):
+        file = path.relative_to(ROOT)
+        yield from (f"**{title}[{str(file).removeprefix('wfn/')}](../{file})**", "\n".join(found))
 
 
 def departures(path: Path) -> Iterator[str]:
@@ -140,6 +157,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "benchmarks": of_benchmarks,
     "cpu_seconds": of_cpu_seconds,
     "differs": of_differs,
+    "other_differs": of_other_differs,
     "untrained": of_untrained,
     "grid": of_grid,
     "peers": of_peers,

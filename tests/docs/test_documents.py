@@ -175,4 +175,6 @@ def test_means_of_the_noise_are_those_of_the_example_study():
 def test_every_departure_is_collected():
     document = (ROOT / "docs" / "method.md").read_text()
     linked = {(ROOT / "docs" / link).resolve() for link in LINK.findall(document[document.index("## Differs") :])}
-    assert {path for path in (ROOT / "wfn").rglob("*.py") if any(tables.departures(path))} <= linked
+    files = {path for top in ("wfn", "studies") for path in (ROOT / top).rglob("*.py")}
+    departing = {path for path in files if any(tables.departures(path))}
+    assert {ROOT / file for file in tables.OF_PAPER.values()} <= departing <= linked

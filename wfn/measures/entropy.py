@@ -1,4 +1,8 @@
-"""Shannon's entropy: the bound that no code of single weights goes below."""
+"""Shannon's entropy: the bound that no code of single weights goes below.
+
+Differs: the paper prints the entropy without the zero weights; ``entropy_bits`` has them, ``entropy_nonzero_bits`` is
+comparable with the print.
+"""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Size of a network under Lempel, Ziv and Welch's dictionary code (Table 1's compression ratio, Table 2's model size).
 
-Differs: the paper neither names its variant of LZW nor the layout of what it codes; ours are named here.
+Differs: the paper names neither its variant of LZW nor the layout of what it codes; ours are Unix compress, 16 bit,
+over the indices of the values, and the codebook beside them.
 """
 
 from collections.abc import Iterable, Mapping

@@ -6,6 +6,11 @@ With a Huffman code built on the N_w themselves that sum is the length of the op
 
 Both functions take the values that :func:`wfn.measures.common.distinct.distinct` found in the parameters of
 ``forward_pass.uses``, in that order.
+
+Differs: ``rep_mixed`` is Eq. 5 as it is defined, its Huffman code built on the use counts. The paper's printed column
+comes from another computation, in the authors' notebook: a batch-norm layer sets the count of every value that it
+contains to 1, and so forgets what earlier layers had added. Where one codebook serves the whole network, the most used
+values are wiped out. ``rep_mixed_as_printed`` does the same, so that the column can be compared.
 """
 
 from collections import Counter
@@ -74,8 +79,9 @@ def use_counts_as_printed(distinct: Distinct, forward_pass: ForwardPass) -> np.n
     every value that it contains to 1, and forgets what earlier layers had added: where one codebook serves the whole
     network, the most used values are wiped out, over and over.
 
-    Differs: a convolution used twice counts twice (the notebook sees its last use only), layers unknown to the notebook
-    (layer norm, say) count as linear ones do, and the code has no end-of-message symbol.
+    Differs: ``rep_mixed_as_printed`` departs from that notebook in three things: a convolution used twice counts twice
+    (the notebook sees its last use only), layers that it does not know, such as layer norm, count as linear ones do,
+    and the code has no end-of-message symbol.
     """
     uses = np.array([uses if name in forward_pass.convolution else 1.0 for name, uses in forward_pass.uses.items()])
     added = np.zeros(len(distinct.parameter) + 1)  # by all rows before this one

@@ -10,8 +10,8 @@ piecewise cubic replaces the centres x weights matrix: its pieces begin and end 
 halved until they are as near to F and F' as :data:`wfn.regulariser.table.TOLERANCE` says. A weight finds its piece by
 the upper half of its own bits, and by a few comparisons where pieces share those.
 
-Differs: the paper takes p with tau = 1; the temperature is an argument here. The paper sets D below delta0 to 0 for
-*every* centre, which gives the same F = 0.
+Differs: the paper takes the softmin with tau = 1; the temperature is an argument here. The paper sets the distance of
+weights below delta0 to 0 for every centre, which gives the same penalty of 0.
 """
 
 import numpy as np
