@@ -3,13 +3,46 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from tests.support import small_networks
+from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.measures.common.averaged import predict_mean
 from wfn.methods.ensemble import DeepEnsemble, draw_anew
 from wfn.methods.mc_dropout import MonteCarloDropout
 from wfn.networks import build
+
+
+class Viewing(nn.Module):
+    """Takes a view of what a convolution gives, so that it does not run in channels-last order."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.dropout, self.last = nn.Conv2d(2, 4, 3), nn.Dropout(0.5), nn.Linear(64, 3)
+
+    def forward(self, inputs):
+        return self.last(self.dropout(self.convolution(inputs)).view(len(inputs), -1))
+
+
+class OfTwo(nn.Module):
+    """Takes two inputs, and gives its scores in a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.dropout, self.last = nn.Linear(72, 8), nn.Dropout(0.5), nn.Linear(8, 3)
+
+    def forward(self, one, other):
+        return {"logits": self.last(self.dropout(self.first((one + other).flatten(1))))}
+
+
+def of_users(kind):
+    """A network as a user may have it, and data for it."""
+    torch.manual_seed(0)
+    if kind is Viewing:
+        return Viewing(), as_data(small_networks.data())
+    inputs, labels = small_networks.images()
+    return OfTwo(), as_data(([(inputs, inputs, labels)], [(inputs[:50], inputs[50:100], labels[:50])]))
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +116,34 @@ def test_without_dropout_layers_it_says_so_in_one_line():
         with pytest.raises(UserError, match="needs a network with dropout layers") as refused:
             MonteCarloDropout().compress(model, small_networks.data())
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("method", [MonteCarloDropout(samples=2), DeepEnsemble(members=2, baseline_epochs=1)])
+@pytest.mark.parametrize("kind", [Viewing, OfTwo])
+def test_users_networks_are_averaged(kind, method):
+    model, data = of_users(kind)
+    mean = predict_mean(method.compress(model, data).networks(), data.test, torch.device("cpu"))
+    assert mean.scores.shape == (len(mean.labels), 3)
+    alone = predict_mean([model], data.test, torch.device("cpu"))
+    assert not torch.allclose(mean.scores, alone.scores, atol=1e-3)
+
+
+def test_an_ensemble_of_another_task_is_refused_before_anything_starts():
+    inputs, labels = small_networks.images()
+    pairs = inputs, labels[:, None].float()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(72, 1))
+    with pytest.raises(UserError, match="for classification alone, not for task 'regression'") as refused:
+        DeepEnsemble(members=2).compress(model, as_data((pairs, pairs), task="regression"))
+    assert "\n" not in str(refused.value)
+
+
+def test_an_ensemble_of_a_network_that_cannot_be_trained_is_refused_in_one_line():
+    inputs, labels = small_networks.images()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(72, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    loader = DataLoader(TensorDataset(inputs[:21], labels[:21]), batch_size=20)
+    data = as_data((loader, loader))
+    with pytest.raises(UserError, match="the last training batch holds one input"):
+        DeepEnsemble(members=2, baseline_epochs=1).compress(model, data)
 
 
 @pytest.mark.parametrize("change", [{"members": 1}, {"members": 0}, {"baseline_epochs": -1}], ids=str)

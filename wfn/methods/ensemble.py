@@ -16,7 +16,9 @@ from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._method import random_state_kept
 from wfn.system import ranks
+from wfn.tasks.classification import Classification
 from wfn.training.baseline import trained_baseline
+from wfn.training.epoch import check_trains
 from wfn.training.flat_weights import counted_weights
 
 
@@ -29,7 +31,8 @@ class DeepEnsemble(Method):
     is compressed: the measures named ``sampled`` are those of the mean of the networks' probabilities.
 
     Differs: without the adversarial examples of the original. Layers draw by torch's rules, whatever the network's own
-    are; a parameter that belongs to no layer which can draw begins where the given network has it.
+    are, and all of their weights, pruned ones too; a parameter that belongs to no layer which can draw begins where the
+    given network has it.
 
     Attributes:
         members: how many networks there are.
@@ -66,8 +69,15 @@ class DeepEnsemble(Method):
         """Give ``model`` back, with the others beside it; each of these is kept, so ``checkpoint`` is not needed.
 
         Raises:
-            UserError: the network does not fit the data, has no layer that can draw its weights, or cannot be trained.
+            UserError: the task is not classification, or the network does not fit the data, has no layer that can draw
+                its weights, or cannot be trained.
         """
+        if not isinstance(data.task, Classification):
+            raise UserError(
+                f"an ensemble's networks are trained for classification alone, not for task {data.task.name!r}: choose "
+                "another method"
+            )
+        check_trains(model, data)
         weights = counted_weights(model, data)
         weights.release()
         others = [self._trained(model, data, number) for number in range(1, self.members)]

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from wfn.data import Data
@@ -80,31 +80,23 @@ def dropouts(model: nn.Module) -> list[nn.Module]:
 
 
 def with_dropout(model: nn.Module, samples: int, seed: int) -> Iterator[nn.Module]:
-    """``model`` in evaluation but for its dropout, ``samples`` times; what is dropped is the same in each call."""
-    active = _ActiveDropout(model)
+    """``model`` itself, ``samples`` times, its dropout on in whatever mode; what is dropped is the same in each call.
+
+    Afterwards it is in evaluation mode, and its dropout off.
+    """
+    hooks = [layer.register_forward_pre_hook(_switch_on) for layer in dropouts(model)]
+    model.eval()
     try:
         with unfused_attention():  # the fused one leaves dropout out in evaluation
             for sample in range(samples):
                 with random_state_kept(model):
                     torch.manual_seed(seed * samples + sample)
-                    yield active
+                    yield model
     finally:
+        for hook in hooks:
+            hook.remove()
         model.eval()
 
 
-class _ActiveDropout(nn.Module):
-    """A network whose dropout stays on, whatever mode it is set to."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.train(False)
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        for layer in dropouts(self.network):
-            layer.train(True)
-        return self
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.network(inputs)
+def _switch_on(layer: nn.Module, inputs: object) -> None:
+    layer.train(True)

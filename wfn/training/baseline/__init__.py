@@ -9,6 +9,7 @@ from torch import nn
 
 from wfn.data import Data
 from wfn.errors import UserError
+from wfn.networks.own.layout import layout
 from wfn.training.baseline.by_recipe import RecipeTraining
 from wfn.training.baseline.kept import Curve, alone, keep, path_of, shaped_by, taken, tell_of_others
 from wfn.training.baseline.recipe import recipe_for
@@ -53,7 +54,7 @@ def trained_baseline(
     Args:
         model: the network with its initial weights; changed in place, moved to ``device``, left in evaluation mode.
         network: its name.
-        data: what to train on; ``data.test`` is not touched.
+        data: what to train on, inputs of one class each; ``data.test`` is not touched.
         seed: settles the order of the batches and the augmentation.
         device: where to train; on CUDA in bfloat16 autocast, else in float32 unless the recipe says otherwise.
         epochs: how long to train; 0 for the recipe's: 30, of large networks 20, of a transformer 12.
@@ -66,7 +67,7 @@ def trained_baseline(
     epochs, device = epochs or recipe_for(model).epochs, torch.device(device)
     shape = shaped_by(model, network, data, seed=seed, device=device, epochs=epochs)
     path = path_of(shape, data)
-    model.to(device, memory_format=torch.channels_last).eval()
+    model.to(device, memory_format=layout(model)).eval()
     curve, reason = _kept(model, path, shape, data)
     if curve is not None:
         return Baseline(path, True, curve)

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from wfn.data import Data
+from wfn.data.passes import on_device
 from wfn.errors import UserError
 from wfn.measures.common.task_scores import task_scores
+from wfn.networks.own.layout import layout
 from wfn.system.torch_context import autocast
+from wfn.tasks.batches import call, main_output
 from wfn.training.baseline.kept import Curve
 from wfn.training.baseline.recipe import optimiser_for, precision_of, recipe_for
 from wfn.training.checkpoint import Checkpoint, of, restore, under
@@ -31,7 +35,7 @@ class RecipeTraining:
 
     Args:
         model: changed in place, and left in evaluation mode.
-        data: what to train on; what is held back is only looked at.
+        data: what to train on, inputs of one class each; what is held back is only looked at.
         device: where ``model`` is.
         epochs: how many there are.
         path: of the checkpoint, which is there while the training is cut off.
@@ -90,18 +94,18 @@ class RecipeTraining:
     def _epoch(self, bar: tqdm) -> float:
         """Train on one pass over the data; return the mean loss."""
         loss_sum = torch.zeros((), device=self._device)
-        for batch in self._data.train:
-            inputs, labels = (tensor.to(self._device, non_blocking=True) for tensor in batch)
+        for inputs, labels in on_device(self._data.train, self._device, layout(self._model)):
             with enough_memory(len(labels)):
                 loss = self._step(inputs, labels)
             loss_sum += loss
             bar.update()
         return float(loss_sum) / len(self._data.train)
 
-    def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def _step(self, inputs: Any, labels: Tensor) -> Tensor:
         """Take a step on a batch; return its mean loss, a scalar."""
         with autocast(self._device, self._precision):
-            loss = F.cross_entropy(self._model(inputs), labels, label_smoothing=self._recipe.label_smoothing)
+            scores = main_output(call(self._model, inputs))
+            loss = F.cross_entropy(scores, labels, label_smoothing=self._recipe.label_smoothing)
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()
