@@ -72,7 +72,7 @@ def load(
     Raises:
         UserError: an unknown name, bad settings, data that is missing, damaged or of a wrong form.
     """
-    needs_folder = name in _TITLES and name != "digits"  # digits come with scikit-learn; one's own may need none
+    needs_folder = name in _TITLES and name != "digits"  # digits come with this package; one's own may need none
     with nullcontext() if needs_folder else suppress(UserError):
         folder = Path(folder).expanduser() if folder else default_folder()
     _check_batch_size(batch_size)
