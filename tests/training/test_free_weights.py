@@ -36,7 +36,7 @@ class LiteralStep:
             law = torch.from_numpy(CENTRES), THRESHOLD, TEMPERATURE
             penalty = float(literal.penalties(pulled, *law).sum())
             slopes = dict(zip(self.drawn, literal.gradients(pulled, *law)[0].tolist(), strict=True))
-        gamma = self.alpha * loss / penalty if penalty else 0.0
+        gamma = self.alpha * abs(loss) / penalty if penalty else 0.0
         whole = {i: gradient[i] + gamma * slopes.get(i, 0.0) for i in self.free}
         norm = math.sqrt(sum(g * g for g in whole.values()))
         for i, unclipped in whole.items():
@@ -70,7 +70,7 @@ def test_steps_equal_those_written_out(size, fixable, clip_norm, alpha, share):
     before = values.detach().clone()
     literal = LiteralStep(before, free.numpy(), fixable, **options)
     penalties = []
-    for loss in (2.0, 1.5):
+    for loss in (2.0, -1.5):  # the second as of a log-density, say
         values.grad = torch.randn(size, generator=generator)
         penalties.append(literal(values.grad.tolist(), loss))
         update.after(torch.tensor(loss))

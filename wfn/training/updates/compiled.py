@@ -36,7 +36,7 @@ class KernelFree:
                 weights, weights.view(np.int32), self._positions, source.numpy(), gradient.numpy(), self._slope,
                 *self._table,
             )  # fmt: skip
-        gamma = alpha * loss.item() / penalty if penalty > 0 else 0.0
+        gamma = alpha * abs(loss.item()) / penalty if penalty > 0 else 0.0
         norm = max(squares + 2 * gamma * products + gamma * gamma * slope_squares, 0.0) ** 0.5
         scale = clip_norm / max(norm + 1e-6, clip_norm)  # NaN where the norm is: not a step of any size
         gradient.mul_(scale)

@@ -21,7 +21,7 @@ class TensorFree:
         penalty = 0.0
         if self._penalty:
             penalty, slope = self._penalty.value_and_gradient(values[: self._drawn], self._slope)
-            gamma = torch.where(penalty > 0, alpha * loss / penalty, 0.0)
+            gamma = torch.where(penalty > 0, alpha * loss.abs() / penalty, 0.0)
             gradient[: self._drawn].addcmul_(slope, gamma.to(slope.dtype))
         gradient.mul_((clip_norm / (gradient.norm() + 1e-6)).clamp(max=1))
         return penalty
