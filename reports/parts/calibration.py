@@ -90,7 +90,7 @@ def probabilistic_claims_table(evidence: Evidence) -> Table:
     """Each claim of PWFN and of the thesis with our verdict."""
     return table_of_claims(
         [(claim, "", found) for claim, found in probabilistic_verdicts(evidence)],
-        (1.1, 0.8, 1.7, 1.4),
+        (1, 0.7, 1.4, 2.1),
         "claims-pwfn",
         "Table 5. The claims of PWFN's abstract (NeurIPS 2023) and of the thesis's on Cluster-on-the-Fly PWFN, judged "
         "by our runs, with 95 % intervals in brackets. Of the latter only the abstract is public, so what is judged is "

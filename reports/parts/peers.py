@@ -24,7 +24,7 @@ def peers_table(peers: Sequence[PeerFile]) -> Table:
         "Peers. What coders of other projects make of the same float network, without training.",
         [
             Column("Coder", 1),
-            Column("Setting", 2.4),
+            Column("Setting", 3.2),
             *(Column(title, width, numeric=True) for title, width in COLUMNS.items()),
         ],
         [Section("", groups)],

@@ -1,5 +1,7 @@
 """Temperature scaling."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional
@@ -36,6 +38,21 @@ def test_no_temperature_near_by_has_a_lower_cross_entropy():
         return float(functional.cross_entropy(held_back.scores / temperature, held_back.labels))
 
     assert all(loss(found) <= loss(found * factor) + 1e-7 for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2.0))
+
+
+def test_classes_that_are_ruled_out_change_nothing():
+    held_back = drawn(500, 2.0)
+    wider = functional.pad(held_back.scores, (1, 1), value=-math.inf)
+    found = fitted_temperature(Predictions(((wider, held_back.labels + 1),)))
+    assert found == pytest.approx(fitted_temperature(held_back), rel=1e-9)
+
+
+def test_images_whose_class_is_ruled_out_tell_nothing():
+    """Their cross-entropy is infinite at every temperature."""
+    held_back = drawn(500, 2.0)
+    wrong = torch.tensor([[1.0, -math.inf, 0.0, 2.0, 0.0]]), torch.tensor([1])
+    assert fitted_temperature(Predictions((wrong, *held_back.batches))) == fitted_temperature(held_back)
+    assert fitted_temperature(Predictions((wrong,))) == 1
 
 
 def test_images_that_are_all_right_end_at_the_coldest():

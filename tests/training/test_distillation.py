@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from wfn.errors import UserError
 from wfn.tasks.classification import Classification
@@ -47,6 +48,24 @@ def test_the_teacher_is_a_copy_in_eval_mode_that_training_does_not_reach():
     model(inputs)
     assert torch.equal(objective(Classification(), inputs, scores, labels), before)
     assert model.training and model[0].weight.requires_grad
+
+
+def test_a_class_that_is_ruled_out_adds_nothing():
+    """Scores of minus infinity are probabilities of zero, for both networks."""
+    torch.manual_seed(0)
+    narrow, wide = nn.Linear(5, 3), nn.Linear(5, 4)
+    with torch.no_grad():
+        wide.weight.copy_(torch.cat((narrow.weight, torch.zeros(1, 5))))
+        wide.bias.copy_(torch.cat((narrow.bias, torch.tensor([-math.inf]))))
+    inputs, labels, losses, gradients = torch.randn(7, 5), torch.randint(3, (7,)), [], []
+    scores = torch.randn(7, 3)
+    for teacher, given in ((narrow, scores), (wide, functional.pad(scores, (0, 1), value=-math.inf))):
+        given.requires_grad_()
+        losses.append(Distillation(teacher, 4.0, 0.5)(Classification(), inputs, given, labels))
+        losses[-1].backward()
+        gradients.append(given.grad[:, :3])
+    torch.testing.assert_close(losses[1], losses[0])
+    torch.testing.assert_close(gradients[1], gradients[0])
 
 
 def test_without_a_share_labels_alone_count():
