@@ -25,6 +25,7 @@ from wfn.tasks.task import OutputTask, Task
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates import Update
 
+LOG_OF_ZERO = -1000.0  # its exponential is zero as float32
 Objective = Callable[[OutputTask, Any, Tensor, Tensor], Tensor]  # task, inputs, outputs, labels -> mean, a scalar
 
 
@@ -57,6 +58,8 @@ class Distillation:
             teachers = task.class_scores(task.outputs(self._teacher, inputs))
             expected = functional.log_softmax(teachers.float() / self._temperature, 1)
         log_shares = functional.log_softmax(task.class_scores(outputs).float() / self._temperature, 1)
+        ruled_out = expected == -inf  # adds nothing, where a product with its logarithm would be NaN
+        expected, log_shares = expected.masked_fill(ruled_out, LOG_OF_ZERO), log_shares.masked_fill(ruled_out, 0)
         divergence = functional.kl_div(log_shares, expected, reduction="batchmean", log_target=True)
         from_teacher = self._share * self._temperature**2 * divergence
         if self._share == 1:

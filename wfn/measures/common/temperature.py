@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 from wfn.measures.common.kinds import Values
@@ -17,19 +18,34 @@ def fitted_temperature(held_back: Predictions) -> float:
     Source: Guo, Pleiss, Sun & Weinberger, On Calibration of Modern Neural Networks, 2017, section 4.2. In 1/T the
     cross-entropy is convex: its slope there has one change of sign, which halving the bracket finds. (By hand, for
     scipy.optimize takes half a second to import.)
+
+    Images whose own class is ruled out (a score of minus infinity) are left out: their cross-entropy is infinite at
+    every temperature. Where none is left it is 1.
     """
-    scores, labels = held_back.scores.double(), held_back.labels
+    scores = held_back.scores.double()
+    chosen = scores.gather(1, held_back.labels[:, None])[:, 0]
+    telling = chosen > -math.inf
+    if not telling.any():
+        return 1.0
+    scores, chosen = scores[telling], chosen[telling]
     low, high = -math.log(HOTTEST), math.log(HOTTEST)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if _slope(scores, labels, math.exp(-middle)) <= 0 else (middle, high)
+        low, high = (low, middle) if _slope(scores, chosen, math.exp(-middle)) <= 0 else (middle, high)
     return math.exp((low + high) / 2)
 
 
-def _slope(scores: Tensor, labels: Tensor, sharpness: float) -> float:
-    """The derivative of the mean cross-entropy of ``sharpness * scores`` in ``sharpness``."""
-    expected = ((sharpness * scores).softmax(1) * scores).sum(1)
-    return float((expected - scores.gather(1, labels[:, None])[:, 0]).mean())
+def _slope(scores: Tensor, chosen: Tensor, sharpness: float) -> float:
+    """The derivative of the mean cross-entropy of ``sharpness * scores`` in ``sharpness``.
+
+    Args:
+        scores: [n, classes]; one of minus infinity has probability 0.
+        chosen: [n], those of the labels.
+        sharpness: one over the temperature.
+    """
+    probabilities = (sharpness * scores).softmax(1)
+    expected = torch.where(probabilities > 0, probabilities * scores, 0.0).sum(1)
+    return float((expected - chosen).mean())
 
 
 def scaled(predictions: Predictions, temperature: float) -> Predictions:
