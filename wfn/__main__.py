@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wfn.commands.options import end_process, exit_status, given, setting_options
+from wfn.commands.options import end_process, exit_status, explicit_options, setting_options
 from wfn.errors import UserError
 from wfn.runs.settings import Settings
 
@@ -20,7 +20,7 @@ def wfn(context: click.Context, **settings) -> None:
     """
     if context.invoked_subcommand:
         return
-    chosen = Settings.of(settings, given(context))
+    chosen = Settings.of(settings, explicit_options(context))
     from wfn.commands.summary import summarise
     from wfn.runs.run import run_tracked
     from wfn.system import ranks

@@ -13,7 +13,7 @@ from wfn import methods
 from wfn.__main__ import main
 from wfn.__main__ import wfn as command
 from wfn.commands.from_mlflow import RUN_ID
-from wfn.commands.options import given
+from wfn.commands.options import explicit_options
 from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 
@@ -174,9 +174,9 @@ def test_what_says_where_to_run_is_taken_anew():
 def test_what_was_given_is_told_from_defaults_but_by_mlflow(monkeypatch):
     monkeypatch.delenv(RUN_ID, raising=False)
     context = command.make_context("wfn", ["--delta", "0.0075", "--bits", "", "--seed", "3"])
-    assert given(context) == {"delta", "seed"}
+    assert explicit_options(context) == {"delta", "seed"}
     monkeypatch.setenv(RUN_ID, "7")
-    assert given(context) == set()
+    assert explicit_options(context) == set()
 
 
 def test_a_failing_run_is_marked_failed_with_its_error(wfn, tmp_path):

@@ -101,7 +101,7 @@ def setting_options(leave_out: Collection[str] = ()) -> Callable[[Command], Comm
     return add
 
 
-def given(context: click.Context) -> set[str]:
+def explicit_options(context: click.Context) -> set[str]:
     """The names of the options that somebody gave, also those with their default.
 
     None where MLflow has started the command: it hands on every parameter, given or not.

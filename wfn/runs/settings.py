@@ -34,12 +34,12 @@ class Settings:
 
     Attributes:
         options: those of the method, by name; every one of them, whatever was given.
-        given: names of settings that somebody gave, also those with their default; it may lack others.
+        explicit: names of settings that somebody gave, also those with their default; it may lack others.
     """
 
     method: str = _setting("wfn", ", ".join(methods.names()))
     options: Mapping[str, Any] = field(default_factory=dict)
-    given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    explicit: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     model: str = _setting("small_resnet", f"{', '.join(networks.names())}, timm:NAME, or package.module:function")
     dataset: str = _setting("digits", f"{', '.join(data.names())}, or package.module:function")
     task: str = _setting(tasks.CLASSIFICATION, f"{', '.join(tasks.names())}, or package.module:name")
@@ -112,7 +112,7 @@ class Settings:
         methods.check(self.method, self.flat())
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], given: Collection[str] = ()) -> Self:
+    def of(cls, values: Mapping[str, Any], explicit: Collection[str] = ()) -> Self:
         """Settings of plain names and values: those of every run, and the method's options beside them.
 
         An option that is not of this method may be there with a default of it, as ``mlflow run`` hands all options on;
@@ -120,7 +120,7 @@ class Settings:
 
         Args:
             values: by name.
-            given: names of those that somebody gave, as far as that is known.
+            explicit: names of those that somebody gave, as far as that is known.
 
         Raises:
             UserError: an unknown name; another method's option is given; a value that cannot work.
@@ -139,10 +139,10 @@ class Settings:
                 continue
             if name in own:
                 options[name] = value
-            elif value not in defaults.values() or name in given:
+            elif value not in defaults.values() or name in explicit:
                 raise _foreign(name, method)
         chosen = {name: value for name, value in values.items() if name in common}
-        return cls(**chosen, options=options, given=frozenset(given))
+        return cls(**chosen, options=options, explicit=frozenset(explicit))
 
     @classmethod
     def recorded(cls, values: Mapping[str, Any]) -> Self:
@@ -168,7 +168,7 @@ class Settings:
     @classmethod
     def common(cls) -> tuple:
         """The fields of every run's settings, the method's options left out."""
-        return tuple(setting for setting in fields(cls) if setting.name not in ("options", "given"))
+        return tuple(setting for setting in fields(cls) if setting.name not in ("options", "explicit"))
 
     @classmethod
     def kinds(cls) -> dict[str, type]:
@@ -222,16 +222,16 @@ class Settings:
             UserError: one given now is not what it was.
         """
         now, defaults = self.flat(), type(self)().flat() | own_options(self.method)
-        given = {name for name, value in now.items() if name in self.given or value != defaults[name]}
-        kept = given & WHERE | {"resume", "folder", "trust"}
+        explicit = {name for name, value in now.items() if name in self.explicit or value != defaults[name]}
+        kept = explicit & WHERE | {"resume", "folder", "trust"}
         settings = type(self).recorded({**saved, **{name: now[name] for name in kept}})
         was = settings.flat() | ({"threads": threads} if threads and self.threads else {})
         other = [
             f"{name} was {was[name]!r}, is {now[name]!r}"
             for name in now
-            if name in given & was.keys() and now[name] != was[name]
+            if name in explicit & was.keys() and now[name] != was[name]
         ]
-        other += [f"method {settings.method} has no {name}" for name in now if name in given - was.keys()]
+        other += [f"method {settings.method} has no {name}" for name in now if name in explicit - was.keys()]
         if other:
             raise UserError(
                 f"run {self.resume} has other settings ({'; '.join(other)}): leave them out to go on with it"
