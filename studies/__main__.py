@@ -7,7 +7,7 @@ import click
 
 from studies import catalogue
 from studies.reproduction.command import reproduce
-from wfn.commands.options import end_process, exit_status, setting_options
+from wfn.commands.options import end_process, exit_status, explicit_options, setting_options
 from wfn.errors import UserError, printable
 from wfn.runs.settings import Settings
 
@@ -56,6 +56,8 @@ def run(*, name: str, storage: str, label: str, workers: int, retry_failed: bool
 
     choices = {option: options.pop(option) for option in ("vary", "repeats", "trials", "full_grid")}
     plan = Plan.make(name, options, **choices)
+    explicit = explicit_options(click.get_current_context()) & options.keys()
+    Settings.of({option: options[option] for option in explicit}, explicit)  # refuses another method's defaults, too
     from studies.trials.storage import url_of
     from studies.workers.launch import launch
 

@@ -37,7 +37,7 @@ class NoiseSettings(Settings):
         """Raise :class:`UserError` for a value that cannot work."""
         super().__post_init__()
         if self.noise not in KINDS:
-            raise unknown_name("noise", self.noise, KINDS)
+            raise unknown_name("noise", str(self.noise), KINDS)
         if not 0 <= self.beta < inf:
             raise UserError(f"beta must be a finite number, 0 or more, but got beta={self.beta}")
 

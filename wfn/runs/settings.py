@@ -141,7 +141,7 @@ class Settings:
                 options[name] = value
             elif value not in defaults.values() or name in explicit:
                 raise _foreign(name, method)
-        chosen = {name: value for name, value in values.items() if name in common}
+        chosen = {name: value for name, value in values.items() if name in common and value is not None}
         return cls(**chosen, options=options, explicit=frozenset(explicit))
 
     @classmethod
