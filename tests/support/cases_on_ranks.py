@@ -26,6 +26,7 @@ from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Step
 from wfn.measures.accuracy import evaluate
 from wfn.methods.cof_pwfn import ClusterOnTheFly
+from wfn.methods.kernel_quantisation import KernelQuantisation
 from wfn.methods.pwfn import ProbabilisticWeightFixing
 from wfn.methods.weight_fixing import WeightFixing
 from wfn.methods.weight_sharing import KMeansSharing
@@ -40,6 +41,7 @@ FIXING = WeightFixing(delta=0.05, shares=(0.4, 1.0), epochs=2, learning_rate=1e-
 SHARING = KMeansSharing(clusters=6, iterations=1, epochs=2, learning_rate=1e-3)
 PROBABILISTIC = ProbabilisticWeightFixing(shares=(0.4, 1.0), start_epochs=2, start_share=1.0, epochs=2, samples=2)
 ON_THE_FLY = ClusterOnTheFly(iterations=1, epochs=2, clusterings=1, samples=2)
+KERNELS = KernelQuantisation(index_bits=2, shares=(0.5, 1.0), epochs=2, learning_rate=1e-3, distillation=0.5)
 CPU = torch.device("cpu")
 
 
@@ -98,6 +100,11 @@ def sharing(folder):
 
 def probabilistic(folder):
     return _compress(PROBABILISTIC)
+
+
+def kernels(folder):
+    """The float network is the teacher: the first rank's, as of all the others' weights."""
+    return _compress(KERNELS)
 
 
 def on_the_fly(folder):
@@ -244,7 +251,7 @@ def on_two_ranks(name, folder, work, *arguments):
     (folder / f"{name}.failure").write_text(failure)
 
 
-CASES = (gradients, accuracy, fixing, sharing, probabilistic, on_the_fly, resumed, order, refusals)
+CASES = (gradients, accuracy, fixing, sharing, probabilistic, kernels, on_the_fly, resumed, order, refusals)
 
 
 def main(arguments):

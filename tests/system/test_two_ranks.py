@@ -68,7 +68,7 @@ def test_evaluation_is_divided_and_gives_the_same_score(two, tmp_path):
     assert two[0]["accuracy"][2] == pytest.approx(loss, rel=1e-6)
 
 
-@pytest.mark.parametrize("case", ["fixing", "sharing", "probabilistic"])
+@pytest.mark.parametrize("case", ["fixing", "sharing", "probabilistic", "kernels"])
 def test_both_ranks_have_the_same_bits_and_one_process_nearly(two, tmp_path, case):
     one = getattr(cases, case)(tmp_path)
     first, second = (rank[case] for rank in two)
