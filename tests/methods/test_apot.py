@@ -314,5 +314,6 @@ def test_what_is_no_save_at_all_is_refused(tmp_path):
 
 @pytest.mark.parametrize("bits", [0, 1, 6, 32])
 def test_other_bit_widths_are_refused(bits):
-    with pytest.raises(UserError, match=f"bits must be one of 2, 3, 4, 5, .* but got bits={bits}"):
+    got = f"got bits={bits}" if bits else "none was given"
+    with pytest.raises(UserError, match=f"bits must be one of 2, 3, 4, 5, .* but {got}"):
         ApotSave("save", bits)
