@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from tests.support import small_networks
 from wfn.codebooks.k_means import STARTS
@@ -55,6 +56,13 @@ def test_what_is_zero_stays_zero(start, per_layer):
     assert all(record["weights_order_0"] >= 100 for record in quantised.records)
     distinct = torch.cat([weight.flatten() for weight in quantised.weights.values()]).unique()
     assert quantised.records[-1]["centres"] == len(distinct)  # zero is a value of several layers, and counts once
+
+
+def test_one_value_for_pruned_and_other_weights_is_refused():
+    model = small_networks.build("convolutional")
+    prune.random_unstructured(model[3], "weight", 0.5)
+    with pytest.raises(UserError, match=r"kmeans with clusters=1 does not keep pruned weights at zero, but 3\.weight"):
+        replace(QUICK, clusters=1).compress(model, small_networks.data())
 
 
 def test_the_label_names_what_the_start_makes():

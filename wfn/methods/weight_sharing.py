@@ -16,6 +16,7 @@ from wfn.errors import require, unknown_name
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._teacher import MIRRORED, Taught, check_teaching
+from wfn.networks.own.permanent import check_unpruned
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.layer_scales import check_fold, fold_scales
@@ -103,7 +104,8 @@ class KMeansSharing(Taught, Method):
         A frozen parameter (``requires_grad=False``) has no part in the gradients, but follows its shared values.
 
         Raises:
-            UserError: the network or the data cannot be used, or the checkpoint is of another run.
+            UserError: the network or the data cannot be used, weights are pruned and share one value, or the checkpoint
+                is of another run.
         """
         return SharingTraining.run(self, model, data, observe, checkpoint)
 
@@ -118,6 +120,8 @@ class SharingTraining(StagedTraining[KMeansSharing]):
         fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective
+        if method.clusters == 1:  # of more, one stays zero
+            check_unpruned(model, self.untouched, f"{method.name} with clusters=1")
         centres, assignment = _cluster(self.weights, method.clusters, method.per_layer, method.start)
         self.update = self.shared = SharedValues(
             self.weights, centres, assignment, method.learning_rate, method.clip_norm, held=centres == 0
