@@ -80,8 +80,8 @@ def beside_coders(evidence: Evidence, peers: Sequence[PeerFile]) -> Finding:
         "A coder that needs no training is not in the print.",
         "Who wants a small file of a trained network can have one in a second, from a standard's coder that sees no "
         "image. Shown are weight fixing and the smallest file here whose mean change is "
-        f"−{margin():g} points or more; and of each coder's settings the smallest file that changes no less than that "
-        "or than ours does, and the smallest with as high a top-1. All are chosen by test images.",
+        f"−{margin():g} points or more; and of each coder's settings the smallest file within the same margin, or that "
+        "loses no more than ours, and, if there is one, the smallest with as high a top-1. Test images choose all.",
         " ".join(_beside_files(row, files) for row, files in shown)
         or "Not checked here: no finished runs of weight fixing and, from the same float network, a file of a coder "
         "with as high a top-1 (--peers).",

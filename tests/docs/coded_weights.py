@@ -33,8 +33,7 @@ def row(path: Path) -> str:
     sizes = [len(static.encode(symbols, counts.tolist()))]
     sizes += [len(adaptive.encode(symbols, counts.tolist(), extents, number)) for number in NEIGHBOURS.values()]
     alone = sum(_bits(weight.numpy()) for weight in weights.values()) / len(flat)
-    about = {name: text for name, text in contents.about.items() if name != "run"}
-    size = len(compressed_file.pack(weights, state, about))
+    size = len(compressed_file.recoded(path))
     cells = [
         contents.about.get("label", path.name),
         f"{len(values):,}",

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from reports.evidence.paired_runs import paired_difference
+from reports.records import record_files
 from tests.docs import tables
 from tests.support import tiny
 from tests.support.documents import blocks, documents, table
@@ -115,6 +117,29 @@ def test_rows_of_methods_are_those_of_the_example_report(document):
     assert len(rows) > 1
     for *cells, run in rows:
         assert cells == [measured[run][column] for column in columns]
+
+
+def test_rows_of_coded_weights_are_of_runs_of_the_example_report():
+    with (EXAMPLES / "tables" / "runs.csv").open() as file:
+        runs = {row["run"][:8]: row for row in csv.DictReader(file)}
+    rows = table((ROOT / "docs" / "measures.md").read_text(), "| network | values")
+    assert len(rows) > 1
+    for _, values, bits, of_tensors, *_, size, run in rows:
+        known = runs[run]
+        assert values == f"{float(known['unique_params']):,.0f}"
+        assert size == f"{float(known['artefact_bytes']) / 1000:.1f} kB"
+        assert bits == f"{float(known['entropy_bits']):.2f}"
+        of_run = known["entropy_bits_per_tensor"]
+        assert of_run in ("none", "") or of_tensors == f"{float(of_run):.2f}"
+
+
+def test_differences_between_rows_are_those_of_the_records():
+    """What a sentence says of two runs, the better one first: the paired difference of their top-1."""
+    runs = {run.short_id: run for run in record_files.read_records(EXAMPLES / "records")}
+    document = " ".join((ROOT / "docs" / "results.md").read_text().split())
+    for one, other in (("dcffc005", "62fe5f0d"), ("d010ac3c", "62b81b65"), ("1e4039a0", "55ba9620")):
+        assert f"{one} and {other}" in document
+        assert paired_difference([runs[one]], [runs[other]]).text in document
 
 
 def test_what_is_said_of_the_rows_is_so():

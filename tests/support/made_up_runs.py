@@ -26,8 +26,8 @@ FLOAT = {
 FIXED = {
     "top1": 92.25, "top5": 99.5, "weights": 1000, "zeros": 200, "unique_params": 40, "unique_params_no_bn_fl": 30,
     "entropy_bits": 4.5, "entropy_nonzero_bits": 4.25, "entropy_nonzero_bits_no_bn_fl": 3.0, "lzw_bytes": 800,
-    "compression_ratio": 5.0, "rep_mixed": 0.375, "rep_mixed_as_printed": 0.0625, "artefact_bytes": 1234, "artefact_version": 2,
-    "held_back_top1": 95.0,
+    "compression_ratio": 5.0, "rep_mixed": 0.375, "rep_mixed_as_printed": 0.0625, "artefact_bytes": 1234,
+    "artefact_version": 2, "held_back_top1": 95.0,
 }  # fmt: skip
 ORDERS = {"weights_order_0": 200, "weights_order_1": 600, "weights_order_2": 180, "weights_order_3": 20}
 KNOWN_BY = {"method": "wfn", "model": "resnet20_conv", "dataset": "cifar10"}
