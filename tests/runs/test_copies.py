@@ -39,7 +39,7 @@ def test_what_is_to_be_pasted_is_quoted_for_a_shell(tmp_path):
     """A folder may have any name."""
     odd = tmp_path / 'it\'s $HOME; "mine" *'
     record = OpenRecord.create(odd, {})
-    assert shlex.split(record.sync_command) == ["python", "-m", "wfn", "sync", str(odd / record.id)]
+    assert shlex.split(record.sync_command) == ["wfn", "sync", str(odd / record.id)]
     record.set(status="FINISHED", ended=5)
     remember_copy(record, f"sqlite:///{odd}/mlflow.db", DONE)
     command, _, _ = way_to(record).rpartition(", then ")
