@@ -13,8 +13,10 @@ from wfn.measures.common.predictions import Predictions, predict
 from wfn.measures.common.task_scores import task_scores
 from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
 from wfn.methods.observers.step_bar import StepBar
+from wfn.networks.own.state import tensors_of
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.workload import Workload
+from wfn.system.fingerprint import fingerprint
 from wfn.tasks.classification import Classification
 from wfn.tasks.quantity import Quantity
 from wfn.tasks.task import Task
@@ -77,6 +79,8 @@ class Observer:
     def __init__(self, workload: Workload, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
         self._workload, self._handle, self._progress, self._epochs = workload, handle, progress, epochs
         self.rows: dict[int, Measures] = dict(handle.record.header.iterations)
+        self._measured_state = ""
+        self._last_measured: Measures = {}
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -88,11 +92,20 @@ class Observer:
                 self._progress.epoch(event)
                 self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch, per="epoch")
             case Iteration() if event.number:
-                row = dict(event.scores) | measured_row(self._workload, event.model, event.weights)[0]
+                row = dict(event.scores) | self._measured(event)
                 self.rows[event.number] = {"iteration": event.number} | row
                 self._progress.iteration(event.number, row)
                 self._handle.log(telling_first(row, self._workload.data.task), step=event.number, per="iteration")
                 self._handle.set(iterations=dict(self.rows))
+
+    def _measured(self, event: Iteration) -> Measures:
+        """What is measured of a network; one that an iteration left as it was, untrained, is not measured again."""
+        state = fingerprint(part for entry in tensors_of(event.model).items() for part in entry)
+        if state == self._measured_state:
+            return self._last_measured | {"evaluation_seconds": 0.0}
+        self._measured_state = state
+        self._last_measured = measured_row(self._workload, event.model, event.weights)[0]
+        return self._last_measured
 
 
 def measured_row(
