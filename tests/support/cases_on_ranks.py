@@ -28,6 +28,7 @@ from wfn.measures.accuracy import evaluate
 from wfn.methods.cof_pwfn import ClusterOnTheFly
 from wfn.methods.kernel_quantisation import KernelQuantisation
 from wfn.methods.pwfn import ProbabilisticWeightFixing
+from wfn.methods.rounding import PowerOfTwoRounding
 from wfn.methods.weight_fixing import WeightFixing
 from wfn.methods.weight_sharing import KMeansSharing
 from wfn.system import ranks
@@ -111,8 +112,12 @@ def on_the_fly(folder):
     return _compress(ON_THE_FLY)
 
 
+def rounding(folder):
+    return _compress(PowerOfTwoRounding())
+
+
 def _compress(method, observe=lambda event: None, **options):
-    """The weights after every epoch and iteration, the scores of the epochs, and the buffers at the end."""
+    """The weights after every epoch and iteration and at the end, the scores of the epochs, and the buffers then."""
     model = small_networks.build("convolutional")
     if ranks.this():
         torch.nn.init.zeros_(model[-1].weight)  # the others take the first one's
@@ -126,6 +131,7 @@ def _compress(method, observe=lambda event: None, **options):
         observe(event)
 
     method.compress(model, data(), watch, **options)
+    snapshots.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     return {"snapshots": snapshots, "scores": scores, "buffers": list(model.buffers()), "plain": is_plain(model)}
 
 
@@ -251,7 +257,9 @@ def on_two_ranks(name, folder, work, *arguments):
     (folder / f"{name}.failure").write_text(failure)
 
 
-CASES = (gradients, accuracy, fixing, sharing, probabilistic, kernels, on_the_fly, resumed, order, refusals)
+CASES = (
+    gradients, accuracy, fixing, sharing, probabilistic, kernels, on_the_fly, rounding, resumed, order, refusals,
+)  # fmt: skip
 
 
 def main(arguments):

@@ -92,6 +92,12 @@ def test_weights_merged_while_they_train_are_the_same_on_both_ranks(two):
     assert len(first["snapshots"][-1].unique()) < len(first["snapshots"][-1]) / 2
 
 
+def test_what_is_not_trained_is_made_of_the_first_ranks_weights(two, tmp_path):
+    expected = cases.rounding(tmp_path)["snapshots"]
+    for rank in two:
+        assert_same_bits(rank["rounding"]["snapshots"], expected)
+
+
 def test_a_run_cut_off_goes_on_from_the_first_ranks_checkpoint(two):
     for rank in two:
         assert_same_bits(rank["resumed"]["snapshots"][-1:], rank["fixing"]["snapshots"][-1:])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wfn.data import Data, as_data
 from wfn.interface import Event, Observe, Quantised, Treatment, ignore
@@ -78,7 +78,7 @@ class Method(ABC):
     ) -> Quantised:
         """Compress ``model``, in place, on the device where it is; torch's random state is afterwards what it was.
 
-        Of several ranks (:mod:`wfn.system.ranks`) every one calls this, with the same data.
+        Of several ranks (:mod:`wfn.system.ranks`) every one calls this, with the same data; the network is the first's.
 
         Args:
             model: any trained network; what of it is counted, :class:`wfn.training.flat_weights.FlatWeights` says.
@@ -100,6 +100,7 @@ class Method(ABC):
         """
         data = as_data(data)
         model = adopted(model, data, fix_unused)
+        ranks.spread(value for value in model.state_dict().values() if isinstance(value, Tensor))
         with random_state_kept(model), ExitStack() as tellers:
             observers = [*observe] if isinstance(observe, Sequence) else [observe]
             if progress:

@@ -131,7 +131,6 @@ def teacher_of(
 
 def _network_of(model: nn.Module, data: Data, teacher: str, teacher_model: str) -> nn.Module:
     if not teacher and not teacher_model:
-        ranks.spread(model.state_dict().values())
         return model
     device = next(model.parameters()).device
     try:
