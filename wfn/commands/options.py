@@ -104,7 +104,7 @@ def setting_options(leave_out: Collection[str] = ()) -> Callable[[Command], Comm
 def explicit_options(context: click.Context) -> set[str]:
     """The names of the options that somebody gave, also those with their default.
 
-    None where MLflow has started the command: it hands on every parameter, given or not.
+    Where MLflow has started the command there are no such names: it hands on every parameter, given or not.
     """
     if os.environ.get(RUN_ID):
         return set()

@@ -20,8 +20,7 @@ def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Te
     """Read the whole ``state_dict`` that :func:`wfn.compressed_file.save` wrote, on the CPU.
 
     Every tensor comes back bit for bit, but for signs of zeros: among the counted weights those have none, but in
-    earlier files, which kept it. A tensor that goes by several names is given under each of
-    them, in memory of its own.
+    earlier files, which kept it. A tensor that goes by several names is given under each of them, in memory of its own.
 
     Args:
         path: of the file.

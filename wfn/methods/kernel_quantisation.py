@@ -161,9 +161,9 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         checkpoint: Checkpoint | None,
     ) -> None:
         check_classes(method.distillation, data.task)
+        objective = objective_of(model, method.distillation, method.distillation_temperature)
         super().__init__(method, model, data, observe, checkpoint)
-        # Only now, on every rank, has the network the first one's weights, which the teacher is to have.
-        self.objective = objective_of(model, method.distillation, method.distillation_temperature)
+        self.objective = objective
         values = self.weights.values.data
         self._fixed = torch.zeros_like(values, dtype=torch.bool)
         kernels = _kernels(model, self.weights)

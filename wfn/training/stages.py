@@ -94,7 +94,7 @@ class StagedTraining(ABC, Generic[M]):
         check_divisible(data.train)
         check_trains(model, data)
         self.weights = counted_weights(model, data, fix_batch_norm)
-        ranks.spread([self.weights.values, *model.buffers()])
+        ranks.spread([self.weights.values, *model.buffers()])  # what was folded on another machine may differ in a bit
         self.untouched = self.weights.named()
 
     @classmethod
