@@ -19,7 +19,7 @@ from wfn.measures import measure, measure_outputs
 from wfn.measures.common.predictions import predict
 from wfn.networks.forward_pass import trace
 from wfn.networks.weights import load_weights
-from wfn.system.fingerprint import fingerprint
+from wfn.system.fingerprint import by_name, fingerprint
 from wfn.system.provenance import provenance
 
 OF_WEIGHTS = ("unique_params", "entropy_bits", "entropy_bits_per_tensor")
@@ -53,7 +53,7 @@ def main(folder: Path, weights: str, model: str, dataset: str, share: float, out
         test = predict(network, loaded.test, device)
         if is_float:  # every other row is of this network and compared with it
             before = test.correct
-            about["weights_sha256"] = fingerprint(part for entry in sorted(values.items()) for part in entry)
+            about["weights_sha256"] = fingerprint(by_name(values))
         if not is_new:
             continue
         held_back, of_test = map(measure_outputs, (predict(network, loaded.validation, device), test))

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.support.datasets import equal, load, passes
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.system.fingerprint import fingerprint
+from wfn.system.fingerprint import by_name, fingerprint
 
 
 def pair(count=20, classes=3, shape=(4,)):
@@ -62,6 +62,13 @@ def test_the_fingerprint_follows_the_content():
     assert as_data(((inputs, labels), pair(10))).fingerprint == before
     assert as_data(((changed, labels), pair(10))).fingerprint != before
     assert fingerprint([torch.zeros(2, 3)]) != fingerprint([torch.zeros(3, 2)]) != fingerprint([torch.zeros(6)])
+
+
+def test_named_tensors_are_told_by_name_in_whatever_order():
+    one, other = torch.zeros(2), torch.ones(2)
+    expected = fingerprint(["a", one, "b", other])
+    assert fingerprint(by_name({"b": other, "a": one})) == fingerprint(by_name({"a": one, "b": other})) == expected
+    assert fingerprint(by_name({"b": one, "a": other})) != expected
 
 
 def with_label(value, dtype=torch.int64):

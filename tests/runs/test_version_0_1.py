@@ -12,7 +12,7 @@ from wfn.__main__ import main
 from wfn.measures.common import outcomes
 from wfn.runs.record import Record
 from wfn.runs.settings import Settings
-from wfn.system.fingerprint import fingerprint
+from wfn.system.fingerprint import by_name, fingerprint
 
 OLD = ROOT / "tests" / "support" / "version_0_1"
 RUN = "77ab0eb9c7444e7cb15aedae2f8e7bb1"
@@ -26,7 +26,7 @@ def folder(tmp_path):
 def test_its_compressed_file_gives_every_tensor_back_to_the_bit():
     state = compressed_file.load(OLD / "files" / "fixed.wfn")
     assert len(state) == 62
-    assert fingerprint(part for entry in sorted(state.items()) for part in entry) == (
+    assert fingerprint(by_name(state)) == (
         "092a5380b5b5c627a702228054838702eb72c8a5c64fd4959d5082a70608f6ff"
     )
     assert compressed_file.inspect(OLD / "files" / "fixed.wfn").about["delta"] == "0.0075"

@@ -16,7 +16,7 @@ from wfn.methods.observers.step_bar import StepBar
 from wfn.networks.own.state import tensors_of
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.workload import Workload
-from wfn.system.fingerprint import fingerprint
+from wfn.system.fingerprint import by_name, fingerprint
 from wfn.tasks.classification import Classification
 from wfn.tasks.quantity import Quantity
 from wfn.tasks.task import Task
@@ -100,7 +100,7 @@ class Observer:
 
     def _measured(self, event: Iteration) -> Measures:
         """What is measured of a network; one that an iteration left as it was, untrained, is not measured again."""
-        state = fingerprint(part for entry in tensors_of(event.model).items() for part in entry)
+        state = fingerprint(by_name(tensors_of(event.model)))
         if state == self._measured_state:
             return self._last_measured | {"evaluation_seconds": 0.0}
         self._measured_state = state

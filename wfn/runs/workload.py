@@ -22,7 +22,7 @@ from wfn.networks.weights import load_weights
 from wfn.runs.settings import Settings
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
-from wfn.system.fingerprint import fingerprint
+from wfn.system.fingerprint import by_name, fingerprint
 from wfn.tasks.classification import Classification
 from wfn.training.baseline import trained_baseline
 from wfn.training.baseline.kept import Curve
@@ -73,7 +73,7 @@ class Workload:
             "uncounted_buffers": sum(buffer.numel() for buffer in self.model.buffers()),
             "first_layer": " ".join(sorted(self.forward_pass.first_layer)),
             "last_layer": " ".join(sorted(self.forward_pass.last_layer)),
-            "weights_sha256": fingerprint(part for entry in sorted(counted.items()) for part in entry),
+            "weights_sha256": fingerprint(by_name(counted)),
             "data_sha256": self.data.fingerprint,
             "training_batches": len(self.data.train),
             "validation_batches": len(self.data.validation) if self.data.validation else 0,

@@ -1,7 +1,7 @@
 """What identifies data: a hash of its content."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +49,8 @@ def fingerprint(parts: Iterable[Tensor | str]) -> str:
             whole = part.detach().cpu().to_dense()
             digest.update(whole.contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def by_name(tensors: Mapping[str, Tensor]) -> Iterator[Tensor | str]:
+    """The parts by which :func:`fingerprint` tells named tensors apart, in whatever order they come: name, tensor, ..."""
+    return (part for entry in sorted(tensors.items()) for part in entry)

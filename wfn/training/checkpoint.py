@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wfn.errors import UserError
 from wfn.system.files import write_atomically
-from wfn.system.fingerprint import fingerprint
+from wfn.system.fingerprint import by_name, fingerprint
 
 log = logging.getLogger(__name__)
 RECORD, CHECKSUM = "record", "sha256"  # the names of a file's metadata; older files have no checksum
@@ -117,7 +117,7 @@ class Checkpoint:
 
 
 def _checksum(tensors: Mapping[str, Tensor], record: str) -> str:
-    return fingerprint([record, *(part for entry in sorted(tensors.items()) for part in entry)])
+    return fingerprint([record, *by_name(tensors)])
 
 
 class Stateful(Protocol):

@@ -40,7 +40,7 @@ def shaped_by(
         batch_size = len(next(iter(data.train))[1])
     recipe = recipe_for(model)
     precision = precision_of(recipe, device)
-    return {
+    return {  # weights stand in the network's order: by another one what is kept would be trained anew
         "network": network,
         "structure": repr(model),
         "initial weights": fingerprint(part for entry in model.state_dict().items() for part in entry),
