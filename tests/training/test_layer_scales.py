@@ -9,6 +9,7 @@ from tests.support import small_networks
 from wfn import networks
 from wfn.data import as_data
 from wfn.errors import UserError
+from wfn.system import ranks
 from wfn.training.layer_scales import check_fold, fold_scales, sensitivities
 
 SHAPE = (1, 8, 8)
@@ -49,6 +50,16 @@ def test_layers_get_one_deviation_and_dead_channels_keep_their_statistics():
     assert torch.allclose(model(example), before, rtol=1e-4, atol=1e-4)
     assert dead.bn1.running_var[3] == 0
     assert all(found == pytest.approx(2**-6, rel=1e-3) for found in deviations(model).values())
+
+
+def test_of_several_ranks_all_have_what_the_first_ones_folding_gives(monkeypatch):
+    model, data, spread = residual(), pictures(), []
+    monkeypatch.setattr(ranks, "spread", lambda tensors: spread.extend((each, each.clone()) for each in tensors))
+    fold_scales(model, data, 0.0)
+    assert not spread  # what is not folded is alike already
+    fold_scales(model, data, 2**-6)
+    assert {id(each) for each, _ in spread} == {id(each) for each in (*model.parameters(), *model.buffers())}
+    assert all(torch.equal(each, then) for each, then in spread)
 
 
 def test_channels_that_hardly_vary_are_folded_to_a_variance_of_zero():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from wfn.data import Data, as_data
 from wfn.interface import Event, Observe, Quantised, Treatment, ignore
@@ -100,7 +100,7 @@ class Method(ABC):
         """
         data = as_data(data)
         model = adopted(model, data, fix_unused)
-        ranks.spread(value for value in model.state_dict().values() if isinstance(value, Tensor))
+        ranks.spread([*model.parameters(), *model.buffers()])
         with random_state_kept(model), ExitStack() as tellers:
             observers = [*observe] if isinstance(observe, Sequence) else [observe]
             if progress:

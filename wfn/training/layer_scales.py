@@ -36,7 +36,7 @@ def fold_scales(model: nn.Module, data: Data, deviation: float, sensitivity: flo
     gives all layers one deviation, 1 goes the whole way. ``deviation`` is the geometric mean over all their weights.
 
     That the network still computes the same is proven on the inputs of the first test batch
-    (:func:`wfn.networks.scale_folding.fold`).
+    (:func:`wfn.networks.scale_folding.fold`). Of several ranks all have what the first one's folding gives.
 
     Raises:
         UserError: no layer can be folded, or the outputs would be others.
@@ -54,6 +54,8 @@ def fold_scales(model: nn.Module, data: Data, deviation: float, sensitivity: flo
     if sensitivity:
         deviations = _by_sensitivity(model, data, list(deviations), deviation, sensitivity)
     fold(model, inputs, deviation_factors(model, pairs, deviations))
+    # Sums over weights may differ in a bit on machines of another kind, and so may what they are scaled by.
+    ranks.spread([*model.parameters(), *model.buffers()])
 
 
 def deviation_factors(

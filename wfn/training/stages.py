@@ -20,7 +20,7 @@ from wfn.measures.common.task_scores import task_scores
 from wfn.networks.own.state import copy_buffer, dense
 from wfn.networks.weights import check_variances
 from wfn.system import ranks
-from wfn.system.fingerprint import fingerprint
+from wfn.system.fingerprint import by_name, fingerprint
 from wfn.system.torch_context import PRECISIONS
 from wfn.training import MOST_EPOCHS
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
@@ -94,7 +94,6 @@ class StagedTraining(ABC, Generic[M]):
         check_divisible(data.train)
         check_trains(model, data)
         self.weights = counted_weights(model, data, fix_batch_norm)
-        ranks.spread([self.weights.values, *model.buffers()])  # what was folded on another machine may differ in a bit
         self.untouched = self.weights.named()
 
     @classmethod
@@ -145,7 +144,7 @@ class StagedTraining(ABC, Generic[M]):
     @cached_property
     def _began_with(self) -> str:
         """Identifies :attr:`untouched`; only who keeps a checkpoint asks."""
-        return fingerprint(part for entry in sorted(self.untouched.items()) for part in entry)
+        return fingerprint(by_name(self.untouched))
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
