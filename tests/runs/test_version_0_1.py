@@ -26,9 +26,7 @@ def folder(tmp_path):
 def test_its_compressed_file_gives_every_tensor_back_to_the_bit():
     state = compressed_file.load(OLD / "files" / "fixed.wfn")
     assert len(state) == 62
-    assert fingerprint(by_name(state)) == (
-        "092a5380b5b5c627a702228054838702eb72c8a5c64fd4959d5082a70608f6ff"
-    )
+    assert fingerprint(by_name(state)) == ("092a5380b5b5c627a702228054838702eb72c8a5c64fd4959d5082a70608f6ff")
     assert compressed_file.inspect(OLD / "files" / "fixed.wfn").about["delta"] == "0.0075"
 
 

@@ -17,6 +17,7 @@ from wfn.interface import Observe, Quantised, Treatment
 from wfn.measures.accuracy import evaluate
 from wfn.methods import Method
 from wfn.networks.own.layout import layout
+from wfn.networks.own.permanent import check_unpruned
 from wfn.networks.weights import check_variances
 from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
@@ -96,8 +97,10 @@ class ApotSave(Method):
         The weights of ``model`` do not matter; nothing is told, and ``checkpoint`` is not needed.
 
         Raises:
-            UserError: as :meth:`put_into`; the network does not fit the data; scales are to be folded and cannot be.
+            UserError: weights of ``model`` are pruned; else as :meth:`put_into`; the network does not fit the data;
+                scales are to be folded and cannot be.
         """
+        check_unpruned(model, dict(model.named_parameters()), self.name)
         clips = self.put_into(model)
         if self.fold_clips:
             self._fold_clips(model, {name: clip for name, (clip, _) in clips.items()}, data)

@@ -15,6 +15,7 @@ from wfn.errors import UserError, require, unknown_name
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._kernels import positions
+from wfn.methods._layers import check_whole
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import MIRRORED, Taught
 from wfn.networks.own.permanent import check_unpruned
@@ -109,7 +110,8 @@ class DeepKMeans(Taught, Method):
 
         Raises:
             UserError: the network or the data cannot be used, it has no convolution between the first layer and the
-                last, or pruned weights there, or the checkpoint is of another run.
+                last, or one there that is pruned, or whose weight is a part of another's memory; or the checkpoint is
+                of another run.
         """
         return RowTraining.run(self, model, data, observe, checkpoint)
 
@@ -131,6 +133,7 @@ class RowTraining(StraightThroughTraining[DeepKMeans]):
                 "the network has no convolution between the first layer and the last, whose rows could be shared: "
                 "choose another method"
             )
+        check_whole(self.model, self.layers(), between, method.name)
         check_unpruned(self.model, between, method.name)
         self._rows = [*between.values()]
         self._regulariser = RowRegulariser(

@@ -10,6 +10,7 @@ from wfn.data import Data
 from wfn.errors import UserError
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
+from wfn.networks.own.permanent import check_unpruned
 from wfn.networks.weights import load_weights
 from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
@@ -63,8 +64,9 @@ class Ec2tSave(Method):
         """Put the save's tensors into ``model``, in place; its own weights do not matter, and nothing is told.
 
         Raises:
-            UserError: the file is not such a save, or does not fit ``model``.
+            UserError: weights of ``model`` are pruned; the file is not such a save, or does not fit ``model``.
         """
+        check_unpruned(model, dict(model.named_parameters()), self.name)
         theirs = nn.Module()
         for name, part in model.named_children():
             theirs.add_module(THEIR_NAMES.get(name, name), part)

@@ -16,12 +16,11 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._kernels import positions
-from wfn.methods._layers import layers_of_weights
+from wfn.methods._layers import check_whole, layers_of_weights
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
 from wfn.networks.own.permanent import check_unpruned
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.epoch import check_classes, check_distillation, objective_of
-from wfn.training.flat_weights import FlatWeights
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 
@@ -101,8 +100,8 @@ class KernelQuantisation(Method):
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float.
 
         Raises:
-            UserError: the network or the data cannot be used, it has no convolution or linear layer, or pruned weights
-                in one, or the checkpoint is of another run.
+            UserError: the network or the data cannot be used, it has no convolution or linear layer, or one that is
+                pruned, or whose weight is a part of another's memory; or the checkpoint is of another run.
         """
         return KernelTraining.run(self, model, data, observe, checkpoint)
 
@@ -166,9 +165,12 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         self.objective = objective
         values = self.weights.values.data
         self._fixed = torch.zeros_like(values, dtype=torch.bool)
-        kernels = _kernels(model, self.weights)
-        if not kernels:
+        layers = layers_of_weights(model, self.weights)
+        if not layers:
             raise UserError("the network has no convolution or linear layer, whose kernels could be shared")
+        check_whole(model, layers, layers, method.name)
+        where = positions(model, self.weights)
+        kernels = {name: _kernels(where[name]) for name in layers}
         check_unpruned(model, kernels, method.name)
         self._layers = [_Layer(places, values, method) for places in kernels.values()]
 
@@ -209,7 +211,6 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         self._fixed.copy_(state["fixed"])
 
 
-def _kernels(model: nn.Module, weights: FlatWeights) -> dict[str, Tensor]:
-    """By a layer's weight, int64 [N, size]: a kernel's numbers in a row; a matrix's are 1 each."""
-    where = positions(model, weights)
-    return {name: where[name].reshape(-1, where[name][0, 0].numel()) for name in layers_of_weights(model, weights)}
+def _kernels(where: Tensor) -> Tensor:
+    """The positions of a layer's weight as int64 [N, size]: a kernel's numbers in a row; a matrix's are 1 each."""
+    return where.reshape(-1, where[0, 0].numel())

@@ -11,6 +11,7 @@ from wfn.data import Data
 from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
+from wfn.methods._layers import check_whole
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import MIRRORED, Taught
 from wfn.networks.own.permanent import check_unpruned
@@ -87,8 +88,9 @@ class LearnedBases(Taught, Method):
         Layers are convolutions and linear layers of torch's own classes; the weights of any other stay float.
 
         Raises:
-            UserError: the network or the data cannot be used, it has no layer between the first and the last, or pruned
-                weights there, or the checkpoint is of another run.
+            UserError: the network or the data cannot be used, it has no layer between the first and the last, or one
+                there that is pruned, or whose weight is a part of another's memory; or the checkpoint is of another
+                run.
         """
         return BasisTraining.run(self, model, data, observe, checkpoint)
 
@@ -100,12 +102,14 @@ class BasisTraining(StraightThroughTraining[LearnedBases]):
         """A basis for each output channel of the layers in between."""
         passed, stretches = self.forward_pass(), self.weights.stretches()
         ends = passed.first_layer | passed.last_layer
-        between = {name: layer for name, (layer, *_) in self.layers().items() if name not in ends}
+        of_weights = self.layers()
+        between = {name: layers[0] for name, layers in of_weights.items() if name not in ends}
         if not between:
             raise UserError(
                 "the network has no convolution or linear layer between the first and the last, which stay float: "
                 "choose another method"
             )
+        check_whole(self.model, of_weights, between, self.method.name)
         check_unpruned(self.model, between, self.method.name)
         layers = [
             ChannelLayer(stretches[name].start, stretches[name].stop, len(layer.weight))

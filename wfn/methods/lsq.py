@@ -15,6 +15,7 @@ from wfn.data.passes import first_inputs
 from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
+from wfn.methods._layers import check_whole
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import MIRRORED, Taught
 from wfn.networks.own.layout import layout
@@ -113,8 +114,9 @@ class LearnedStepSizes(Taught, Method):
         stand in the ``state_dict``: :func:`load_quantised` gives them to another network.
 
         Raises:
-            UserError: the network or the data cannot be used, no step can be folded, the checkpoint is of another run,
-                or several processes are to train a network whose activations are quantised.
+            UserError: the network or the data cannot be used, no step can be folded, a layer's weight is a part of
+                another's memory (unless the whole network is quantised), the checkpoint is of another run, or several
+                processes are to train a network whose activations are quantised.
         """
         if self.quantise_activations and ranks.count() > 1:
             raise UserError(
@@ -166,7 +168,10 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
         """Name -> bits of each weight that is quantised."""
         method, passed = self.method, self.forward_pass()
         ends = passed.first_layer | passed.last_layer
-        names = self.weights.stretches() if method.whole_network else self.layers()
+        names = self.weights.stretches()
+        if not method.whole_network:
+            names = self.layers()
+            check_whole(self.model, names, names, method.name)
         return {name: method.first_last_bits if name in ends else method.bits for name in names}
 
     def _quantised_inputs(self, bits: Mapping[str, int]) -> list[InputQuantiser]:

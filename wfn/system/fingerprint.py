@@ -52,5 +52,5 @@ def fingerprint(parts: Iterable[Tensor | str]) -> str:
 
 
 def by_name(tensors: Mapping[str, Tensor]) -> Iterator[Tensor | str]:
-    """The parts by which :func:`fingerprint` tells named tensors apart, in whatever order they come: name, tensor, ..."""
+    """What :func:`fingerprint` takes of named tensors, in whatever order they come: name, tensor, name, ..."""
     return (part for entry in sorted(tensors.items()) for part in entry)
