@@ -14,8 +14,8 @@ from reports.parts import paper_tables
 from reports.parts.appendix import environments_table, provenance_table
 from reports.parts.calibration import calibration_table, probabilistic_claims_table
 from reports.parts.calibration_figures import calibration_figures
-from reports.parts.costs import size_figure, size_table
 from reports.parts.front_page import front_page
+from reports.parts.fronts.costs import size_figure, size_table
 from reports.parts.paper_figures import figures
 from reports.parts.peers import peers_table
 from reports.records.peer_files import PeerFile

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from reports.document.elements import Block, Column, Group, Paragraph, Section, Table
 from reports.evidence.row import OF_EARLIER, Row, Subject
 from reports.evidence.selection import Evidence
-from reports.parts.costs import overview
+from reports.parts.fronts.costs import overview
 from reports.verdicts.claims import verdicts
 from reports.verdicts.judgement import VERDICTS
 from reports.verdicts.no_loss import margin

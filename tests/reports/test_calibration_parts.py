@@ -7,7 +7,7 @@ from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
 from reports.parts.calibration import calibration_table
 from reports.parts.calibration_figures import calibration_figures
-from reports.parts.costs import overview
+from reports.parts.fronts.costs import overview
 from reports.parts.paper_tables import table1, table2
 from reports.records import record_files
 from tests.support import made_up_runs

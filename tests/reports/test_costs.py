@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.costs import size_figure, size_table
+from reports.parts.fronts.costs import size_figure, size_table
 from tests.support import made_up_runs
 from tests.support.places import ROOT
 from wfn import compressed_file

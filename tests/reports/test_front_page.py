@@ -6,8 +6,8 @@ from matplotlib.figure import Figure as Canvas
 from reports.document.elements import Figure, Heading, Paragraph, Table
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.costs import overview
-from reports.parts.fronts import FLOOR
+from reports.parts.fronts.costs import overview
+from reports.parts.fronts.figure import FLOOR
 from reports.report import compose
 from tests.support import made_up_runs
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.costs import size_figure, size_table
+from reports.parts.fronts.costs import size_figure, size_table
 from reports.parts.peers import peers_table
 from reports.records import record_files
 from reports.records.peer_files import read_peers

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.costs import overview, size_figure, size_table
+from reports.parts.fronts.costs import overview, size_figure, size_table
 from reports.parts.paper_tables import table1, table2
 from reports.report import compose, without_thousands
 from tests.support import made_up_runs

@@ -9,7 +9,7 @@ from reports.evidence.selection import Evidence
 from reports.parts import paper_tables as tables
 from reports.parts.calibration import calibration_table
 from reports.parts.calibration_figures import calibration_figures
-from reports.parts.costs import overview
+from reports.parts.fronts.costs import overview
 from reports.parts.paper_figures import figures
 from reports.verdicts.claims import claims
 from reports.verdicts.findings import findings

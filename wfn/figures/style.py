@@ -14,6 +14,7 @@ from wfn.errors import UserError, printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
 Item = TypeVar("Item")
 
@@ -22,7 +23,8 @@ ACROSS = 4  # panels that fit side by side into it
 LETTERS = 19  # of a title that fit into an inch
 DOTS_PER_INCH = 200  # of bitmaps
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "p")
+# As many of them as of the colours would come round together, and two lines would look alike.
+MARKERS = ("o", "s", "^", "D", "v", "P", "p", "X", "<", "h", ">", "d", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 # The palette of Okabe & Ito, made for the colour-blind, in an order in which neighbours differ in lightness as well.
 # The last is one of Tol's, for theirs is as light as another.
@@ -143,12 +145,34 @@ def logarithmic(axes: "Axes", which: Literal["x", "y"], ticks: Sequence[int] = (
 
 
 def write_beside(
-    axes: "Axes", text: str, x: float, y: float, offset: tuple[float, float] = (4, 0), color: str = "black"
-) -> None:
-    """Write small ``text`` at a point of the data, moved by ``offset`` (points of print), readable over lines."""
+    axes: "Axes",
+    text: str,
+    x: float,
+    y: float,
+    offset: tuple[float, float] = (4, 0),
+    color: str = "black",
+    lined: bool = False,
+) -> "Annotation":
+    """Write small ``text`` at a point of the data, moved by ``offset`` (points of print), readable over lines.
+
+    A thin line leads there where it is ``lined``.
+    """
     from matplotlib.patheffects import withStroke
 
-    around = [withStroke(linewidth=1.5, foreground="white")]
-    axes.annotate(
-        text, (x, y), offset, textcoords="offset points", va="center", fontsize=7, color=color, path_effects=around
+    return axes.annotate(
+        text,
+        (x, y),
+        offset,
+        textcoords="offset points",
+        va="center",
+        fontsize=7,
+        color=color,
+        path_effects=[withStroke(linewidth=1.5, foreground="white")],
+        arrowprops=_thin_line(offset, color) if lined else None,
     )
+
+
+def _thin_line(offset: tuple[float, float], color: str) -> dict[str, Any]:
+    """How a line looks that leads to the nearer side of a text."""
+    side = 0.0 if offset[0] > 0 else 1.0
+    return {"arrowstyle": "-", "linewidth": 0.4, "color": color, "relpos": (side, 0.5), "shrinkA": 0, "shrinkB": 2}

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wfn.figures.style import WIDTH, line_style, logarithmic, panels_in_rows, write_beside
+from reports.parts.fronts.point_labels import Labelled, write_labels
+from wfn.figures.style import WIDTH, line_style, logarithmic, panels_in_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
 FLOOR = -2.5  # percentage points: what loses more stands there, with its change in figures
 ROOM = 0.25  # percentage points above and below all else
-LETTER, LINE = 4.0, 7.0  # points of print that a letter of a label and a line take
 ELSEWHERE = "0.75"  # inside the markers of networks that others trained
+DECADE = 10  # amounts that span more have fewer ticks
 MARKER, LARGER = 3.5, 5.5  # points of print: a marker of one run, and of a mean over seeds
 
 
@@ -61,18 +62,18 @@ class Comparison:
         title: stands above.
         unit: of the amounts.
         costs: the networks.
-        spans_decades: whether amounts are drawn on a logarithmic axis.
+        is_logarithmic: whether the axis of the amounts is.
     """
 
     title: str
     unit: str
     costs: Sequence[Cost]
-    spans_decades: bool = False
+    is_logarithmic: bool = False
 
 
 def size(panels: Sequence[Comparison]) -> tuple[float, float]:
     """Width and height of the figure, inches."""
-    return WIDTH, 2.6 * len(panels) + 0.2
+    return WIDTH, 2.9 * len(panels) - 0.1
 
 
 def front(costs: Sequence[tuple[float, float]]) -> list[int]:
@@ -95,12 +96,16 @@ def front(costs: Sequence[tuple[float, float]]) -> list[int]:
 def draw(canvas: "Figure", panels: Sequence[Comparison], margin: float) -> None:
     """A panel each; ``margin`` is the loss, percentage points, that counts as none."""
     methods = list(dict.fromkeys(cost.method for panel in panels for cost in panel.costs))
+    drawn = list(zip(panels_in_rows(canvas, len(panels), 1), panels, strict=True))
     legend = {}
-    for axes, panel in zip(panels_in_rows(canvas, len(panels), 1), panels, strict=True):
+    for axes, panel in drawn:
         _draw_panel(axes, panel, methods, margin)
         handles, names = axes.get_legend_handles_labels()
         legend |= dict(zip(names, handles, strict=True))
     canvas.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=6)
+    canvas.draw_without_rendering()  # where the points lie on paper is known from here on
+    for axes, panel in drawn:
+        write_labels(axes, _labelled(panel.costs, methods), (0, -margin))
 
 
 def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin: float) -> None:
@@ -114,7 +119,7 @@ def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin:
         style["markersize"] = LARGER if len(cost.of_seeds) > 1 else MARKER
         inside = cost.inside or style["color"]
         axes.plot(cost.amount, cost.height, **style, markerfacecolor=inside, label=name, zorder=4)  # above labels
-        bars = {"fmt": "none", "ecolor": style["color"], "capsize": 2, "elinewidth": 0.7}
+        bars = {"fmt": "none", "ecolor": style["color"], "elinewidth": 0.7, "alpha": 0.6}
         if cost.interval and cost.height == cost.change:
             axes.errorbar(cost.amount, cost.change, yerr=_around(cost.change, *cost.interval), **bars)
             ends += cost.interval
@@ -127,18 +132,17 @@ def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin:
     axes.plot(
         [panel.costs[place].amount for place in ahead],
         [panel.costs[place].height for place in ahead],
-        color="0.6",
-        linewidth=0.8,
+        color="0.5",
+        linewidth=0.9,
         drawstyle="steps-post",
         zorder=0,
     )
-    if panel.spans_decades:
-        logarithmic(axes, "x")
+    if panel.is_logarithmic:
+        amounts = [cost.amount for cost in panel.costs]
+        logarithmic(axes, "x", (1, 2, 5) if max(amounts) > DECADE * min(amounts) else (1, 1.5, 2, 3, 5, 7))
     axes.set_ylim(max(min(ends), FLOOR) - ROOM, max(ends) + ROOM)
     axes.margins(x=0.1)
     axes.set(title=panel.title, xlabel=panel.unit, ylabel="change of top-1 (points)")
-    others = [place for place in range(len(panel.costs)) if place not in ahead]
-    _label(axes, [panel.costs[place] for place in (*ahead, *others)], methods)
 
 
 def _join(axes: "Axes", costs: Sequence[Cost], methods: Sequence[str]) -> None:
@@ -154,19 +158,28 @@ def _around(value: float, low: float, high: float) -> list[list[float]]:
     return [[max(value - low, 0.0)], [max(high - value, 0.0)]]
 
 
-def _label(axes: "Axes", costs: Sequence[Cost], methods: Sequence[str]) -> None:
-    """Write the labels beside their points; one that all points of a method have once, and none on an earlier one."""
-    points_a_pixel, taken = 72 / axes.get_figure().dpi, []
-    axes.get_xlim()  # limits that are not set are found by now, not when it is drawn
-    labels = {method: {cost.text for cost in costs if cost.method == method} for method in methods}
-    written = set()
-    for cost in costs:
-        if cost.method in written and len(labels[cost.method]) == 1:
-            continue
-        x, y = axes.transData.transform((cost.amount, cost.height)) * points_a_pixel
-        width = LETTER * len(cost.text)
-        if cost.text and not any(abs(y - v) < LINE and -width < x - u < w for u, v, w in taken):
-            taken.append((x, y, width))
-            written.add(cost.method)
-            color = line_style(methods.index(cost.method))["color"]
-            write_beside(axes, cost.text, cost.amount, cost.height, (5, 0), color)
+def _labelled(costs: Sequence[Cost], methods: Sequence[str]) -> list[Labelled]:
+    """The points with their labels: of a method whose points all have one label a single point has it.
+
+    Those of the front come first, then those that were trained here; neither goes without a label where a line reaches.
+    """
+    ahead = set(front([(cost.amount, cost.change) for cost in costs]))
+    ordered = sorted(range(len(costs)), key=lambda place: (place not in ahead, costs[place].inside != ""))
+    texts = {method: [cost.text for cost in costs if cost.method == method] for method in methods}
+    labelled, named = [], set()
+    for place in ordered:
+        cost = costs[place]
+        only_once = len(set(texts[cost.method])) == 1 and cost.method in named
+        named.add(cost.method)
+        labelled.append(
+            Labelled(
+                "" if only_once else cost.text,
+                cost.amount,
+                cost.height,
+                line_style(methods.index(cost.method))["color"],
+                bar=cost.interval if cost.height == cost.change else None,
+                size=LARGER if len(cost.of_seeds) > 1 else MARKER,
+                matters=place in ahead or not cost.inside,
+            )
+        )
+    return labelled

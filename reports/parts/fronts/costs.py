@@ -7,8 +7,8 @@ from reports.document.elements import Column, Figure, Group, Section, Table
 from reports.evidence.presentation import BY_ITS_AUTHORS, UNTRAINED, named, told_by_label
 from reports.evidence.row import OF_EARLIER, Row, Subject, run_ids, runs_of
 from reports.evidence.selection import Evidence
-from reports.parts import fronts
-from reports.parts.fronts import ELSEWHERE, Comparison, Cost, front
+from reports.parts.fronts import figure
+from reports.parts.fronts.figure import ELSEWHERE, Comparison, Cost, front
 from reports.records.peer_files import PeerFile, files_beside
 from reports.verdicts.no_loss import margin
 
@@ -154,7 +154,7 @@ def _panel(
         )
         for row in rows
     ]
-    return Comparison(title, unit, [*costs, *others], spans_decades=metric == "unique_params")
+    return Comparison(title, unit, [*costs, *others], is_logarithmic=metric in AMOUNTS)
 
 
 def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row]) -> Figure:
@@ -163,7 +163,7 @@ def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[
     numbers = ", ".join(f"n = {n}" for n in sorted({len(row.runs) for row in rows} - {1}))
     marks = MARKS.format(
         margin=margin(),
-        floor=-fronts.FLOOR,
+        floor=-figure.FLOOR,
         unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "",
         peers=OF_PEERS.format(coders=", ".join(coders)) if coders else "",
         seeds=OF_SEEDS.format(numbers=numbers) if numbers else " Each point is one run.",
@@ -171,16 +171,20 @@ def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[
     return Figure(
         name,
         f"{title} {marks} Runs: {run_ids(runs_of(rows))}.",
-        lambda canvas: fronts.draw(canvas, panels, margin()),
-        fronts.size(panels),
+        lambda canvas: figure.draw(canvas, panels, margin()),
+        figure.size(panels),
         floats=False,
     )
 
 
 def _label(row: Row, others: Sequence[Row]) -> str:
-    """What stands beside a point: the setting, and the training where it had any here."""
+    """What stands beside a point: the setting, what else tells it from its like, and the training where it had any."""
+    setting = _setting(row, others)
+    alike = [other for other in others if _setting(other, others) == setting and other.training == row.training]
+    parts = {other.label: other.label.split(", ") for other in alike}
+    further = [part for part in parts[row.label] if not all(part in some for some in parts.values())]
     trained = [] if row.training in INSIDE else [row.training]
-    return ", ".join([text for text in (_setting(row, others), *trained) if text])
+    return ", ".join([text for text in (setting, *further, *trained) if text])
 
 
 def _setting(row: Row, others: Sequence[Row]) -> str:
