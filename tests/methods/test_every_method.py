@@ -2,6 +2,7 @@
 
 import ast
 import math
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from wfn import compressed_file, methods
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Quantised, Step
 from wfn.methods import Method
+from wfn.training.checkpoint import Checkpoint
 
 METHODS = methods.names()
 # So that a run takes moments: a method takes those that are options of its own.
@@ -192,6 +194,28 @@ def test_cut_anywhere_and_resumed_it_gives_the_same_bits(uncut, tmp_path):
         assert same_bits(quantised.weights, whole.weights)
         assert same_bits(dict(resumed.named_buffers()), dict(model.named_buffers()))
         assert [row["iteration"] for row in quantised.records] == [row["iteration"] for row in whole.records]
+
+
+def test_rows_that_an_older_version_wrote_are_enough_to_resume(name, uncut, tmp_path):
+    """Of the iterations before it told less, and what was added later must not be missed."""
+    method, _, whole, events = uncut
+    if not any(isinstance(event, Epoch) for event in events):
+        return
+
+    def cut(event):
+        if isinstance(event, Step) and event.iteration == method.iterations:
+            raise CutError
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    with suppress(CutError):
+        compressed(method, cut, checkpoint.path)
+    tensors, record = checkpoint.load()
+    assert record["records"]
+    checkpoint.save(tensors, {**record, "records": [{"iteration": row["iteration"]} for row in record["records"]]})
+    _, quantised = compressed(method, checkpoint=checkpoint.path)
+    assert same_bits(quantised.weights, whole.weights)
+    steps = [rows[-1].get("training_steps") for rows in (quantised.records, whole.records)]
+    assert steps[0] == steps[1]
 
 
 def test_a_checkpoint_of_other_settings_is_refused(name, tmp_path):

@@ -9,9 +9,13 @@ from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.interface import Epoch
 from wfn.methods._teacher import MirrorAverage, check_teacher, teacher_hash, teacher_of
+from wfn.methods.cof_pwfn import ClusterOnTheFly
+from wfn.methods.deep_kmeans import DeepKMeans
 from wfn.methods.entropy_constrained import EntropyConstrained
+from wfn.methods.kernel_quantisation import KernelQuantisation
 from wfn.methods.lq_nets import LearnedBases
 from wfn.methods.lsq import LearnedStepSizes
+from wfn.methods.pwfn import ProbabilisticWeightFixing
 from wfn.methods.weight_fixing import WeightFixing
 from wfn.methods.weight_sharing import KMeansSharing
 
@@ -22,6 +26,10 @@ METHODS = (
     lambda **options: EntropyConstrained(iterations=2, **QUICK, **options),
     lambda **options: LearnedStepSizes(iterations=2, **QUICK, **options),
     lambda **options: LearnedBases(iterations=2, **QUICK, **options),
+    lambda **options: DeepKMeans(clusters=4, iterations=2, **QUICK, **options),
+    lambda **options: KernelQuantisation(index_bits=2, shares=(0.5, 1.0), **QUICK, **options),
+    lambda **options: ProbabilisticWeightFixing(shares=(0.5, 1.0), start_share=1.0, samples=1, **QUICK, **options),
+    lambda **options: ClusterOnTheFly(iterations=2, samples=1, **QUICK, **options),
 )
 HERE = "tests.methods.test_teacher"
 

@@ -30,7 +30,6 @@ class StraightThroughMethod(StagedMethod, Protocol):
     def momentum(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
-    def hashes(self) -> dict[str, str]: ...
     def objective(self, model: nn.Module, data: Data) -> Objective: ...
 
 
@@ -82,10 +81,6 @@ class StraightThroughTraining(StagedTraining[M]):
         )
         self.straight_through = StraightThrough(self.weights, self.quantiser(), descent)
         self.update = self.straight_through
-
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with, folded where they are, and the teacher's file."""
-        return super().identity() | self.method.hashes()
 
     @abstractmethod
     def quantiser(self) -> Quantiser:

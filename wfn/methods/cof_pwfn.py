@@ -22,6 +22,7 @@ from wfn.methods._noise import (
     used_regularisation,
 )
 from wfn.methods._shares import PROBABILISTIC_SHARES, check_shares
+from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.clustered_on_the_fly import ClusteredOnTheFly, Schedule
@@ -33,7 +34,7 @@ VALUE_DEVIATIONS = ("own", "permuted", "common")
 
 
 @dataclass(frozen=True)
-class ClusterOnTheFly(Method):
+class ClusterOnTheFly(Taught, Method):
     """A reconstruction of Cluster-on-the-Fly PWFN: clustering within one training run, with one deviation a value.
 
     Of the original (a chapter of Subia-Waud's thesis) only the abstract is public, which says that clustering is part
@@ -74,6 +75,11 @@ class ClusterOnTheFly(Method):
             ``permuted`` among the values, or one ``common`` to all weights, the root of their mean square.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: temperature of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         samples: how many drawn networks' outputs are averaged at the end.
         precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
@@ -83,6 +89,7 @@ class ClusterOnTheFly(Method):
     title: ClassVar[str] = "COF-PWFN"
     row_order: ClassVar[int] = 94
     named: ClassVar[tuple[str, ...]] = ("assign", "noise", "value_deviations")
+    switched_on: ClassVar[dict[str, str]] = MIRRORED
     switched_off: ClassVar[dict[str, str]] = {
         "fix_batch_norm": "batch-norm not fixed",
         "prior": "equal deviations at the start",
@@ -114,6 +121,11 @@ class ClusterOnTheFly(Method):
     value_deviations: str = "own"
     fix_batch_norm: bool = True
     reestimate: bool = True
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
+    teacher_mirrored: bool = False
     samples: int = 20
     precision: str = "float32"
     seed: int = 0
@@ -126,6 +138,7 @@ class ClusterOnTheFly(Method):
         known = self.value_deviations in VALUE_DEVIATIONS
         require("value_deviations", self.value_deviations, known, " or ".join(VALUE_DEVIATIONS))
         require("clusterings", self.clusterings, self.clusterings >= 1, "1 or more")
+        check_teaching(self)
         check_noise_settings(self)
 
     @property
@@ -156,7 +169,9 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
     def __init__(
         self, method: ClusterOnTheFly, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
+        objective = method.objective(model, data)
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
+        self.objective = objective
         steps = method.iterations * method.epochs * len(data.train)
         self._regularisation = used_regularisation(method, steps)
         every = max(1, round(len(data.train) / method.clusterings))

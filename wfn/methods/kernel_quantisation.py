@@ -18,15 +18,15 @@ from wfn.methods import Method
 from wfn.methods._kernels import positions
 from wfn.methods._layers import check_whole, layers_of_weights
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
+from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.networks.own.permanent import check_unpruned
 from wfn.training.checkpoint import Checkpoint
-from wfn.training.epoch import check_classes, check_distillation, objective_of
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
 
 
 @dataclass(frozen=True)
-class KernelQuantisation(Method):
+class KernelQuantisation(Taught, Method):
     """Every kernel of a layer is one of few kernels, whose own numbers have few bits (KQ: Yu & Shi, IEEE Access 2022).
 
     A codebook of ``2^index_bits`` kernels for each convolution, by k-means over the trained network's; then bit by bit
@@ -45,8 +45,11 @@ class KernelQuantisation(Method):
         index_bits: bits of a kernel's index: 2^index_bits kernels a layer.
         parameter_bits: bits of the numbers in a codebook.
         shares: the share of each layer's kernels that is fixed after each iteration; ends at 1.
-        distillation: share of the float network's outputs in what is learned; 0 learns from labels alone.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: temperature of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         epochs: epochs of training before each fixing.
         learning_rate: learning rate of Adam.
         clip_norm: largest norm of a step's gradient.
@@ -57,6 +60,7 @@ class KernelQuantisation(Method):
     name: ClassVar[str] = "kq"
     title: ClassVar[str] = "KQ"
     row_order: ClassVar[int] = 46
+    switched_on: ClassVar[dict[str, str]] = MIRRORED
     named: ClassVar[tuple[str, ...]] = ("index_bits", "parameter_bits")
 
     index_bits: int = 8
@@ -64,6 +68,9 @@ class KernelQuantisation(Method):
     shares: tuple[float, ...] = WEIGHT_FIXING_SHARES
     distillation: float = 0.0
     distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
+    teacher_mirrored: bool = False
     epochs: int = 3
     learning_rate: float = 2e-4
     clip_norm: float = 0.5
@@ -75,7 +82,7 @@ class KernelQuantisation(Method):
         require("index_bits", self.index_bits, 0 <= self.index_bits <= 16, "from 0 to 16")
         require("parameter_bits", self.parameter_bits, 2 <= self.parameter_bits <= 8, "from 2 to 8")
         check_shares(self.shares)
-        check_distillation(self.distillation, self.distillation_temperature)
+        check_teaching(self)
         check_stage_settings(self)
         require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
 
@@ -159,8 +166,7 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         observe: Observe,
         checkpoint: Checkpoint | None,
     ) -> None:
-        check_classes(method.distillation, data.task)
-        objective = objective_of(model, method.distillation, method.distillation_temperature)
+        objective = method.objective(model, data)
         super().__init__(method, model, data, observe, checkpoint)
         self.objective = objective
         values = self.weights.values.data

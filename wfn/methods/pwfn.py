@@ -28,6 +28,7 @@ from wfn.methods._noise import (
     used_regularisation,
 )
 from wfn.methods._shares import PROBABILISTIC_SHARES, check_shares
+from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.training import MOST_EPOCHS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.stages import StagedTraining
@@ -36,7 +37,7 @@ from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised
 
 
 @dataclass(frozen=True)
-class ProbabilisticWeightFixing(Method):
+class ProbabilisticWeightFixing(Taught, Method):
     """Probabilistic Weight Fixing Networks (Subia-Waud & Dasmahapatra, NeurIPS 2023): weights with a deviation each.
 
     Every weight is drawn for every pass around a mean with a deviation of its own, and both are trained. Each of
@@ -59,6 +60,7 @@ class ProbabilisticWeightFixing(Method):
         - Batch-norm, layer-norm and embeddings carry noise and are fixed as all weights are; there they never are.
           ``fix_batch_norm=False`` leaves batch-norm alone. The regulariser acts on tensors of two dimensions or more,
           which are the weights of layers there.
+        - ``distillation`` is not in the paper; it is off by default.
         - The last clustering's network is measured, too; there only what is before it. Samples are averaged as
           probabilities; there their scores are weighted by the true labels. Entropy is in bits, not in nats.
         - A first stage of ``start_epochs`` on ``start_share`` of the batches takes other ones in each epoch.
@@ -88,6 +90,11 @@ class ProbabilisticWeightFixing(Method):
         merged_deviation: deviation of weights that share a value: std_mu, mean_sigma, half, tenth or unchanged.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
+        distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
+        distillation_temperature: temperature of both networks' outputs.
+        teacher: a file of the teacher's weights; without, it is the float network itself.
+        teacher_model: network of the teacher, a name or package.module:function, where it is another one.
+        teacher_mirrored: average the teacher's outputs over each image and its mirror image.
         samples: how many drawn networks' outputs are averaged at the end.
         precision: precision of the forward passes in training, ``float32`` or ``bfloat16`` (autocast).
         seed: settles everything random.
@@ -97,6 +104,7 @@ class ProbabilisticWeightFixing(Method):
     title: ClassVar[str] = "PWFN"
     row_order: ClassVar[int] = 92
     named: ClassVar[tuple[str, ...]] = ("noise", "merge")
+    switched_on: ClassVar[dict[str, str]] = MIRRORED
     switched_off: ClassVar[dict[str, str]] = {
         "fix_batch_norm": "batch-norm not fixed",
         "prior": "equal deviations at the start",
@@ -126,6 +134,11 @@ class ProbabilisticWeightFixing(Method):
     merged_deviation: str = "std_mu"
     fix_batch_norm: bool = True
     reestimate: bool = False
+    distillation: float = 0.0
+    distillation_temperature: float = 4.0
+    teacher: str = ""
+    teacher_model: str = ""
+    teacher_mirrored: bool = False
     samples: int = 20
     precision: str = "float32"
     seed: int = 0
@@ -136,6 +149,7 @@ class ProbabilisticWeightFixing(Method):
         require("start_epochs", self.start_epochs, 0 <= self.start_epochs <= MOST_EPOCHS, f"from 0 to {MOST_EPOCHS:,}")
         require("start_share", self.start_share, 0 < self.start_share <= 1, "above 0 and at most 1")
         require("merged_deviation", self.merged_deviation, self.merged_deviation in RULES, f"one of {', '.join(RULES)}")
+        check_teaching(self)
         check_noise_settings(self)
 
     @property
@@ -175,7 +189,9 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         observe: Observe,
         checkpoint: Checkpoint | None,
     ) -> None:
+        objective = method.objective(model, data)
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
+        self.objective = objective
         self.means = self.weights.values.data.clone()
         self.deviations = starting_deviations(method, self.weights)
         self.codebook = Codebook.empty(self.weights.fixable)
@@ -197,11 +213,19 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
             self.train(update, lambda: {"mean_deviation": float(self.deviations.mean())}, epochs, batches)
             self.update = None  # the next round's is built anew
         scores = {"regularisation_used": self._regularisation, "mean_deviation": float(self.deviations.mean())}
-        scores["training_steps"] = steps + (0 if first else self.progress.records[-1]["training_steps"])
+        scores["training_steps"] = self._steps_before() + steps
         scores |= self._merge() if method.merge else {"share_fixed": 0.0, "centres": 0}
         if method.reestimate and self.progress.iteration == method.iterations:
             self.reestimate()
         return scores
+
+    def _steps_before(self) -> int:
+        """Steps of training in the rounds before; where an older version has left none, those that they should have."""
+        if self.progress.iteration == 1:
+            return 0
+        others = (self.progress.iteration - 2) * self.method.epochs * len(self.data.train)
+        planned = self.method.start_epochs * len(self._first) + others
+        return int(self.progress.records[-1].get("training_steps", planned))
 
     def finished(self) -> Quantised:
         """The network with its means, and the networks that are drawn around them."""

@@ -194,10 +194,6 @@ class FixingTraining(StagedTraining[WeightFixing]):
             self.reestimate()
         return scores
 
-    def identity(self) -> dict[str, object]:
-        """The weights that the run began with, folded where they are, and the teacher's file."""
-        return super().identity() | self.method.hashes()
-
     def state_dict(self) -> dict[str, Tensor]:
         """The weights, the centres chosen so far, which weight is fixed to which, and shared values in training."""
         state = {

@@ -136,9 +136,8 @@ class SharingTraining(StagedTraining[KMeansSharing]):
         return {"share_fixed": 1.0, "centres": centres, **codebook.scores_of_orders()}
 
     def identity(self) -> dict[str, object]:
-        """How many weights and values there are, and the teacher's file."""
-        sizes = {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
-        return sizes | self.method.hashes()
+        """How many weights and values there are."""
+        return {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The shared values as they are now, and which weight has which."""

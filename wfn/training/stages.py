@@ -45,6 +45,8 @@ class StagedMethod(Protocol):
     def precision(self) -> str: ...
     @property
     def seed(self) -> int: ...
+    def where_absent(self) -> dict[str, object]: ...
+    def hashes(self) -> dict[str, str]: ...
 
 
 M = TypeVar("M", bound=StagedMethod)
@@ -135,7 +137,7 @@ class StagedTraining(ABC, Generic[M]):
         """Do the iteration ``progress.iteration``, what is left of it; return the scores of :class:`Iteration`."""
 
     def identity(self) -> dict[str, object]:
-        """What must be the same for a checkpoint to be resumed, besides the method's settings and the data.
+        """What must be the same for a checkpoint to be resumed, besides the method's settings and files, and the data.
 
         That are the weights where training begins; a method that depends on more, or on less, says so.
         """
@@ -247,7 +249,7 @@ class StagedTraining(ABC, Generic[M]):
     def _check_identity(self, then: object) -> None:
         if not isinstance(then, dict):
             raise self._unfit(f"it must say of which run it is, but says {then!r:.40}")
-        then = {**self._defaults(), **then}  # an option that came later was not there: it had no effect, its default
+        then = {**_as_json(self.method.where_absent()), **then}  # an older version may not have had all options
         now = self._identity()
         other = [f"{key} was {then.get(key)!r}, is {value!r}" for key, value in now.items() if then.get(key) != value]
         if other:
@@ -260,10 +262,7 @@ class StagedTraining(ABC, Generic[M]):
 
     def _identity(self) -> dict[str, object]:
         settings = {f.name: getattr(self.method, f.name) for f in fields(self.method)}
-        return {**_as_json(settings), **self.identity(), "data": self.data.fingerprint}
-
-    def _defaults(self) -> dict[str, object]:
-        return _as_json({f.name: f.default for f in fields(self.method)})
+        return {**_as_json(settings), **self.identity(), **self.method.hashes(), "data": self.data.fingerprint}
 
 
 def _as_json(settings: Mapping[str, object]) -> dict[str, object]:
