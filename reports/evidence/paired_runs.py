@@ -6,9 +6,7 @@ import numpy as np
 
 from reports.evidence.readings import Run
 from wfn.errors import UserError
-from wfn.measures.common.paired import Change, change_of_counts, change_of_images
-
-COUNTS = ("images_lost", "images_gained", "test_images")
+from wfn.measures.common.paired import IMAGE_COUNTS, Change, change_of_counts, change_of_images
 
 
 def paired_change(runs: Sequence[Run]) -> Change | None:
@@ -23,8 +21,8 @@ def paired_change(runs: Sequence[Run]) -> Change | None:
     if known:
         differences = [_step(run.outcomes.before, run.outcomes.after) for run in known]
         return change_of_images(np.stack(differences))
-    if len(runs) == 1 and runs[0].metrics.keys() >= set(COUNTS):
-        return change_of_counts(*(int(runs[0].metrics[name]) for name in COUNTS))
+    if len(runs) == 1 and runs[0].metrics.keys() >= set(IMAGE_COUNTS):
+        return change_of_counts(*(int(runs[0].metrics[name]) for name in IMAGE_COUNTS))
     return None
 
 
@@ -39,6 +37,12 @@ def paired_difference(runs: Sequence[Run], others: Sequence[Run]) -> Change | No
     _check_same_images([run for seed in seeds for run in (ours[seed], theirs[seed])])
     differences = [_step(theirs[seed].outcomes.after, ours[seed].outcomes.after) for seed in seeds]
     return change_of_images(np.stack(differences)) if differences else None
+
+
+def over_seeds(difference: Change) -> str:
+    """Over what a difference of two rows is paired, in words."""
+    seeds = "the seed" if difference.runs == 1 else f"the {difference.runs} seeds"
+    return f"the same {difference.images:,} images over {seeds} of both"
 
 
 def _step(before: np.ndarray, after: np.ndarray) -> np.ndarray:

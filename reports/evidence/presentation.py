@@ -49,7 +49,12 @@ def training(method: str, params: Params) -> str:
     if made.files:
         return BY_ITS_AUTHORS
     epochs = made.iterations * made.epochs
-    return f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else UNTRAINED
+    return counted(epochs, "epoch") if epochs else UNTRAINED
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts, such as "1 run" or "2 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def row_order(method: str) -> int:
@@ -141,16 +146,22 @@ def _made(method: str, params: Params) -> "Method | None":
         return None
     made = object.__new__(kind)
     for option in methods.options(method):
-        given = params.get(option.name)
-        value = kind.formerly.get(option.name, option.default) if given is None else _value(given, option.kind)
-        object.__setattr__(made, option.name, value)
+        object.__setattr__(made, option.name, _value(_had(method, option.name, params), option.kind))
     return made
 
 
-def _had(method: str, name: str, params: Params, default: str) -> str:
+def _had(method: str, name: str, params: Params, default: str = "") -> str:
     """What a run had for a setting; one that is older than the option had what the method did before."""
-    kind = _class(method)
-    return params.get(name, str(kind.formerly.get(name, default)) if kind else default)
+    return params[name] if name in params else _where_absent(method).get(name, default)
+
+
+@cache
+def _where_absent(method: str) -> dict[str, str]:
+    """Option of the method -> what a run had that does not tell it, as params have it; nothing of an unknown method."""
+    if method not in methods.names():
+        return {}
+    had = methods.written_alike(method, methods.where_absent(method))
+    return {name: str(value) for name, value in had.items()}
 
 
 def _value(text: str, kind: type) -> object:

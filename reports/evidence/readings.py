@@ -12,12 +12,11 @@ from reports.records.uncertainty_files import COLUMNS, Rows, read_table
 from wfn.errors import UserError, reason
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.outcomes import OUTCOMES, Outcomes
-from wfn.runs.record import Record, leads_out, read_each
+from wfn.runs.record import CODEBOOK, COMPRESSED, Record, leads_out, read_each
 
 log = logging.getLogger("wfn.reports.readings")
 
-CODEBOOK, FIXED = "codebook.csv", "fixed.wfn"
-CODED_BY = "artefact_version"  # of which version of the format FIXED is; older runs do not say it
+CODED_BY = "artefact_version"  # of which version of the format COMPRESSED is; older runs do not say it
 FOLLOWED = ("share_fixed", "centres", "delta_t", "unique_params", "entropy_bits")
 
 
@@ -78,6 +77,16 @@ class Run:
     def short_id(self) -> str:
         """The first eight characters of the id, by which tables point to the run."""
         return self.id[:8]
+
+    @property
+    def question(self) -> str | None:
+        """That of the study whose trial this is; None of another run. Older trials tell the study's label, the same."""
+        return self.tags.get("question", self.tags.get("study"))
+
+    @property
+    def is_of_noise(self) -> bool:
+        """Whether this is a trial of the study of noise whose settings are known."""
+        return "mean_top1_change" in self.metrics and {"noise", "beta"} <= self.params.keys()
 
     @property
     def compresses(self) -> bool:
@@ -170,7 +179,7 @@ def _read(folder: Path) -> Run:
         started=header.started,
         params=_texts({**header.settings, **header.params}),
         tags=_texts(header.tags),
-        metrics={**metrics, **_coded_now(_inside(record, FIXED), metrics)},
+        metrics={**metrics, **_coded_now(_inside(record, COMPRESSED), metrics)},
         iterations=iterations(value for value in values if is_of_iterations(value[0])),
         codebook=read_codebook(_inside(record, CODEBOOK)),
         outcomes=read_outcomes(_inside(record, OUTCOMES)),

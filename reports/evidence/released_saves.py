@@ -10,6 +10,7 @@ from reports.evidence.readings import Run, read_folder
 from reports.evidence.rows import HASHES
 from wfn.commands.saves import saves_of
 from wfn.errors import UserError
+from wfn.runs.record import HEADER
 from wfn.runs.settings import Settings
 from wfn.system.entry_points import is_entry_point
 
@@ -70,7 +71,7 @@ def measured(wanted: Sequence[Settings], known: Sequence[Run]) -> list[Run]:
 
 def _kept(wanted: Sequence[Settings]) -> list[Run]:
     folders = {Path(settings.folder).expanduser() for settings in wanted}
-    return [run for folder in folders if any(folder.glob("*/record.json")) for run in read_folder(folder)]
+    return [run for folder in folders if any(folder.glob(f"*/{HEADER}")) for run in read_folder(folder)]
 
 
 def _is_measured(run: Run) -> bool:

@@ -9,6 +9,7 @@ from math import isfinite, isnan
 
 from wfn import methods
 from wfn.errors import UserError, printable
+from wfn.measures.common.paired import IMAGE_COUNTS
 from wfn.runs.settings import Settings
 
 PERCENT = ("top1", "top5")
@@ -16,7 +17,6 @@ NEVER_NEGATIVE = (
     "unique_params", "unique_params_no_bn_fl", "entropy_bits", "entropy_nonzero_bits", "lzw_bytes", "artefact_bytes",
     "compression_ratio", "weights", "zeros",
 )  # fmt: skip
-IMAGES = ("images_lost", "images_gained", "test_images")
 TREATED = ("first_last", "batch_norm", "activations")
 MOST_LETTERS = 20_000  # of a text that stands in a table
 OF_ABLATION = ("alpha", "delta", "fix_batch_norm")  # what the study's figure takes from each of its trials
@@ -54,9 +54,9 @@ def _problems(status: str, params: Texts, tags: Texts, metrics: Mapping[str, flo
             yield f"{name} must be from 0 to 100, but is {value}"
         if (measure in NEVER_NEGATIVE or name.startswith("weights_order_")) and not (value >= 0 and isfinite(value)):
             yield f"{name} must be 0 or more, but is {value}"
-        if name in IMAGES and not (value >= 0 and isfinite(value) and value == int(value)):
+        if name in IMAGE_COUNTS and not (value >= 0 and isfinite(value) and value == int(value)):
             yield f"{name} must be a number of images, but is {value}"
-    lost, gained, images = (metrics.get(name, 0.0) for name in IMAGES)
+    lost, gained, images = (metrics.get(name, 0.0) for name in IMAGE_COUNTS)
     if "test_images" in metrics and not 0 < images >= lost + gained:
         yield f"of {images:.0f} test images {lost:.0f} cannot be lost and {gained:.0f} gained"
 

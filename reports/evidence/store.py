@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from reports.evidence.readings import (
-    CODEBOOK,
     Run,
     is_of_iterations,
     iterations,
@@ -18,6 +17,7 @@ from reports.evidence.readings import (
 from reports.records.uncertainty_files import COLUMNS, read_table
 from wfn.errors import UserError
 from wfn.measures.common.outcomes import OUTCOMES
+from wfn.runs.record import CODEBOOK
 from wfn.runs.tracking.launched import experiment_of_launcher
 from wfn.runs.tracking.mlflow_database import reached
 from wfn.runs.tracking.mlflow_store import PREFIX, RECORD_TAG

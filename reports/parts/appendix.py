@@ -8,8 +8,6 @@ from reports.evidence.readings import Run
 from reports.evidence.row import runs_of, subject_of
 from reports.evidence.selection import Evidence
 
-NOISE = ("noise", "beta", "noise_seed")  # the settings of a trial of the study of noise
-
 
 def provenance_table(evidence: Evidence) -> Table:
     """Every run: what it ran, and where its numbers come from."""
@@ -20,7 +18,7 @@ def provenance_table(evidence: Evidence) -> Table:
         cells = [
             run.id,
             _label(run),
-            _text(run, "noise_seed" if _is_of_noise(run) else "seed"),
+            _text(run, "noise_seed" if run.is_of_noise else "seed"),
             run.status.lower() + ("" if run in tabled else ", not tabled"),
             f"{_text(run, 'commit')[:8]}, {_text(run, 'tree')}",
             _text(run, "weights_sha256")[:8],
@@ -60,17 +58,13 @@ def environments_table(evidence: Evidence) -> Table:
 
 def _label(run: Run) -> str:
     if "method" not in run.tags:
-        noise = [run.params["noise"], f"β = {run.params['beta']}"] if _is_of_noise(run) else []
+        noise = [run.params["noise"], f"β = {run.params['beta']}"] if run.is_of_noise else []
         return ", ".join([f"study {run.tags['study']}", *noise]) if "study" in run.tags else "no method"
     method = run.tags["method"]
     save = [f"save {run.params['save_sha256'][:8]}"] if "save_sha256" in run.params else []
     study = [f"study {run.tags['study']}"] if "study" in run.tags else []
     told = in_words(method, departures(method, run.params, run.tags))
     return ", ".join([label(method, run.params, run.tags), *told, *save, *study])
-
-
-def _is_of_noise(run: Run) -> bool:
-    return "mean_top1_change" in run.metrics and all(name in run.params for name in NOISE)
 
 
 def _text(run: Run, name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from reports import printed
 from reports.document.elements import TALLEST, Figure
-from reports.evidence.presentation import departures, in_words
+from reports.evidence.presentation import counted, departures, in_words
 from reports.evidence.readings import Run
 from reports.evidence.row import Row, conditions, run_ids, runs_of, subject_of
 from reports.evidence.rows import float_network
@@ -167,7 +167,7 @@ def _ablation(evidence: Evidence) -> list[Figure]:
 
     Where the paper's network is among them, it goes first, and another one has a figure of its own behind it.
     """
-    trials = [run for run in evidence.runs if run.compresses and _question(run) == "ablation"]
+    trials = [run for run in evidence.runs if run.compresses and run.question == "ablation"]
     if not trials:
         return [_missing("figure-4", "trials of the study “ablation” are")]
     papers = [run for run in trials if subject_of(run).is_of_figure_4]
@@ -182,7 +182,7 @@ def _effects(name: str, trials: Sequence[Run]) -> Figure:
         alike.setdefault((_conditions(run), float_network(run)), []).append(run)
     (told, _), runs = max(alike.items(), key=lambda item: len(item[1]))
     others = len(trials) - len(runs)
-    left_out = f" Not drawn: {_count(others, 'trial')} on other networks or under other settings." if others else ""
+    left_out = f" Not drawn: {counted(others, 'trial')} on other networks or under other settings." if others else ""
     outcomes = [
         setting_effects.Outcome({name: _value(run.params[name]) for name in VARIED}, run.metrics) for run in runs
     ]
@@ -195,11 +195,6 @@ def _effects(name: str, trials: Sequence[Run]) -> Figure:
         setting_effects.size(centre, MEASURED),
         lambda canvas: setting_effects.draw(canvas, outcomes, centre, MEASURED),
     )
-
-
-def _question(run: Run) -> str | None:
-    """The question of the study that the run is a trial of; older ones say its label alone, which is the same."""
-    return run.tags.get("question", run.tags.get("study"))
 
 
 def _conditions(run: Run) -> str:
@@ -233,10 +228,6 @@ def _repeats(numbers: Collection[int]) -> str:
     low, high = min(numbers), max(numbers)
     several = f" to {high}" if high > low else ""
     return f"n = {low}{several} a point" + (", without an interval" if high == 1 else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def _iterations(evidence: Evidence) -> Figure:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reports.evidence.row import Row, Subject
 from wfn.errors import UserError, reason
-from wfn.measures.common.paired import Change, change_of_counts
+from wfn.measures.common.paired import IMAGE_COUNTS, Change, change_of_counts
 
 FLOAT = "float"  # the row of the network itself
 
@@ -85,7 +85,7 @@ def _read(path: Path) -> list[PeerFile]:
 
 
 def _peer(row: Mapping[str, str]) -> PeerFile:
-    counts = [int(row[name]) for name in ("images_lost", "images_gained", "test_images")]
+    counts = [int(row[name]) for name in IMAGE_COUNTS]
     return PeerFile(
         coder=row["peer"],
         setting=row["setting"],

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wfn.errors import UserError, reason
+from wfn.runs.record import CORRUPTIONS, RELIABILITY, SPREADS
 
 Rows = tuple[Mapping[str, float | str], ...]
 # Name of the table -> its columns with text, and those with numbers.
 COLUMNS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "reliability": (("network",), ("bin", "images", "confidence", "right")),
-    "corruptions": (("corruption", "network"), ("severity", "top1", "loss", "brier", "ece")),
-    "spreads": (("moment",), ("size", "weights", "lower", "median", "upper")),
+    Path(RELIABILITY).stem: (("network",), ("bin", "images", "confidence", "right")),
+    Path(CORRUPTIONS).stem: (("corruption", "network"), ("severity", "top1", "loss", "brier", "ece")),
+    Path(SPREADS).stem: (("moment",), ("size", "weights", "lower", "median", "upper")),
 }
 
 

@@ -3,6 +3,7 @@
 from math import ceil, inf
 
 from reports import printed
+from reports.evidence.presentation import counted
 from reports.evidence.row import Row, Subject, conditions
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, REPRODUCED, UNDECIDED, Judgement
@@ -48,7 +49,8 @@ def would_decide(change: Change, allowed: float) -> str:
         for runs in range(change.runs + 1, MOST_RUNS):
             half = (of_images**2 + (student(runs - 1) * change.run_deviation) ** 2 / runs) ** 0.5
             if half < distance:
-                return f"about {_count(runs - change.runs, 'more run')} would decide"
+                return f"about {counted(runs - change.runs, 'more run')} would decide"
+        return f"more than {MOST_RUNS} runs would be needed to decide"
     times = (of_images / distance) ** 2 if distance else inf
     if change.run_deviation is None and times <= 1:
         return "a few more runs would decide"
@@ -56,10 +58,6 @@ def would_decide(change: Change, allowed: float) -> str:
         return f"more than {MOST_IMAGES} times as many test images would be needed to decide"
     alone = " on this run" if change.run_deviation is None else ", more runs alone would not"
     return f"about {_rounded(change.images * times):,} test images would decide{alone}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def _rounded(number: float) -> int:

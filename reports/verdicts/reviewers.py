@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from reports.evidence.paired_runs import paired_difference
+from reports.evidence.paired_runs import over_seeds, paired_difference
 from reports.evidence.row import Row, runs_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import Finding
@@ -51,8 +51,7 @@ def _accuracy(fixed: Row, shared: Row) -> tuple[str, str]:
     if not change:
         return "undecided", f"{figures} (not paired)"
     winner = "WFN wins" if change.low > 0 else "k-means wins" if change.high < 0 else "undecided"
-    seeds = "the seed" if change.runs == 1 else f"the {change.runs} seeds"
-    return winner, f"{figures} ({change.tested} on the same {change.images:,} images over {seeds} of both)"
+    return winner, f"{figures} ({change.tested} on {over_seeds(change)})"
 
 
 def _sizes(fixed: Row, shared: Row) -> list[tuple[str, str]]:

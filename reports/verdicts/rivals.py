@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reports.evidence.paired_runs import paired_difference
+from reports.evidence.paired_runs import over_seeds, paired_difference
 from reports.evidence.presentation import UNTRAINED
 from reports.evidence.row import Row, Subject, runs_of
 from reports.evidence.selection import Evidence
@@ -61,11 +61,7 @@ def _beside(fixed: Row, rounded: Row) -> str:
     difference = paired_difference(rounded.runs, fixed.runs)
     told = "not paired"
     if difference:
-        seeds = "the seed" if difference.runs == 1 else f"the {difference.runs} seeds"
-        told = (
-            f"{difference.text} points in the latter's favour on the same {difference.images:,} images over {seeds} of "
-            "both"
-        )
+        told = f"{difference.text} points in the latter's favour on {over_seeds(difference)}"
     sizes = [
         f"{row.label}: {row.text('top1')} % in {row.file_text}, {row.values_text} values" for row in (fixed, rounded)
     ]

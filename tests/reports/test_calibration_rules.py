@@ -106,6 +106,15 @@ def test_without_corrupted_images_it_is_partly_at_best_and_says_so(tmp_path):
     assert found.verdict == "partly" and "--corrupted" in found.ours
 
 
+@pytest.mark.parametrize("missing", ["ece", "loss"])
+def test_images_of_a_kind_are_judged_by_both_measures_or_not_at_all(tmp_path, missing):
+    seeds(tmp_path / "clean", 0, gaps=lowering(), **{f"sampled_{missing}_from_baseline": None})
+    assert judged(tmp_path / "clean", CALIBRATED).verdict == "not tested"
+    seeds(tmp_path / "corrupted", 0, gaps=lowering(), **{f"sampled_corrupted_{missing}_from_baseline": None})
+    found = judged(tmp_path / "corrupted", CALIBRATED)
+    assert found.verdict == "partly" and "corrupted images were not measured" in found.ours
+
+
 def test_an_interval_knows_images_and_seeds(tmp_path):
     name = "sampled_ece_from_baseline"
     for seed, value in enumerate((-0.01, -0.02, -0.03)):

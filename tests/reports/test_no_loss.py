@@ -80,6 +80,8 @@ def test_what_would_decide_is_told_by_the_variance_that_was_seen():
     assert few == "about 4 more runs would decide"
     many = would_decide(change(-0.2, -0.7, 0.3, of_images=0.1, of_runs=0.1, runs=2), MARGIN)
     assert many == "about 39,000 test images would decide, more runs alone would not"
+    scattered = would_decide(change(0.0, -9.0, 9.0, of_images=0.148, of_runs=1.6, runs=2), MARGIN)
+    assert scattered == "more than 100 runs would be needed to decide"  # the images at hand are enough
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What a run came to, for a person at the terminal: the baseline beside the fixed network, and where to look next."""
 
 from wfn.measures import quantities
-from wfn.measures.common.paired import change_of_counts
+from wfn.measures.common.paired import IMAGE_COUNTS, change_of_counts
 from wfn.runs.artifacts import FILE_QUANTITIES
 from wfn.runs.record import Record
 from wfn.runs.run import Result
@@ -29,9 +29,8 @@ def summarise(record: Record, result: Result) -> str:
 
 def _change(result: Result) -> list[str]:
     """The change of top-1 with its interval, where the same test images were classified before and after."""
-    names = ("images_lost", "images_gained", "test_images")
-    counts = [int(count) for name in names if (count := result.fixed.get(name)) is not None]
-    if len(counts) < len(names):
+    counts = [int(count) for name in IMAGE_COUNTS if (count := result.fixed.get(name)) is not None]
+    if len(counts) < len(IMAGE_COUNTS):
         return []
     change = change_of_counts(*counts)
     return [

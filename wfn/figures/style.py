@@ -87,6 +87,8 @@ def render_each(
         if title:
             canvas.suptitle(textwrap.fill(title, max(int(LETTERS * size[0]), 1)))
         _show_as_it_is(canvas)
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")  # it is laid out: once, and not again for each form
         return {form: _saved(canvas, form.lower()) for form in forms}
 
 

@@ -12,14 +12,13 @@ import torch
 from wfn.measures.common.kinds import Block, Quantity, Values, WeightMeasure
 from wfn.networks.forward_pass import ForwardPass
 
-VARIANT = "Unix compress, 16 bit"  # by the package ncompress
 LARGEST_CODEBOOK = 1 << 16
 CENTRE_BYTES = 4
 FLOAT_BYTES = 4
 
 
 class LzwSize(WeightMeasure):
-    """Size of the weights under :data:`VARIANT` with their codebook, and the size as float32 over it."""
+    """Size of the weights under Unix compress, 16 bit, with their codebook, and the size as float32 over it."""
 
     quantities = (
         Quantity("lzw_bytes", "size under LZW (bytes)", "{:,}", meaning="the indices of the values, and the codebook"),

@@ -19,10 +19,10 @@ def well_calibrated(evidence: Evidence, subject: Subject) -> Judgement | None:
     """
     row = row_of(evidence, subject, COF)
     to_float, to_scaled = (_gaps(row, "sampled_", reference) if row else {} for reference in (FLOAT, SCALED))
-    if not row or not to_float:
+    if not row or (CLEAN, "loss") not in to_float:
         return None
     unfit = ""
-    if to_scaled and scaled_is_worse(to_float, to_scaled):
+    if (CLEAN, "loss") in to_scaled and scaled_is_worse(to_float, to_scaled):
         to_scaled = {}
         unfit = (
             "; scaling makes the float network's NLL worse, as it does where that network was trained on the held-back "
@@ -106,11 +106,11 @@ def attribution(
 
 
 def _gaps(row: Row, network: str, reference: str) -> dict[tuple[str, str], Estimate]:
+    """Of clean and of corrupted images; of neither where not all measures of it are known."""
     found = {}
     for kind in (CLEAN, CORRUPTED):
-        for measure in MEASURES:
-            if estimate := gap(row, f"{network}{kind}{measure}_from_{reference}"):
-                found[kind, measure] = estimate
+        of_kind = {(kind, name): gap(row, f"{network}{kind}{name}_from_{reference}") for name in MEASURES}
+        found |= {} if None in of_kind.values() else of_kind
     return found
 
 

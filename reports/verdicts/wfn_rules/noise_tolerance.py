@@ -59,7 +59,7 @@ def noise_runs(runs: Sequence[Run]) -> dict[tuple[Subject, str], list[Run]]:
     """
     found: dict[tuple[Subject, str], list[Run]] = {}
     for run in runs:
-        if run.status == "FINISHED" and "mean_top1_change" in run.metrics and {"noise", "beta"} <= run.params.keys():
+        if run.status == "FINISHED" and run.is_of_noise:
             network = subject_of(run), run.params.get("weights_sha256", "")
             found.setdefault(network, []).append(run)
     return found

@@ -22,7 +22,7 @@ def two_networks(evidence: Evidence) -> list[Finding]:
         for text, one, other in apart
     )
     counts = [_weights(evidence, subject) for subject in (large, SMALL)]
-    ratio = f", {counts[0] / counts[1]:.0f} times as many weights for as few values" if all(counts) else ""
+    ratio = f", by {counts[0] / counts[1]:.0f} times fewer weights" if all(counts) else ""
     return [
         Finding(
             f"What holds on {large} and not on {SMALL}, or the other way round.",

@@ -10,6 +10,7 @@ import numpy as np
 
 from wfn.errors import UserError
 
+IMAGE_COUNTS = ("images_lost", "images_gained", "test_images")  # what change_of_counts takes, as metrics are called
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 MOST_CODED = 39  # runs: three to this power still fits in 64 bits
