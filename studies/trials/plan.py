@@ -11,7 +11,7 @@ import click
 
 from studies import catalogue
 from studies.design import Columns, Grid, Interval, Listed, Point, Sampled, Study
-from wfn import tasks
+from wfn import methods, tasks
 from wfn.errors import UserError, unknown_name
 from wfn.runs.settings import LOCAL_SETTINGS, Settings
 
@@ -145,14 +145,11 @@ class Plan:
         return has_all and begins_alike and bool(self.listed) == bool(other.listed) and not self.differences(as_many)
 
     def differences(self, other: "Plan") -> list[str]:
-        """What another plan says otherwise, a phrase each; a setting that an older one has not, is at its default."""
-        mine, others = ({**asdict(plan), **plan.base} for plan in (self, other))
+        """What another plan says otherwise, a phrase each; a setting that an older one lacks is what it was then."""
+        mine, others = ({**asdict(plan), **_where_absent(plan.base), **plan.base} for plan in (self, other))
         for plan in (mine, others):
             del plan["base"]
         mine, others = json.loads(json.dumps(mine)), json.loads(json.dumps(others))
-        for setting in Settings.common():
-            for plan in (mine, others):
-                plan.setdefault(setting.name, setting.default)
         return [
             f"{name} is {mine.get(name)!r}, was {others.get(name)!r}"
             for name in {**mine, **others}
@@ -183,6 +180,15 @@ class Plan:
             _refuse_without_effect(self, study)
         for point in self.points() if not isinstance(study.varied, Sampled) else _extremes(study.varied):
             study.settings.of({**self.base, **point}).make_method()
+
+
+def _where_absent(base: Mapping[str, Any]) -> dict[str, Any]:
+    """What settings were in a plan whose ``base`` is older than they are."""
+    common = {setting.name: setting.default for setting in Settings.common()}
+    method = base.get("method")
+    if method not in methods.names():  # the listed points name theirs
+        return common
+    return methods.written_alike(method, methods.where_absent(method)) | common
 
 
 def _refuse_without_effect(plan: Plan, study: Study) -> None:

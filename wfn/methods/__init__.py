@@ -15,7 +15,7 @@ from wfn.methods._reading import Option, Outline, numbers_text, outline
 if TYPE_CHECKING:
     from wfn.methods._method import Method
 
-__all__ = ["Method", "Option", "Outline", "check", "load", "make", "names", "options", "outlines"]
+__all__ = ["Method", "Option", "Outline", "check", "load", "make", "names", "options", "outlines", "where_absent"]
 
 _FOLDER = Path(__file__).parent
 
@@ -55,6 +55,18 @@ def options(name: str) -> tuple[Option, ...]:
         UserError: an unknown name.
     """
     return _outline(name).options
+
+
+def where_absent(name: str) -> dict[str, Any]:
+    """Option -> what it was in a run of the method ``name`` that is older than the option, and so does not tell it.
+
+    That is what the method did before it had the option: what its ``formerly`` says, or else the default.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    this = _outline(name)
+    return {option.name: this.formerly.get(option.name, option.default) for option in this.options}
 
 
 def load(name: str) -> type[Method]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from wfn import methods
 from wfn.data import Data, as_data
 from wfn.interface import Event, Observe, Quantised, Treatment, ignore
 from wfn.methods.observers.mlflow_run import tracked
@@ -57,6 +58,11 @@ class Method(ABC):
     @abstractmethod
     def treatment(self) -> Treatment:
         """What it does to which part of the network."""
+
+    @classmethod
+    def where_absent(cls) -> dict[str, object]:
+        """Option -> what it was in a run that is older than the option (:func:`wfn.methods.where_absent`)."""
+        return methods.where_absent(cls.name)
 
     def hashes(self) -> dict[str, str]:
         """Name -> SHA-256 of each file that the method reads, the names ending in ``_sha256``.

@@ -6,8 +6,8 @@
 import ast
 import operator
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -57,6 +57,7 @@ class Outline:
         summary: the first line of its docstring.
         options: in the order of the file.
         named: those of them that tell rows of the method apart.
+        formerly: option -> what a run had that is older than the option, where that is not its default.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Outline:
     summary: str
     options: tuple[Option, ...]
     named: tuple[str, ...] = ()
+    formerly: Mapping[str, Any] = field(default_factory=dict)
 
 
 def outline(path: Path) -> Outline:
@@ -93,10 +95,10 @@ def outline(path: Path) -> Outline:
     if missing := [name for name in NEEDED if name not in defined]:
         raise wrong(f"lacks {' and '.join(missing)} in {found.name}")
     fields = [node for node in found.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
-    name = next((_constant(f.value, {}) for f in fields if f.target.id == "name"), None)
+    told = {node.target.id: _constant(node.value, {}) for node in fields}
+    name = told.get("name")
     if not isinstance(name, str) or not name.isidentifier():
         raise wrong(f'lacks name: ClassVar[str] = "..." in {found.name}, by which the command line calls it')
-    named = next((_constant(f.value, {}) for f in fields if f.target.id == "named"), None) or ()
     helps = _attributes(ast.get_docstring(found) or "")
     constants = _imported(tree, path.parent) | constants_of(tree)
     options = []
@@ -113,7 +115,8 @@ def outline(path: Path) -> Outline:
             raise wrong(f"has no help for the option {node.target.id}: a line under Attributes: in the docstring")
         options.append(Option(node.target.id, KINDS[annotation], default, helps[node.target.id]))
     summary = (ast.get_docstring(found) or "").partition("\n")[0]
-    return Outline(name, path.stem, found.name, summary, tuple(options), named)
+    named, formerly = told.get("named") or (), told.get("formerly") or {}
+    return Outline(name, path.stem, found.name, summary, tuple(options), named, formerly)
 
 
 def _imported(tree: ast.Module, folder: Path) -> dict[str, Any]:

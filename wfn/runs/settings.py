@@ -148,6 +148,8 @@ class Settings:
     def recorded(cls, values: Mapping[str, Any]) -> Self:
         """The settings that a record holds; of older ones the other methods' options are left out.
 
+        An option that is not there is what it was before the method had it (:func:`wfn.methods.where_absent`).
+
         Raises:
             UserError: a value that cannot work, or is of another type; a name that this version does not know.
         """
@@ -163,7 +165,8 @@ class Settings:
             )
         for name, kind in kinds.items():
             _require_kind(name, values.get(name), str if kind is tuple else kind)
-        return cls.of({name: value for name, value in values.items() if name in kinds})
+        older = {name: methods.where_absent(method)[name] for name in own_options(method)}
+        return cls.of(older | {name: value for name, value in values.items() if name in kinds and value is not None})
 
     @classmethod
     def common(cls) -> tuple:
