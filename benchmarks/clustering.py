@@ -1,12 +1,12 @@
 """Clusterings: against the literal centres x weights algorithm, and against one sort of the same vector."""
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from benchmarks.timing import Comparison, seconds_of, side_by_side
+from benchmarks.timing import Comparison, seconds_of, side_by_side, timed
 from wfn.codebooks.clustering import literal
 from wfn.codebooks.clustering.algorithm import cluster
 from wfn.codebooks.k_means import STARTS, k_means
@@ -14,6 +14,7 @@ from wfn.codebooks.quantisers.learned_basis import ChannelLayer, LearnedBasis
 
 THRESHOLD = 2.0**-7
 DELTAS = (0.015, 0.0075)
+RESNET20 = 272_474
 RESNET50 = 25_600_000
 
 
@@ -28,7 +29,7 @@ def against_the_literal(weights: np.ndarray) -> Iterator[Comparison]:
     """One clustering of everything; the literal version runs once."""
     for delta in DELTAS:
         fast = seconds_of(lambda delta=delta: cluster(weights, weights.size, delta, THRESHOLD))
-        slow = seconds_of_one(lambda delta=delta: literal.cluster_by_matrix(weights, weights.size, delta, THRESHOLD))
+        slow = timed(lambda delta=delta: literal.cluster_by_matrix(weights, weights.size, delta, THRESHOLD))
         what = f"clustering, {weights.size:,} weights, delta {delta}"
         yield Comparison(what, fast, "literal centres x weights", slow, "500 times faster", 500 * fast <= slow)
         yield Comparison(what, fast, "", None, "0.1 s", fast <= 0.1)
@@ -64,7 +65,7 @@ def others_against_a_sort(size: int = RESNET50) -> Iterator[Comparison]:
     yield Comparison(what, fast, "np.sort of them", sort, "10 times the sort", fast <= 10 * sort)
 
 
-def growth(sizes: list[int], literal_up_to: int) -> dict[str, list[tuple[int, float]]]:
+def growth(sizes: Sequence[int], literal_up_to: int) -> dict[str, list[tuple[int, float]]]:
     """Name -> (N, seconds) at delta = 0.0075."""
     delta, curves = DELTAS[-1], {"wfn": [], "literal": [], "np.sort": []}
     for size in sizes:
@@ -72,15 +73,6 @@ def growth(sizes: list[int], literal_up_to: int) -> dict[str, list[tuple[int, fl
         curves["wfn"].append((size, seconds_of(lambda: cluster(weights, size, delta, THRESHOLD), 3)))  # noqa: B023
         curves["np.sort"].append((size, seconds_of(lambda: np.sort(weights), 3)))  # noqa: B023
         if size <= literal_up_to:
-            slow = seconds_of_one(lambda: literal.cluster_by_matrix(weights, size, delta, THRESHOLD))  # noqa: B023
+            slow = timed(lambda: literal.cluster_by_matrix(weights, size, delta, THRESHOLD))  # noqa: B023
             curves["literal"].append((size, slow))
     return curves
-
-
-def seconds_of_one(work) -> float:
-    """Seconds of a single run: for what takes a minute."""
-    from time import perf_counter
-
-    begin = perf_counter()
-    work()
-    return perf_counter() - begin

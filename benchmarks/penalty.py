@@ -1,15 +1,14 @@
 """The regulariser of Eq. 4: against the literal centres x weights formula with its gradient by autograd."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
-from benchmarks.clustering import THRESHOLD, random_weights
+from benchmarks.clustering import RESNET20, THRESHOLD, random_weights
 from benchmarks.timing import Comparison, seconds_of
 from wfn.regulariser.penalty import Penalty
 
 TEMPERATURE = 0.05
-WEIGHTS = 272_474
 
 
 def centres_like_a_codebook(count: int) -> torch.Tensor:
@@ -27,20 +26,18 @@ def literal(weights: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     return weights.grad
 
 
-def against_the_literal() -> Iterator[Comparison]:
+def against_the_literal(size: int = RESNET20) -> Iterator[Comparison]:
     """A hundred centres on a ResNet-20's weights."""
-    weights, centres = torch.from_numpy(random_weights(WEIGHTS)), centres_like_a_codebook(100)
+    weights, centres = torch.from_numpy(random_weights(size)), centres_like_a_codebook(100)
     penalty = Penalty(centres.numpy(), THRESHOLD, TEMPERATURE)
     fast = seconds_of(lambda: penalty.value_and_gradient(weights), 20)
     slow = seconds_of(lambda: literal(weights, centres), 1)
-    yield Comparison(
-        f"regulariser, {WEIGHTS:,} weights, 100 centres", fast, "literal Eq. 4", slow, "faster", fast < slow
-    )
+    yield Comparison(f"regulariser, {size:,} weights, 100 centres", fast, "literal Eq. 4", slow, "faster", fast < slow)
 
 
-def growth(counts: list[int]) -> dict[str, list[tuple[int, float]]]:
+def growth(counts: Sequence[int], size: int = RESNET20) -> dict[str, list[tuple[int, float]]]:
     """Name -> (number of centres, seconds)."""
-    weights = torch.from_numpy(random_weights(WEIGHTS))
+    weights = torch.from_numpy(random_weights(size))
     curves = {"wfn": [], "wfn: building the table": [], "literal": []}
     for count in counts:
         centres = centres_like_a_codebook(count)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.clustering import RESNET50, random_weights, seconds_of_one
-from benchmarks.step import NETWORKS, compared, example_batch, network_of
-from benchmarks.timing import Comparison, seconds_of, side_by_side
+from benchmarks.clustering import RESNET50, random_weights
+from benchmarks.step import Cases, compared, example_batch, network_of
+from benchmarks.timing import Comparison, seconds_of, side_by_side, timed
 from wfn.codebooks.probabilistic_clustering import literal
 from wfn.codebooks.probabilistic_clustering.merging import Rules, merge_weights
 from wfn.networks.forward_pass import trace
@@ -33,7 +33,7 @@ def against_the_literal(size: int = 1000) -> Iterator[Comparison]:
     """One clustering of everything; the literal version, whose time grows with the square, runs once."""
     means, deviations = random_weights(size), random_deviations(size, *DEVIATIONS["as they start"])
     fast = seconds_of(lambda: merge_weights(means, deviations, size, RULES))
-    slow = seconds_of_one(lambda: literal.merge(means, deviations, size, RULES))
+    slow = timed(lambda: literal.merge(means, deviations, size, RULES))
     what = f"probabilistic clustering, {size:,} weights"
     yield Comparison(what, fast, "literal centres x weights", slow, "faster", fast <= slow)
 
@@ -58,9 +58,9 @@ def against_a_sort(size: int = RESNET50) -> Iterator[Comparison]:
     yield Comparison(what, 0, "", None, "8 copies", copies <= 8)
 
 
-def step_against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Comparison]:
+def step_against_plain_fine_tuning(cases: Cases, device: torch.device, repeats: int) -> Iterator[Comparison]:
     """A step on drawn weights, all of them free, the dearest; SGD with momentum and clipping stands against it."""
-    for network, batch_size in NETWORKS:
+    for network, batch_size in cases:
         batch = example_batch(batch_size, device)
         drawn, plain = (partial(step, network, batch, device) for step in (_drawn_step, _plain_step))
         ours, theirs, ratio = compared(drawn, plain, repeats)

@@ -1,15 +1,15 @@
 """Training steps of weight fixing, and of other updates, against the same steps of plain fine-tuning, in turns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from time import perf_counter
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.penalty import TEMPERATURE, THRESHOLD, centres_like_a_codebook
-from benchmarks.timing import Comparison, in_turns, of_pairs
+from benchmarks.timing import Comparison, in_turns, now, of_pairs
 from wfn import networks
 from wfn.codebooks.k_means import k_means
 from wfn.codebooks.quantisers.learned_basis import ChannelLayer, LearnedBasis
@@ -25,7 +25,9 @@ from wfn.training.updates.free_weights import FreeUpdate
 from wfn.training.updates.shared_values import SharedValues
 from wfn.training.updates.straight_through import Descent, Quantiser, StraightThrough
 
-NETWORKS = (("resnet20_conv", 128), ("resnet18_cifar", 32))
+Cases = Sequence[tuple[str, int]]  # names, each with the size of its batches
+NETWORKS: Cases = (("resnet20_conv", 128), ("resnet18_cifar", 32))
+QUICK: Cases = (("small_resnet", 4),)
 FREE = (0.7, 0.2)  # shares of free weights: in the first stage with a regulariser, the dearest, and two later
 LEARNING_RATE = 2e-5
 ROUNDS = 4
@@ -63,9 +65,9 @@ def fixing_step(network: str, batch: tuple, device: torch.device, precision: str
     return lambda: train_epoch(model, weights, [batch], update, precision, lambda step: None)
 
 
-def against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Comparison]:
-    """Both networks at both precisions. Steps are built anew ``ROUNDS`` times: where memory lies has its say."""
-    for network, batch_size in NETWORKS:
+def against_plain_fine_tuning(cases: Cases, device: torch.device, repeats: int) -> Iterator[Comparison]:
+    """Each case at both precisions. Steps are built anew ``ROUNDS`` times: where memory lies has its say."""
+    for network, batch_size in cases:
         batch = example_batch(batch_size, device)
         for precision in ("float32", "bfloat16"):
             what = f"training step, {network}, batch {batch_size}, {precision}, {device}"
@@ -80,12 +82,12 @@ def against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Co
             yield Comparison(name, once, "the same again", again, "none: it is noise", True, ratio)
 
 
-def against_the_machine(device: torch.device, repeats: int) -> Iterator[Comparison]:
+def against_the_machine(cases: Cases, device: torch.device, repeats: int) -> Iterator[Comparison]:
     """Plain fine-tuning against matrix products of as many multiply-adds: what the machine could do at best.
 
     A step has three times those of an inference: forward, and gradients of activations and of weights.
     """
-    for network, batch_size in NETWORKS:
+    for network, batch_size in cases:
         batch = example_batch(batch_size, device)
         uses, weights = trace(network_of(network, device), batch[0][:1]).uses, network_of(network, device)
         layers = {name: weight.numel() for name, weight in weights.named_parameters() if weight.ndim > 1}
@@ -110,9 +112,9 @@ def _product(multiply_adds: float, device: torch.device) -> Callable[[], None]:
     return product
 
 
-def updates_against_plain_fine_tuning(device: torch.device, repeats: int) -> Iterator[Comparison]:
+def updates_against_plain_fine_tuning(cases: Cases, device: torch.device, repeats: int) -> Iterator[Comparison]:
     """The steps of the other updates, each against plain fine-tuning by the optimiser that it uses itself."""
-    for network, batch_size in NETWORKS:
+    for network, batch_size in cases:
         batch = example_batch(batch_size, device)
         for name, (make, optimiser) in UPDATES.items():
             ours = partial(step_of, make, network, batch, device)
@@ -181,34 +183,40 @@ UPDATES = {
 }
 
 
-def parts(device: torch.device, repeats: int) -> list[str]:
-    """Rows of Markdown: where the time of the dearest steps goes, in milliseconds, beside plain fine-tuning."""
-    network, batch_size = NETWORKS[-1]
+def breakdown(cases: Cases, device: torch.device, repeats: int) -> Iterator[Comparison]:
+    """Where the time of the dearest steps goes, of the last of the cases, beside plain fine-tuning."""
+    network, batch_size = cases[-1]
     batch = example_batch(batch_size, device)
     steps = []
     for flat in (True, False):
         model = network_of(network, device)
         if flat:
             weights, update = _update_of(model, batch, FREE[0])
-            steps.append((model, weights.values.grad.zero_, update))
+            steps.append((model, weights.values.grad.zero_, update.after))
         else:
             optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
             steps.append((model, optimiser.zero_grad, lambda loss, optimiser=optimiser: optimiser.step()))
-    timed = [[_timed_parts(*step, batch, device) for step in steps] for _ in range(repeats + 1)][1:]
+    runs = [[_seconds_of_each(*step, batch, device) for step in steps] for _ in range(repeats + 1)][1:]
     names = ("gradients to zero", "forward", "backward", "regulariser and update")
-    best = np.array(timed).min(axis=0) * 1e3
-    title = f"parts of a step, {network}, batch {batch_size}, bfloat16, {device}, {FREE[0]:.0%} free (ms)"
-    rows = [f"| {name} | {ours:.1f} | {plain:.1f} |" for name, ours, plain in zip(names, *best, strict=True)]
-    return [f"| {title} | weight fixing | plain fine-tuning |", "|---|---|---|", *rows]
+    what = f"part of a step, {network}, batch {batch_size}, bfloat16, {device}, {FREE[0]:.0%} free"
+    for name, ours, plain in zip(names, *np.array(runs).min(axis=0).tolist(), strict=True):
+        yield Comparison(f"{what}: {name}", ours, "plain fine-tuning", plain, "none: the step has one", True)
 
 
-def _timed_parts(model, zero: Callable, update: Callable, batch: tuple, device: torch.device) -> list[float]:
-    marks = [perf_counter()]
+def _seconds_of_each(
+    model: nn.Module,
+    zero: Callable[[], object],
+    update: Callable[[Tensor], object],
+    batch: tuple[Tensor, Tensor],
+    device: torch.device,
+) -> list[float]:
+    """Seconds of zeroing gradients, forward pass, backward pass and update of a step in bfloat16."""
+    marks = [now()]
 
     def mark() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        marks.append(perf_counter())
+        marks.append(now())
 
     zero()
     mark()
@@ -217,7 +225,7 @@ def _timed_parts(model, zero: Callable, update: Callable, batch: tuple, device: 
     mark()
     loss.backward()
     mark()
-    update.after(loss.detach())
+    update(loss.detach())
     mark()
     return np.diff(marks).tolist()
 
@@ -233,14 +241,14 @@ def compared(first: Callable, second: Callable, repeats: int) -> tuple[float, fl
     return of_pairs(pairs)
 
 
-def example_batch(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def example_batch(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Random images of 32 x 32 and labels."""
     generator = torch.Generator().manual_seed(0)
     inputs = to_device(torch.randn(size, 3, 32, 32, generator=generator), device)
     return inputs, torch.randint(10, (size,), generator=generator).to(device)
 
 
-def _update_of(model: torch.nn.Module, batch: tuple, share: float) -> tuple[FlatWeights, FreeUpdate]:
+def _update_of(model: nn.Module, batch: tuple, share: float) -> tuple[FlatWeights, FreeUpdate]:
     """The flat weights of ``model``, and a step's update of the ``share`` of them that is free."""
     weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
     device = weights.values.device
@@ -250,7 +258,7 @@ def _update_of(model: torch.nn.Module, batch: tuple, share: float) -> tuple[Flat
     return weights, update
 
 
-def network_of(network: str, device: torch.device) -> torch.nn.Module:
+def network_of(network: str, device: torch.device) -> nn.Module:
     """The network of that name with the same random weights each time."""
     torch.manual_seed(0)
     return networks.build(network, 10, (3, 32, 32)).to(device, memory_format=torch.channels_last)

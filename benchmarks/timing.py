@@ -50,10 +50,22 @@ class Comparison:
         return self.pairs_ratio
 
 
+def now() -> float:
+    """Seconds by the clock that everything here is timed by; only differences mean anything."""
+    return _clock()
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of a single run: for what takes a minute."""
+    begin = now()
+    work()
+    return now() - begin
+
+
 def seconds_of(work: Callable[[], object], repeats: int = 5) -> float:
     """Seconds of ``work``, after one run to warm up."""
     work()
-    return min(_timed(work) for _ in range(repeats))
+    return min(timed(work) for _ in range(repeats))
 
 
 def side_by_side(first: Callable[[], object], second: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -65,16 +77,10 @@ def side_by_side(first: Callable[[], object], second: Callable[[], object], repe
 def in_turns(first: Callable[[], object], second: Callable[[], object], repeats: int) -> list[tuple[float, float]]:
     """Seconds of each run of both, after one of each to warm up."""
     first(), second()
-    return [(_timed(first), _timed(second)) for _ in range(repeats)]
+    return [(timed(first), timed(second)) for _ in range(repeats)]
 
 
 def of_pairs(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
     """The median seconds of each, and the median ratio of a pair."""
     firsts, seconds = zip(*pairs, strict=True)
     return median(firsts), median(seconds), median(a / b for a, b in pairs)
-
-
-def _timed(work: Callable[[], object]) -> float:
-    begin = _clock()
-    work()
-    return _clock() - begin

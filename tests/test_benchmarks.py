@@ -3,8 +3,10 @@
 from time import process_time, sleep
 
 import pytest
+from click.testing import CliRunner
 
-from benchmarks import timing
+from benchmarks import clustering, measuring, step, timing
+from benchmarks.__main__ import GROWTH, PARTS, RESULTS, keep, main, read, shown
 from benchmarks.timing import Comparison, of_pairs, seconds_of
 
 
@@ -25,3 +27,40 @@ def test_waiting_takes_no_cpu_seconds(monkeypatch):
     timing.count_cpu_seconds()
     assert timing._clock is process_time
     assert seconds_of(lambda: sleep(0.2), repeats=1) < 0.2
+
+
+def test_one_clock_times_both_sides(monkeypatch):
+    monkeypatch.setattr(timing, "_clock", lambda: 0.0)
+    rows = list(clustering.against_the_literal(clustering.random_weights(100)))
+    assert {(row.seconds, row.against_seconds or 0.0) for row in rows} == {(0.0, 0.0)}
+
+
+def test_the_whole_command_comes_to_its_end(monkeypatch, tmp_path):
+    monkeypatch.setattr(measuring, "processor_seconds", lambda arguments, status=0, environment=None: 1.0)
+    monkeypatch.setattr(step, "ROUNDS", 1)
+    result = CliRunner().invoke(main, ["--quick", "--out", str(tmp_path)], catch_exceptions=False)
+    kept = read(tmp_path / "table.csv")
+    assert result.exit_code == 0 and [*kept, GROWTH] == [*PARTS] and all(kept.values())
+    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "table.md", "growth.svg"}
+    assert [comparison.what.rpartition(": ")[2] for comparison, _ in kept["breakdown"]] == [
+        "gradients to zero", "forward", "backward", "regulariser and update",
+    ]  # fmt: skip
+
+
+def test_a_part_that_is_timed_anew_leaves_the_others_as_they_are(tmp_path):
+    path, (old, new) = (
+        tmp_path / "table.csv",
+        (Comparison("a, b", 1 / 3, "c", 0.7, "none", True, 0.4), Comparison("d", 2.0, "", None, "1 s", False)),
+    )
+    for part, comparison, machine in (("fixing", old, "one"), ("start", old, "one"), ("start", new, "another")):
+        keep(path, part, [(comparison, machine)])
+    assert read(path) == {"start": [(new, "another")], "fixing": [(old, "one")]}
+    tables = path.with_suffix(".md").read_text().split("| what |")[1:]
+    assert ["| d | 2 |" in tables[0] and "another" in tables[0], "| a, b |" in tables[1] and "one" in tables[1]] == [
+        True
+    ] * 2
+
+
+@pytest.mark.parametrize("name", ["table", "cpu_seconds"])
+def test_the_tables_are_those_of_the_rows(name):
+    assert (RESULTS / f"{name}.md").read_text() == shown(read(RESULTS / f"{name}.csv"))
