@@ -117,12 +117,12 @@ def stop(**which: str) -> None:
 def plot(out: Path | None, **which: str) -> None:
     """Draw the figure of study NAME as it stands, also while it is running, and log it to the study's run."""
     from studies.outcome.table_and_figure import draw, file_name
-    from wfn.runs.record import Record
+    from wfn.runs.record import HEADER, Record
 
     queue = _queue(**which)
     here = queue.here()
     own = Path(str(here.get("folder", ""))).expanduser() / (queue.run() or "none")
-    if not (own / "record.json").is_file():  # the study's run lies on another machine
+    if not (own / HEADER).is_file():  # the study's run lies on another machine
         own = None
     path = out or (Record.read(own).files if own else Path()) / file_name(queue.label, "png")
     draw(queue, path)

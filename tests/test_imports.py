@@ -8,7 +8,7 @@ import pytest
 from tests.support.places import ROOT
 
 pytestmark = pytest.mark.process
-HEAVY = {"torch", "mlflow", "optuna", "matplotlib"}
+HEAVY = {"torch", "mlflow", "optuna", "matplotlib", "psutil"}
 
 
 @pytest.mark.parametrize(

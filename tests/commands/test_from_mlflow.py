@@ -5,7 +5,8 @@ import subprocess
 import psutil
 import pytest
 
-from wfn.commands.from_mlflow import RUN_ID, folder_of_caller
+from wfn.commands.from_mlflow import folder_of_caller
+from wfn.runs.tracking.launched import RUN_ID
 
 PROJECT = """\
 name: small

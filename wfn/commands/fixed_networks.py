@@ -17,13 +17,13 @@ def compressed_file_of(run: str, folder: Path) -> tuple[Path, str]:
     """
     if Path(run).suffix == ".wfn":
         return Path(run).expanduser(), Path(run).stem
-    from wfn.runs.record import Record
+    from wfn.runs.record import COMPRESSED, Record
 
     record = Record.find(run, folder)
-    file = record.files / "fixed.wfn"
+    file = record.files / COMPRESSED
     if not file.is_file():
         raise UserError(
-            f"run {record.id} has no fixed.wfn: it is not finished, or its weights take too many distinct values; give "
-            "a run of a method that fixes all of them"
+            f"run {record.id} has no {COMPRESSED}: it is not finished, or its weights take too many distinct values; "
+            "give a run of a method that fixes all of them"
         )
     return file, record.id

@@ -9,13 +9,15 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
+from wfn.runs.tracking.launched import RUN_ID
 
-RUN_ID = "MLFLOW_RUN_ID"  # MLflow sets it for the command that it starts
+if TYPE_CHECKING:
+    import psutil
 
 
-def folder_of_caller(process: psutil.Process | None = None) -> Path:
+def folder_of_caller(process: "psutil.Process | None" = None) -> Path:
     """The folder that ``mlflow run`` was called from, told by the processes above ``process`` (by default this one).
 
     Between this process and MLflow are shells, in the project's folder as this one. MLflow's own is the first that is
@@ -28,6 +30,8 @@ def folder_of_caller(process: psutil.Process | None = None) -> Path:
     here, run = Path.cwd(), os.environ.get(RUN_ID)
     if not run:
         return here
+    import psutil
+
     try:
         for above in (process or psutil.Process()).parents():
             folder = Path(above.cwd())

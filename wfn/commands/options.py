@@ -16,7 +16,6 @@ from click.core import ParameterSource
 
 from wfn import methods
 from wfn.commands import messages
-from wfn.commands.from_mlflow import RUN_ID
 from wfn.errors import RunInterrupted, UserError, printable
 from wfn.runs.settings import Settings, all_options, own_options
 from wfn.system.processes import leave_unheard, terminable
@@ -106,6 +105,8 @@ def explicit_options(context: click.Context) -> set[str]:
 
     Where MLflow has started the command there are no such names: it hands on every parameter, given or not.
     """
+    from wfn.runs.tracking.launched import RUN_ID
+
     if os.environ.get(RUN_ID):
         return set()
     sources = {name: context.get_parameter_source(name) for name, value in context.params.items() if value is not None}

@@ -24,16 +24,23 @@ from wfn.figures.style import render
 from wfn.interface import Quantised
 from wfn.measures.common.kinds import Quantity
 from wfn.networks.own.state import tensors_of
-from wfn.runs.record import Record
+from wfn.runs.record import (
+    CODEBOOK,
+    COMPRESSED,
+    CORRUPTIONS,
+    FIXED,
+    ITERATIONS,
+    RELIABILITY,
+    SPREADS,
+    Record,
+)
 from wfn.system.files import csv_table, write_atomically
 
 log = logging.getLogger(__name__)
-FIXED = "fixed.safetensors"
 TITLE = 0.25  # inches above the panels of a figure
-RELIABILITY, CORRUPTIONS, SPREADS = "reliability.csv", "corruptions.csv", "spreads.csv"
 FILE_QUANTITIES = {
     "artefact_bytes": Quantity(
-        "artefact_bytes", "size of the compressed file (bytes)", "{:,}", meaning="fixed.wfn, all of it"
+        "artefact_bytes", "size of the compressed file (bytes)", "{:,}", meaning=f"{COMPRESSED}, all of it"
     ),
     "images_lost": Quantity("images_lost", "test images right before, wrong after", "{:,}"),
     "images_gained": Quantity("images_gained", "test images wrong before, right after", "{:,}", "higher"),
@@ -47,7 +54,7 @@ def write_files(
     iterations: Sequence[Mapping[str, float]],
     about: Mapping[str, str],
 ) -> int | None:
-    """Write the fixed network, as :data:`FIXED` and compressed, its codebook, and tables and figures.
+    """Write the fixed network, as ``fixed.safetensors`` and compressed, its codebook, and tables and figures.
 
     Args:
         folder: where to.
@@ -67,13 +74,13 @@ def write_files(
     codebook = _codebook(quantised.weights, quantised.deviations)
     state = tensors_of(quantised.model)
     write_atomically(folder / FIXED, _safetensors(state, _metadata(codebook, list(quantised.weights), about)))
-    write_atomically(folder / "codebook.csv", csv_table(codebook).encode())
+    write_atomically(folder / CODEBOOK, csv_table(codebook).encode())
     weights = _flat(before), _flat(quantised.weights)
     title = ", ".join([*(about[name] for name in ("label", "model", "dataset") if name in about), "n = 1 run"])
     picture = render(lambda canvas: weight_histograms.draw(canvas, *weights), weight_histograms.SIZE, "png", title)
     write_atomically(folder / "weights.png", picture)
     if iterations:
-        write_atomically(folder / "iterations.csv", csv_table(iterations).encode())
+        write_atomically(folder / ITERATIONS, csv_table(iterations).encode())
         values = [(row["value"], row["weights"]) for row in codebook]
         fixing = Fixing([Curve("", iterations)], iterations, values)
         width, height = iterations_figure.size(1)
@@ -85,7 +92,7 @@ def write_files(
     except UserError as error:
         log.info("no compressed file: %s", error)
         return None
-    write_atomically(folder / "fixed.wfn", compressed)
+    write_atomically(folder / COMPRESSED, compressed)
     return len(compressed)
 
 

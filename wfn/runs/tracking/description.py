@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from wfn import methods, tasks
 from wfn.measures import quantities
-from wfn.runs.artifacts import FILE_QUANTITIES, FIXED
-from wfn.runs.record import Record
+from wfn.runs.artifacts import FILE_QUANTITIES
+from wfn.runs.record import FIXED, Record
 from wfn.runs.run_header import RunHeader
 from wfn.runs.tracking.logged_model import NAME
 from wfn.tasks.quantity import Quantity

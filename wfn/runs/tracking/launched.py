@@ -18,6 +18,7 @@ from wfn.runs.tracking.mlflow_database import StoreAwayError, reached
 from wfn.system.processes import this_process
 
 log = logging.getLogger(__name__)
+RUN_ID = "MLFLOW_RUN_ID"  # of the environment: MLflow sets it for the command that it starts
 DEFAULT = "0"  # id of the experiment in which runs lie for which none was named
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
 PROCESS_TAG = "wfn.process"
@@ -33,7 +34,7 @@ def experiment_of_launcher() -> str:
 
 def take_launched() -> str:
     """The id of the run that was launched for this program; empty without. Processes started later do not see it."""
-    return os.environ.pop("MLFLOW_RUN_ID", "")
+    return os.environ.pop(RUN_ID, "")
 
 
 def point(client: Any, launched: str, run: Any, title: str) -> None:
