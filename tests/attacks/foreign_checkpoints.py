@@ -1,6 +1,8 @@
 """Checkpoints are damaged, or made up with a right checksum; nothing wrong is gone on with, and nothing crashes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 
@@ -51,8 +53,13 @@ def compressed(method: Method, path: Path | None, observe=lambda event: None) ->
     return dict(method.compress(model, small_networks.data(count=150), observe, path).weights)
 
 
-def begun(folder: Path) -> list[Begun]:
-    """Every method that trains, cut off."""
+def prepared_in(folder: Path) -> Callable[[str], Begun]:
+    """A function that gives a method by name, cut off: each is trained once, and only if a case takes it."""
+    return cache(partial(begun, folder))
+
+
+def begun(folder: Path, name: str) -> Begun:
+    """The method, cut off."""
 
     def cut(event):
         nonlocal epochs
@@ -60,15 +67,13 @@ def begun(folder: Path) -> list[Begun]:
         if epochs == CUT_AFTER and isinstance(event, Step):
             raise CutError
 
-    found = []
-    for name in METHODS:
-        method, path, epochs = made(name), folder / name, 0
-        whole = compressed(method, None)
-        try:
-            compressed(method, path, cut)
-        except CutError:
-            found.append(Begun(method, path.read_bytes(), whole))
-    return found
+    method, path, epochs = made(name), folder / name, 0
+    whole = compressed(method, None)
+    try:
+        compressed(method, path, cut)
+    except CutError:
+        return Begun(method, path.read_bytes(), whole)
+    raise AssertionError(f"{name} has no more than {CUT_AFTER} epochs")
 
 
 def odd_tensor(random: Random, tensor: Tensor) -> Tensor:
@@ -117,9 +122,9 @@ def made_up(random: Random, path: Path) -> None:
     Checkpoint(path).save({name: tensor.clone() for name, tensor in tensors.items()}, record)
 
 
-def case(random: Random, folder: Path, prepared: list[Begun]) -> None:
+def case(random: Random, folder: Path, prepared: Callable[[str], Begun]) -> None:
     """Resume one: of a damaged one nothing but the right weights may come; of a made-up one nothing but a clean end."""
-    chosen, path = random.choice(prepared), folder / "checkpoint"
+    chosen, path = prepared(random.choice(METHODS)), folder / "checkpoint"
     path.write_bytes(chosen.checkpoint)
     is_made_up = random.random() < 0.6
     if is_made_up:
@@ -145,5 +150,5 @@ ATTACK = Attack(
     cases=400,
     short=3,
     case=case,
-    prepare=begun,
+    prepare=prepared_in,
 )

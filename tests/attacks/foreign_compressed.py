@@ -102,7 +102,7 @@ ATTACK = Attack(
     name="compressed",
     what="a `.wfn` file damaged, or made to do harm, is read: tensors or one line, within the memory that is stated",
     cases=20_000,
-    short=150,
+    short=60,
     case=_case,
     prepare=_sound,
 )

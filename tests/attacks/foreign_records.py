@@ -139,7 +139,7 @@ ATTACK = Attack(
     "records",
     "a run's folder is damaged or made up; it is refused or left out in one line, the runs beside it are read",
     cases=400,
-    short=15,
+    short=8,
     case=case,
     prepare=prepared,
 )

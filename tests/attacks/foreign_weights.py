@@ -129,6 +129,6 @@ ATTACK = Attack(
     "weights",
     "a damaged or made-up file of weights is loaded; refused in one line, or taken as finite numbers of their kind",
     cases=600,
-    short=40,
+    short=20,
     case=case,
 )

@@ -138,7 +138,7 @@ ATTACK = Attack(
     "same weights and metrics as uncut, nothing twice, nothing left half written; a fifth of them tracked in MLflow, "
     "whose store has it all in the end",
     cases=550,
-    short=4,
+    short=2,
     case=killed_and_gone_on_with,
     prepare=uncut,
 )

@@ -46,7 +46,7 @@ ATTACK = Attack(
     "the power goes before a random write of a run, and whatever was not synced is gone with it (files and names): "
     "no metric of an epoch is gone that the checkpoint has done; gone on with, it ends as uncut",
     cases=200,
-    short=3,
+    short=2,
     case=power_cut,
     prepare=uncut,
 )

@@ -42,7 +42,7 @@ ATTACK = Attack(
     "one to three of SIGINT, SIGTERM and SIGHUP come in a row at random writes of a run: it ends with status 130 "
     "without a traceback, KILLED, names --resume only where there is something to resume, and goes on as uncut",
     cases=200,
-    short=3,
+    short=2,
     case=signalled,
     prepare=uncut,
 )

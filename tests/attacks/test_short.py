@@ -8,6 +8,7 @@ import pytest
 from tests.attacks.attack import attacks, carry_out
 
 ATTACKS = attacks()
+SEED = 4  # one that has a run tracked in MLflow among the first two kills, and among the first two signals
 
 
 @pytest.fixture(scope="module")
@@ -23,4 +24,4 @@ def test_nothing_is_lost(name, prepared):
     if missing := attack.missing():
         pytest.skip(f"needs {missing}")
     attack = replace(attack, prepare=lambda folder, prepare=attack.prepare: prepared(prepare))
-    assert carry_out(attack, attack.short, seed=1).lost == {}
+    assert carry_out(attack, attack.short, seed=SEED).lost == {}
