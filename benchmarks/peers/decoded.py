@@ -3,16 +3,19 @@
 Imports nothing of wfn: a peer runs in an environment of its own.
 """
 
+import argparse
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
 COLUMNS = ("peer", "setting", "bytes", "counts", "seconds", "decoded", "versions")
 LIST = "files.csv"
+TENSOR, CHANNEL = "a tensor", "a channel"  # what has a scale of its own
 
 
 def float_network(path: Path) -> dict[str, Tensor]:
@@ -51,6 +54,41 @@ def packed(state: Mapping[str, Tensor], bits: int, numbers: int) -> int:
     weights = sum(state[name].numel() for name in weight_names(state))
     others = sum(tensor.numel() for tensor in state.values()) - weights
     return -(-weights * bits // 8) + 4 * (numbers + others)
+
+
+def keep_integers(
+    description: str,
+    peer: str,
+    ways: Mapping[str, Callable[[Tensor, int], Tensor]],
+    bits: Sequence[int],
+    packages: Iterable[str],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """The command of a peer that quantises weights to integers: each way at each number of bits, each kept.
+
+    Args:
+        description: what ``--help`` says.
+        peer: what the rows are called.
+        ways: name -> what a weight is as integers of so many bits. The name begins with :data:`TENSOR` or
+            :data:`CHANNEL`: what has a scale.
+        bits: without ``--bits``.
+        packages: whose versions are noted.
+        arguments: of the command line, by default the process's.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--weights", type=Path, required=True, help="the float network, a save by torch")
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the networks")
+    parser.add_argument("--bits", type=int, nargs="*", default=bits)
+    options = parser.parse_args(arguments)
+    state = float_network(options.weights)
+    names = weight_names(state)
+    for way, quantised in ways.items():
+        scales = len(names) if way.startswith(TENSOR) else sum(len(state[name]) for name in names)
+        for number in options.bits:
+            begin = perf_counter()
+            found = {name: quantised(state[name], number) for name in names}
+            seconds, size = perf_counter() - begin, packed(state, number, scales)
+            keep(options.out, peer, f"integers {way}, {number} bits", state | found, size, "sum", seconds, packages)
 
 
 def layers_and_batch_norms(state: Mapping[str, Tensor]) -> dict[str, str]:
