@@ -130,7 +130,11 @@ def _namespace() -> str:
 
 
 def _began(number: int) -> str:
-    """When a process began, in ticks since the boot; empty where it is no more, UNTOLD where only that can be told."""
+    """When a process began, in ticks since the boot; empty where it is no more, UNTOLD where only that can be told.
+
+    Not psutil's ``create_time``: that adds the boot's date, which moves when the machine's clock is set, and a process
+    that lives would be taken for another. Names that older versions left hold these ticks, too.
+    """
     try:
         state, *others = Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return "" if state in "ZX" else others[18]

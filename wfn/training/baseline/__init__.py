@@ -22,12 +22,10 @@ class Baseline(NamedTuple):
 
     Attributes:
         path: of its file.
-        was_kept: whether it was there already.
         curve: of its training, a row an epoch; empty where an older version has trained it.
     """
 
     path: Path
-    was_kept: bool
     curve: Curve
 
 
@@ -70,12 +68,12 @@ def trained_baseline(
     model.to(device, memory_format=layout(model)).eval()
     curve, reason = _kept(model, path, shape, data)
     if curve is not None:
-        return Baseline(path, True, curve)
+        return Baseline(path, curve)
     with alone(path, f"{network} on {data.name}"):
         if path.exists():  # damaged, or another process has just trained it
             curve, reason = _kept(model, path, shape, data)
             if curve is not None:
-                return Baseline(path, True, curve)
+                return Baseline(path, curve)
             log.info("baseline: training anew, for %s", reason)
         else:
             tell_of_others(path, shape, data)
@@ -89,7 +87,7 @@ def trained_baseline(
             curve = training.run()
         keep(model, path, shape, curve)
         training.forget()
-    return Baseline(path, False, curve)
+    return Baseline(path, curve)
 
 
 def _kept(model: nn.Module, path: Path, shape: dict[str, object], data: Data) -> tuple[Curve | None, str]:
