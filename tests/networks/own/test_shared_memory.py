@@ -3,11 +3,14 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
 from tests.support import small_networks
 from wfn import WeightFixing, trace
 from wfn.data import as_data
 from wfn.errors import UserError
+from wfn.methods.float_network import FloatNetwork
+from wfn.networks.own.permanent import PRUNED
 from wfn.networks.own.shared_memory import ties
 from wfn.training.flat_weights import FlatWeights, counted_weights
 
@@ -158,6 +161,36 @@ def repeated(model):
 def test_memory_that_cannot_be_kept_is_refused(share, message):
     with pytest.raises(UserError, match=message):
         QUICK.compress(Sharing(share), small_networks.data())
+
+
+class Symmetric(nn.Module):
+    def forward(self, weight):
+        return weight.triu() + weight.triu(1).mT
+
+
+CHANGES = {
+    "pruned": lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    "parametrised": lambda layer: parametrize.register_parametrization(layer, "weight", Symmetric()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("both", [False, True])
+def test_what_is_made_of_a_shared_parameter_in_one_module_stays_there(change, both):
+    """Where both compute with the same values they go on sharing them, and where not, each has its own."""
+    model = small_networks.Shared()
+    for layer in (model.second, model.first)[: 1 + both]:
+        CHANGES[change](layer)
+    (inputs, _), _ = small_networks.data()
+    with torch.no_grad():
+        before = model.eval()(inputs)
+        fixed = FloatNetwork().compress(model, small_networks.data())
+        assert torch.equal(model(inputs), before)
+    assert (model.first.weight is model.second.weight) == both
+    assert ("second.weight" in fixed.weights) != both
+    if change == "pruned":
+        assert getattr(model.second.weight, PRUNED).sum() == 72 * 72 / 2
+        assert both or not hasattr(model.first.weight, PRUNED)
 
 
 class Hidden(nn.Module):

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,15 +24,17 @@ def make_permanent(model: nn.Module) -> None:
     That are torch's own ways to put something between parameter and layer: pruning, weight norm, spectral norm (all as
     hooks), parametrisations, and the largest norm of an embedding's rows. Of a pruned parameter the attribute
     :data:`PRUNED`, bool of its shape, says which elements are to stay zero. What is made permanent is told by a line.
+    Modules that hold one parameter go on sharing it where both compute with the same values, and are parted elsewhere.
     """
     training = {module: module.training for module in model.modules()}
     done: dict[str, int] = {}
+    shared = _Shared(model)
     model.eval()  # spectral norm would otherwise go a step further
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # the hooks are old, but there
             for module in list(model.modules()):
-                for kind in _permanent(module):
+                for kind in _permanent(module, shared):
                     done[kind] = done.get(kind, 0) + 1
     finally:
         for module, mode in training.items():
@@ -57,25 +60,62 @@ def check_unpruned(model: nn.Module, names: Iterable[str], method: str) -> None:
             )
 
 
-def _permanent(module: nn.Module) -> list[str]:
+class _Shared:
+    """The parameters that several modules hold, so that what is made of one in one of them does not reach the others.
+
+    torch makes pruning and parametrisations permanent in the parameter itself.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        held = Counter(p for module in model.modules() for p in module._parameters.values() if p is not None)
+        self._made = {parameter: [parameter] for parameter, holders in held.items() if holders > 1}
+        self._origin: dict[nn.Parameter, nn.Parameter] = {}
+
+    def part(self, holder: nn.Module, name: str) -> None:
+        """Let ``holder`` have a copy of a parameter that others hold as well."""
+        parameter = holder._parameters[name]
+        if parameter is not None and parameter in self._made:
+            copied = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+            holder._parameters[name], self._origin[copied] = copied, parameter
+
+    def rejoin(self, holder: nn.Module, name: str) -> None:
+        """Let ``holder`` share again what others hold, or was made for them, where the values are the same."""
+        parameter = holder._parameters[name]
+        if parameter is None or parameter not in self._origin:
+            return
+        made = self._made[self._origin[parameter]]
+        alike = next((each for each in made if torch.equal(each, parameter)), None)
+        if alike is None:
+            made.append(parameter)
+        else:
+            holder._parameters[name] = alike
+
+
+def _permanent(module: nn.Module, shared: _Shared) -> list[str]:
     """Make one module permanent; what was."""
     kinds = []
     if parametrize.is_parametrized(module):
         parametrisations: Any = module.parametrizations
         for name, originals in list(parametrisations.items()):
             is_trained = any(original.requires_grad for original in originals.parameters())
+            for original in originals._parameters:
+                shared.part(originals, original)
             parametrize.remove_parametrizations(module, name, leave_parametrized=True)
             if name not in module._parameters:  # torch leaves what was made of several tensors as a plain one
                 values = getattr(module, name).detach().clone()
                 delattr(module, name)
                 module.register_parameter(name, nn.Parameter(values, is_trained))
+            shared.rejoin(module, name)
             kinds.append("parametrisation")
     for hook in list(module._forward_pre_hooks.values()):
         if isinstance(hook, prune.BasePruningMethod):
             name = hook._tensor_name
             mask: Tensor = getattr(module, f"{name}_mask")
+            shared.part(module, f"{name}_orig")
             prune.remove(module, name)
-            setattr(module.get_parameter(name), PRUNED, mask == 0)
+            shared.rejoin(module, name)
+            parameter = module.get_parameter(name)
+            setattr(parameter, PRUNED, (mask == 0) | getattr(parameter, PRUNED, False))
             kinds.append("pruning")
         elif isinstance(hook, WeightNorm):
             remove_weight_norm(module, hook.name)
