@@ -25,7 +25,7 @@ def pytest_xdist_auto_num_workers(config):
 def pytest_collection_modifyitems(items):
     """Who asks for the optional material is marked so; long files come first, so that no worker waits for them."""
     for item in items:
-        if {"cifar10_folder", "apot_saves"} & set(getattr(item, "fixturenames", ())):  # a doctest has none
+        if {"cifar10_folder", "apot_saves"} & set(item.fixturenames):
             item.add_marker("data")
     long = {item.path for item in items if any(map(item.get_closest_marker, ("server", "process")))}
     items.sort(key=lambda item: item.path not in long)
