@@ -143,9 +143,10 @@ def test_a_rank_that_fails_ends_the_run(script):
 
 
 def test_torchrun_told_to_stop_ends_the_run_as_killed(tmp_path, start_program):
-    run = ["-m", "wfn", *cases.options("tests.support.cases_on_ranks:stopping", tmp_path)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "WFN_CACHE": str(tmp_path / "cache")}
-    arguments = ["--standalone", "--nproc_per_node", "2", *run]
+    run = [str(ROOT / "wfn" / "__main__.py"), *cases.options("tests.support.cases_on_ranks:stopping", tmp_path)]
+    environment = os.environ | {"WFN_CACHE": str(tmp_path / "cache")}
+    # Forked from here: two Pythons of their own would take ten seconds to start.
+    arguments = ["--standalone", "--nproc_per_node", "2", "--start-method", "fork", "--run-path", *run]
     stopped = start_program("torch.distributed.run:main", arguments, tmp_path, environment)
     _, error = stopped.communicate(TIME_LIMIT)
     assert stopped.returncode != 0
