@@ -20,7 +20,7 @@ def assert_equal_to_oracle(weights, target, delta, threshold=THRESHOLD):
     assert np.count_nonzero(fast.assignment >= 0) == min(target, weights.size)  # cut off at the target
 
 
-@pytest.mark.parametrize("block", range(20))
+@pytest.mark.parametrize("block", range(8))
 def test_fixes_equal_the_oracle_on_random_weights(block):
     generator = np.random.default_rng(1000 + block)
     for _ in range(50):
@@ -34,7 +34,7 @@ def test_fixes_equal_the_oracle_on_random_weights(block):
 nasty = st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 2.0**-7, -(2.0**-7), 2.0**-8, 0.5, -0.5, 0.75, 1.0, 1e-3, 100.0])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(nasty, min_size=1, max_size=25), st.sampled_from([0.0075, 0.1, 0.6]), st.data())
 def test_fixes_equal_the_oracle_on_nasty_weights(weights, delta, data):
     assert_equal_to_oracle(weights, data.draw(st.integers(1, len(weights))), delta)

