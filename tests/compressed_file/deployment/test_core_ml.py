@@ -4,6 +4,7 @@ Core ML itself runs on macOS alone. Here a package is read back from the disk, a
 """
 
 import logging
+from functools import cache
 
 import numpy as np
 import pytest
@@ -25,12 +26,13 @@ from wfn.compressed_file.deployment import core_ml  # noqa: E402 - not without c
 
 @pytest.fixture(scope="module")
 def residual(tmp_path_factory):
-    """A residual network with its table, inputs, and the package that it becomes."""
+    """A residual network with its table, inputs, the package that it becomes, and where that is written."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("core_ml")
     model, inputs = rounded(networks.build("small_resnet", 3, (1, 8, 8))), torch.randn(4, 1, 8, 8)
     network = table_of(model, folder / "x.wfn", inputs)
-    return model, network, inputs, core_ml.package(model, network, inputs)
+    package = core_ml.package(model, network, inputs)
+    return model, network, inputs, package, write(package, folder / "x.mlpackage")
 
 
 def write(package, path):
@@ -40,6 +42,7 @@ def write(package, path):
     return path
 
 
+@cache
 def operations(path):
     """The operations of the package at ``path``, as coremltools reads them."""
     model = coremltools.models.MLModel(str(path), skip_model_load=True)
@@ -47,6 +50,7 @@ def operations(path):
     return program.functions["main"].operations
 
 
+@cache
 def look_up(operation):
     """What ``constexpr_lut_to_dense`` stands for, literally: fields of bits, the least significant first."""
     table, packed = operation.lut.val, operation.indices.val
@@ -122,9 +126,8 @@ def outputs(path, inputs):
     return result
 
 
-def test_the_program_computes_what_the_network_does(residual, tmp_path):
-    model, _, inputs, package = residual
-    path = write(package, tmp_path / "x.mlpackage")
+def test_the_program_computes_what_the_network_does(residual):
+    model, _, inputs, _, path = residual
     for one in inputs.split(1):
         with torch.no_grad():
             assert torch.allclose(outputs(path, one), model(one), atol=1e-4)
@@ -145,9 +148,9 @@ def test_so_does_that_of_a_transformer_though_all_of_its_positions_are_zero(tmp_
             assert torch.allclose(outputs(path, one), model(one), atol=1e-4)
 
 
-def test_every_weight_stands_there_bit_for_bit_and_most_are_look_ups(residual, tmp_path):
-    model, network, _, package = residual
-    found = operations(write(package, tmp_path / "x.mlpackage"))
+def test_every_weight_stands_there_bit_for_bit_and_most_are_look_ups(residual):
+    model, network, _, package, path = residual
+    found = operations(path)
     tables = {each.name: look_up(each) for each in found if each.op_type == "constexpr_lut_to_dense"}
     arrays = tables | {each.name: each.outputs[0].val for each in found if each.op_type == "const"}
     for name, tensor in model.state_dict().items():
@@ -165,7 +168,7 @@ def test_every_weight_stands_there_bit_for_bit_and_most_are_look_ups(residual, t
 
 def test_coremltools_by_itself_makes_other_values(residual, tmp_path):
     """What the documents warn of."""
-    model, network, inputs, _ = residual
+    model, network, inputs, *_ = residual
     with core_ml._silently():
         program = torch.export.export(model, (inputs[:1],)).run_decompositions({})
         converted = coremltools.convert(

@@ -150,10 +150,15 @@ def test_another_network_than_the_files_is_refused(deploy, run):
 
 def test_core_ml_at_the_command_line(deploy, run, tmp_path):
     pytest.importorskip("coremltools", reason="needs coremltools: pip install 'wfn[coreml]'")
-    assert deploy(run, "--to", "coreml", *NAMED)[0] == 0
-    status, told, error = deploy(run, "--to", "coreml", *NAMED)  # a package is replaced
+    package = tmp_path / f"{run.name}.mlpackage"
+    package.mkdir()
+    for name in ("Manifest.json", "left"):  # an earlier package, which is replaced
+        (package / name).write_text("{}")
+    status, told, error = deploy(run, "--to", "coreml", *NAMED)
     assert status == 0 and re.search(r"\.mlpackage: 427 weights of \d+ values in .* not run here: .* needs macOS", told)
-    assert error == "" and [path.name for path in tmp_path.iterdir()] == [f"{run.name}.mlpackage"]
+    assert error == "" and [*tmp_path.iterdir()] == [package]
+    assert {path.name for path in package.iterdir()} == {"Manifest.json", "Data"}
+    assert len((package / "Manifest.json").read_text()) > 2
 
 
 def test_what_no_input_reaches_is_left_out_of_a_graph(tmp_path):
