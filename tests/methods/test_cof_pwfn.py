@@ -1,6 +1,8 @@
 """Cluster-on-the-fly PWFN, the reconstruction; what every method must do, test_every_method.py asks."""
 
 from dataclasses import replace
+from itertools import pairwise
+from math import ceil
 
 import pytest
 import torch
@@ -9,9 +11,10 @@ from tests.support import small_networks
 from wfn import compressed_file
 from wfn.data import as_data
 from wfn.errors import UserError
-from wfn.interface import Epoch, Iteration, ignore
+from wfn.interface import Epoch, Iteration, Step, ignore
 from wfn.methods.cof_pwfn import ClusterOnTheFly, OneTraining
 from wfn.runs.artifacts import write_files
+from wfn.training.updates.clustered_on_the_fly import Schedule
 
 QUICK = ClusterOnTheFly(iterations=3, epochs=2, clusterings=3, regularisation=2.0**-15, samples=2)
 READINGS = ("permanent", "straight_through")
@@ -144,12 +147,48 @@ def test_batch_norm_that_is_left_alone_trains_on_after_all_is_fixed():
     assert len(quantised.weights["1.weight"].unique()) > 4
 
 
-def test_nothing_left_to_train_ends_the_training():
-    events = []
-    _, quantised = compress("convolutional", replace(QUICK, iterations=20, epochs=1), events.append)
-    assert [event.number for event in events if isinstance(event, Iteration)] == [*range(21)]
-    assert sum(isinstance(event, Epoch) for event in events) == 18
-    assert [record["training_steps"] for record in quantised.records] == [min(part, 18) * 3 for part in range(1, 21)]
+# The default shape of a run: its nine parts of three epochs end in the midst of an epoch.
+SHAPES = {
+    "in an epoch": {"iterations": 9, "epochs": 3, "clusterings": 20},
+    "after an epoch": {"iterations": 20, "epochs": 1},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_nothing_left_to_train_ends_the_training(shape, method):
+    seen = []
+
+    def observe(event):
+        if isinstance(event, Step):
+            seen.append((event.iteration, event.epoch, event.step, event.steps, flat(dict(model.named_parameters()))))
+
+    model = small_networks.build("convolutional")
+    method = replace(method, learning_rate=0.01, **shape)
+    quantised = method.compress(model, small_networks.data(), observe)
+    whole = method.iterations * method.epochs * 3
+    size, schedule = len(flat(quantised.weights)), Schedule(whole, 1, method.shares)
+    last = next(step for step in range(1, whole + 1) if ceil(schedule.share(step) * size) == size)
+    assert whole * 0.88 < last < whole * 0.92
+    of_part = method.epochs * 3
+    parts = range(1, method.iterations + 1)
+    assert [record["training_steps"] for record in quantised.records] == [min(part * of_part, last) for part in parts]
+    assert len(seen) == last and seen[-1][2] == seen[-1][3]
+    assert all(not torch.equal(one[-1], other[-1]) for one, other in pairwise(seen))
+    assert [record["iteration"] for record in quantised.records] == [*parts]
+
+
+def test_a_step_without_a_free_weight_is_none_and_leaves_the_values():
+    """Of a network with frozen weights, all that are free may be merged while others are still to be."""
+    with torch.random.fork_rng():
+        training = OneTraining(QUICK, small_networks.build("shared"), as_data(small_networks.data()), ignore, None)
+        clustered = training.clustered
+        clustered.cluster(1.0)
+        assert clustered.steps_left == 0
+        clustered.before(1)
+        training.weights.values.grad = torch.zeros_like(training.weights.values)
+        clustered.after(torch.zeros(()))
+    assert clustered.steps == 0 and torch.equal(training.weights.values.data, clustered.means)
+    training.weights.release()
 
 
 def test_without_training_all_is_merged_at_once(method):

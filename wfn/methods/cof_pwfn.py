@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Data
+from wfn.data.passes import FirstBatches
 from wfn.errors import require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
@@ -191,8 +192,7 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
     def iterate(self) -> dict[str, float]:
         """Train a part of the run."""
         clustered = self.clustered
-        if clustered.free.any():
-            self.train(clustered, lambda: {"share_fixed_by_epoch": clustered.share_fixed})
+        self._train_while_free()
         if self.progress.iteration == self.method.iterations:
             clustered.cluster(1.0)  # without training none was
             if self.method.reestimate:
@@ -204,6 +204,19 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
             **summary(clustered.codebook, clustered.moved()),
             "clustering_seconds": clustered.seconds(),
         }
+
+    def _train_while_free(self) -> None:
+        """Train for the part's epochs; the one in which the last free weight is merged ends with that step."""
+        clustered, batches, told = (
+            self.clustered,
+            self.data.train,
+            lambda: {"share_fixed_by_epoch": clustered.share_fixed},
+        )
+        whole, rest = divmod(clustered.steps_left, len(batches))
+        whole = min(self.progress.epoch + whole, self.method.epochs)
+        self.train(clustered, told, whole)
+        if rest and whole < self.method.epochs:
+            self.train(clustered, told, whole + 1, FirstBatches(batches, rest))
 
     def finished(self) -> Quantised:
         """The network with its values, and the networks that are drawn around them."""

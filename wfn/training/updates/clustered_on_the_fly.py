@@ -37,6 +37,14 @@ class Schedule(NamedTuple):
             return 1 - (1 - done) ** 3
         return float(np.interp(done, np.linspace(0, 1, len(self.shares) + 1), (0.0, *self.shares)))
 
+    def merges_all(self, step: int, weights: int) -> bool:
+        """Whether there is a clustering after ``step`` that merges all of so many weights."""
+        return self.is_clustering(step) and ceil(self.share(step) * weights) == weights
+
+    def is_clustering(self, step: int) -> bool:
+        """Whether there is one after ``step``."""
+        return step % self.every == 0 or step == self.steps
+
 
 class ClusteredOnTheFly(SampledWeights):
     """Drawn weights that are merged every so many steps; those of one value have one deviation.
@@ -47,7 +55,7 @@ class ClusteredOnTheFly(SampledWeights):
     Attributes:
         codebook: which weight has which value.
         merged_from: float32 [f], the means of merged weights before.
-        steps: how many have been taken.
+        steps: how many have been taken; one in which no weight is free is none.
         settled: whether no weight can change its value any more.
 
     Args:
@@ -75,6 +83,7 @@ class ClusteredOnTheFly(SampledWeights):
         self.settled = False
         self._clustering, self._schedule, self._straight_through = clustering, schedule, straight_through
         self.steps, self._seconds, self._all_pulled = 0, 0.0, pulled
+        self._has_free = bool(self.free.any())
         self._held = torch.zeros_like(pulled)  # the merged weights, with their values and deviations
         self._values, self._value_deviations = torch.zeros_like(deviations), torch.zeros_like(deviations)
 
@@ -82,6 +91,19 @@ class ClusteredOnTheFly(SampledWeights):
     def share_fixed(self) -> float:
         """The share of the fixable weights that are merged."""
         return self.codebook.fixed / self.codebook.assignment.size
+
+    @property
+    def steps_left(self) -> int:
+        """How many steps the schedule still has until no weight is free any more; batch-norm left alone is to the end.
+
+        Fewer it may be where all that are free are merged before those that a user has frozen.
+        """
+        if not self._has_free:
+            return 0
+        size, schedule = len(self.deviations), self._schedule
+        ends = (step for step in range(self.steps + 1, schedule.steps) if schedule.merges_all(step, size))
+        is_trained_to_the_end = bool(self.free[size:].any())
+        return (schedule.steps if is_trained_to_the_end else next(ends, schedule.steps)) - self.steps
 
     def shown(self) -> tuple[Tensor, Tensor]:
         """The means and deviations that the network computes with."""
@@ -95,8 +117,10 @@ class ClusteredOnTheFly(SampledWeights):
     def after(self, loss: Tensor) -> None:
         """Take a step, and merge where it is time."""
         super().after(loss)
+        if not self._has_free:
+            return
         self.steps += 1
-        if self.steps % self._schedule.every == 0 or self.steps == self._schedule.steps:
+        if self._schedule.is_clustering(self.steps):
             self.cluster(self._schedule.share(self.steps))
 
     def cluster(self, share: float) -> None:
@@ -112,7 +136,7 @@ class ClusteredOnTheFly(SampledWeights):
         merging = merge_weights(means, deviations, ceil(share * free.size) - codebook.fixed, self._clustering)
         codebook.fix(merging.centres(), merging.assignment)
         self.merged_from[free] = means
-        self.codebook, self.settled = codebook, share >= 1
+        self.codebook, self.settled = codebook, not codebook.free.any()
         self._take_values()
         self._seconds += perf_counter() - begin
 
@@ -171,4 +195,5 @@ class ClusteredOnTheFly(SampledWeights):
             self.means[:size] = torch.where(self._held, self._values, self.means[:size])
             self.deviations.copy_(torch.where(self._held, self._value_deviations, self.deviations))
             self.free[:size] &= ~self._held
+            self._has_free = bool(self.free.any())  # once here: on a GPU a look in every step would wait for it
         self._weights.values.data.copy_(self.shown()[0])
