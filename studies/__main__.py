@@ -50,8 +50,6 @@ def run(*, name: str, storage: str, label: str, workers: int, retry_failed: bool
 
     Other options hold in every trial.
     """
-    if workers < 1:
-        raise UserError(f"workers must be at least 1, but got workers={workers}")
     from studies.trials.plan import Plan
 
     choices = {option: options.pop(option) for option in ("vary", "repeats", "trials", "full_grid")}

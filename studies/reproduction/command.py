@@ -64,8 +64,7 @@ def reproduce(
     The same command goes on where it was cut off. It first says how many runs there are and how long they will take,
     from a few timed steps of training. With --budget the most informative are run; the same command then does more.
     """
-    from studies.reproduction.driver import Reproduction
-    from studies.reproduction.driver import reproduce as carry_out
+    from studies.reproduction.driver import Reproduction, run
 
     options = {"epochs": epochs, "iterations": iterations, "shares": shares}
     options = {name: value for name, value in options.items() if value}
@@ -73,4 +72,4 @@ def reproduce(
     saves = saves_of(save)
     others["needed_by"] = names_of(others["needed_by"])
     reproduction = Reproduction.make(settings, options, seeds, saves=saves, budget=budget, workers=workers, **others)
-    carry_out(reproduction, dry_run)
+    run(reproduction, dry_run)

@@ -30,10 +30,10 @@ from studies.reproduction.telling import told
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
 from studies.trials.storage import file_of, open_storage, url_of
-from studies.workers.launch import ROOT, launch, threads_of_each
+from studies.workers.launch import ROOT, check_workers, launch, threads_of_each
 from wfn.errors import UserError, without_password
 from wfn.runs.settings import LOCAL_SETTINGS, Settings
-from wfn.runs.tracking.launched import take_launched
+from wfn.runs.tracking.launched import RUN_ID, take_launched
 from wfn.system.entry_points import is_entry_point
 
 if TYPE_CHECKING:  # it would import torch
@@ -78,8 +78,7 @@ class Reproduction:
         Raises:
             UserError: a setting that cannot work, seeds that repeat, less than one worker.
         """
-        if others["workers"] < 1:
-            raise UserError(f"workers must be at least 1, but got workers={others['workers']}")
+        check_workers(others["workers"])
         return cls(Settings.of(settings), options, seeds=seeds_of(seeds), **others)
 
     @property
@@ -172,7 +171,7 @@ class Reproduction:
         plan = self.plan(run.need.question, [run.point])
         return trial_settings(plan, plan.study, dict(run.point), {})
 
-    def carry_out(self, chosen: Sequence[NeededRun]) -> None:
+    def run_studies(self, chosen: Sequence[NeededRun]) -> None:
         """Run what is chosen, study after study, and what these studies still have to do."""
         here = {name: value for name, value in self.settings.flat().items() if name in LOCAL_SETTINGS}
         stretches: dict[tuple[str, bool], list[NeededRun]] = {}
@@ -196,14 +195,14 @@ class Reproduction:
         """
         paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-u", "-m", "reports", "--runs", self.settings.folder, "--out", self.out]
-        environment = os.environ | {"PYTHONPATH": paths} | ({"MLFLOW_RUN_ID": launched} if launched else {})
+        environment = os.environ | {"PYTHONPATH": paths} | ({RUN_ID: launched} if launched else {})
         if subprocess.run(command, env=environment, check=False).returncode:
             raise UserError(
                 f"the runs are done, but no report was written: see above, then run {' '.join(command[2:])}"
             )
 
 
-def reproduce(reproduction: Reproduction, dry_run: bool = False) -> None:
+def run(reproduction: Reproduction, dry_run: bool = False) -> None:
     """Say what is to be done and how long it takes, do it, and write the report; ``dry_run`` says it alone.
 
     Raises:
@@ -218,7 +217,7 @@ def reproduce(reproduction: Reproduction, dry_run: bool = False) -> None:
         return
     Path(reproduction.settings.folder).expanduser().mkdir(parents=True, exist_ok=True)
     launched = take_launched()  # else it would show the way to the first study
-    reproduction.carry_out([*before, *chosen])
+    reproduction.run_studies([*before, *chosen])
     reproduction.write_report(launched)
 
 

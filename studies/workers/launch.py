@@ -20,7 +20,7 @@ from studies.trials.queue import Queue
 from studies.trials.storage import StorageLost
 from studies.workers.sharing import SharedRuns
 from studies.workers.standing import Standing, StudyProgress
-from wfn.errors import UserError
+from wfn.errors import UserError, require
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.record import HEADER, Record
 from wfn.runs.settings import LOCAL_SETTINGS
@@ -58,8 +58,7 @@ def launch(
     Raises:
         UserError: bad input; the study is going on already from the same folder; the workers keep dying.
     """
-    if workers < 1:
-        raise UserError(f"workers must be at least 1, but got workers={workers}")
+    check_workers(workers)
     if artifacts:
         SharedRuns(artifacts)
     queue = Queue.open_for(url, label, plan)
@@ -87,7 +86,7 @@ def launch(
             below = {**here, "parent_run": queue.run(), "resume": ""}
             try:
                 if standing.open:
-                    Supervisor(queue, url, below, artifacts, handle.record.folder, workers).to_the_end()
+                    Supervisor(queue, url, below, artifacts, handle.record.folder, workers).run()
             finally:
                 paths = write_report(queue, handle.record)
                 show(queue, handle)
@@ -119,6 +118,11 @@ def _description(label: str, plan: Plan) -> dict[str, Any]:
     return settings | {"study": label, **whole, "varied": json.dumps(plan.varied_over(), default=asdict)}
 
 
+def check_workers(workers: int) -> None:
+    """Raise :class:`UserError` for fewer processes than one."""
+    require("workers", workers, workers >= 1, "at least 1")
+
+
 def threads_of_each(workers: int) -> int:
     """How many threads a worker gets: together they use no more than the cores there are."""
     cores = len(os.sched_getaffinity(0))
@@ -147,7 +151,7 @@ class Supervisor:
         self._running: dict[int, subprocess.Popen] = {}
         self._deaths = 0
 
-    def to_the_end(self) -> None:
+    def run(self) -> None:
         """Start workers, replace those that are killed, and return when all have ended; take them along if interrupted.
 
         Raises:

@@ -45,7 +45,7 @@ def work(url: str, label: str, here: Mapping[str, Any], artifacts: str = "") -> 
         queue.take_back()
         claim = queue.take()
         if claim:
-            _carry_out(queue, claim, here, shared)
+            _run_trial(queue, claim, here, shared)
         elif any(trial.state in ("WAITING", "RUNNING") for trial in queue.trials()):
             time.sleep(PAUSE)
         else:
@@ -66,7 +66,7 @@ def _queue(url: str, label: str) -> Queue:
             time.sleep(1)
 
 
-def _carry_out(queue: Queue, claim: TrialClaim, here: Mapping[str, Any], shared: SharedRuns | None) -> None:
+def _run_trial(queue: Queue, claim: TrialClaim, here: Mapping[str, Any], shared: SharedRuns | None) -> None:
     """Run a trial and write down how it ended; whatever its run raises stays its own affair."""
     log.info("trial %s", claim.number)
     with _signs_of_life(claim):
