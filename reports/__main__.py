@@ -46,9 +46,9 @@ def reports(
     From --records, which --write_records has written, follows the very report that follows from the runs themselves.
     """
     from reports.evidence.readings import distinct, read_folder
-    from reports.evidence.released_saves import measured, settings_of
     from reports.records import record_files
     from reports.records.peer_files import read_peers
+    from reports.records.released_saves import measured, settings_of
     from reports.report import write
     from wfn.runs.tracking.launched import leave_files, take_launched
 

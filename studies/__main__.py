@@ -88,7 +88,7 @@ def _queue(name: str, storage: str, label: str, folder: str):
 @_folder
 def status(**which: str) -> None:
     """Show how study NAME stands, and what failed."""
-    from studies.workers.standing import Standing
+    from studies.outcome.standing import Standing
 
     queue = _queue(**which)
     results = queue.results()

@@ -5,11 +5,10 @@ from dataclasses import MISSING, fields
 from importlib import import_module
 from pathlib import Path
 
-from studies import questions
 from studies.design import Study
 from wfn.errors import UserError, unknown_name
 
-_FOLDER = Path(questions.__file__).parent
+_FOLDER = Path(__file__).parent / "questions"
 _NEEDED = [field.name for field in fields(Study) if field.default is MISSING]
 
 

@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 
 from reports.evidence.soundness import check
-from reports.records.uncertainty_files import COLUMNS, Rows, read_table
+from reports.evidence.uncertainty_files import COLUMNS, Rows, read_table
 from wfn.errors import UserError, reason
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.outcomes import OUTCOMES, Outcomes
@@ -43,7 +43,7 @@ class Run:
         iterations: for each iteration what :func:`is_of_iterations` names, and its number as ``iteration``.
         codebook: the values in use, most used first; empty where the run left none.
         outcomes: which test images are right before and after; None where the run left none.
-        tables: what is known of confidence, corrupted images and noise (:mod:`reports.records.uncertainty_files`).
+        tables: what is known of confidence, corrupted images and noise (:mod:`reports.evidence.uncertainty_files`).
     """
 
     id: str

@@ -14,7 +14,7 @@ from reports.evidence.readings import (
     read_codebook,
     read_outcomes,
 )
-from reports.records.uncertainty_files import COLUMNS, read_table
+from reports.evidence.uncertainty_files import COLUMNS, read_table
 from wfn.errors import UserError
 from wfn.measures.common.outcomes import OUTCOMES
 from wfn.runs.record import CODEBOOK

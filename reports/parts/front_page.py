@@ -7,9 +7,9 @@ from reports.evidence.row import OF_EARLIER, Row, Subject
 from reports.evidence.selection import Evidence
 from reports.parts.fronts.costs import overview
 from reports.verdicts.claims import verdicts
+from reports.verdicts.findings.rivals import smaller_and_untrained, smallest_without_loss
 from reports.verdicts.judgement import VERDICTS
 from reports.verdicts.no_loss import margin
-from reports.verdicts.rivals import smaller_and_untrained, smallest_without_loss
 
 
 def front_page(evidence: Evidence, missing: str) -> list[Block]:

@@ -1,1 +1,1 @@
-"""Records of runs in one small file, from which the same report can be written where the runs' folders are not."""
+"""What a report is made from beside folders of runs: records in one small file, peers' tables, released saves."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from reports.evidence.presentation import files_of
 from reports.evidence.readings import Run, SharedValue
-from reports.records.uncertainty_files import COLUMNS, checked
+from reports.evidence.uncertainty_files import COLUMNS, checked
 from wfn.measures.common.outcomes import Outcomes
 from wfn.runs.run_header import STATUSES
 from wfn.runs.settings import LOCAL_SETTINGS

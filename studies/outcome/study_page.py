@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from studies import catalogue
-from studies.design import MAXIMISE, Results
+from studies.design import Results
 from studies.outcome.points import MOST_ROWS, MeanOfRepeats, as_table, points_of
+from studies.outcome.standing import Standing
 from studies.outcome.table_and_figure import file_name
 from studies.trials.queue import Queue
-from studies.workers.standing import Standing
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.tracking.description import END, GAP, THIS_RUN, plain
 from wfn.runs.tracking.launched import NOTE_TAG
@@ -16,20 +16,16 @@ from wfn.runs.tracking.launched import NOTE_TAG
 def show(queue: Queue, handle: RunHandle) -> None:
     """Write the description of the study's run as it stands, and log the best of each objective as ``best_NAME``.
 
-    The best are a curve over the number of finished trials, for a study may be extended.
+    That is the best mean over the repeats of a point. It is a curve over the number of finished trials, for a study may
+    be extended.
     """
     results = queue.results()
     points = points_of(results)
-    handle.log({f"best_{name}": value for name, value in best(results, points).items()}, step=len(results.complete))
+    handle.log(
+        {f"best_{name}": found[0] for name in results.objectives if (found := results.best(name))},
+        step=len(results.complete),
+    )
     handle.set(tags={NOTE_TAG: description(queue.label, queue.plan.question, results, points)})
-
-
-def best(results: Results, points: Sequence[MeanOfRepeats]) -> dict[str, float]:
-    """The best mean over a point's repeats, for each objective; nothing before a trial has come to its end."""
-    if not points:
-        return {}
-    picks = {name: max if way == MAXIMISE else min for name, way in results.objectives.items()}
-    return {name: pick(point.objectives[name][0] for point in points) for name, pick in picks.items()}
 
 
 def description(label: str, question: str, results: Results, points: Sequence[MeanOfRepeats]) -> str:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from studies.outcome.ending import ending
+from studies.outcome.standing import Standing, StudyProgress
 from studies.outcome.study_page import show
 from studies.outcome.table_and_figure import write_report
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
 from studies.trials.storage import StorageLost
 from studies.workers.sharing import SharedRuns
-from studies.workers.standing import Standing, StudyProgress
 from wfn.errors import UserError, require
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.record import HEADER, Record

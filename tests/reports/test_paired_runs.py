@@ -8,7 +8,7 @@ import pytest
 from reports.evidence.paired_runs import paired_change, paired_difference
 from reports.evidence.readings import distinct, read_folder
 from reports.evidence.selection import Evidence
-from reports.verdicts.reviewers import beside_kmeans
+from reports.verdicts.findings.reviewers import beside_kmeans
 from tests.support import made_up_runs
 from wfn.errors import UserError
 

@@ -13,7 +13,7 @@ from reports.parts.fronts.costs import size_figure, size_table
 from reports.parts.peers import peers_table
 from reports.records import record_files
 from reports.records.peer_files import read_peers
-from reports.verdicts.rivals import beside_coders
+from reports.verdicts.findings.rivals import beside_coders
 from tests.support import made_up_runs
 from tests.support.made_up_peers import ROW
 from tests.support.places import ROOT

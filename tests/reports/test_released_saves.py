@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from reports.__main__ import main, reports
-from reports.evidence.released_saves import settings_of
+from reports.records.released_saves import settings_of
 from tests.support import made_up_runs, made_up_saves
 from tests.support.places import ROOT
 from wfn.runs.settings import Settings

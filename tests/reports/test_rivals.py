@@ -4,7 +4,7 @@ import pytest
 
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.verdicts.rivals import folded_scales, without_training
+from reports.verdicts.findings.rivals import folded_scales, without_training
 from tests.support import made_up_runs
 
 

@@ -6,7 +6,7 @@ from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
 from reports.parts.paper_figures import figures
 from reports.verdicts.claims import verdicts
-from reports.verdicts.wfn_rules.two_networks import two_networks
+from reports.verdicts.findings.two_networks import two_networks
 from tests.support import made_up_runs
 
 LARGE = {"model": "resnet18_cifar", "weights_sha256": "ff" * 32}

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studies.design import MAXIMISE, MINIMISE, Interval, Results, Trial
+from studies.outcome.standing import Standing
 from studies.outcome.table_and_figure import as_csv, draw
 from studies.outcome.trade_offs import hypervolumes, importances, on_front
 from studies.questions import pareto
 from studies.trials.queue import Queue
-from studies.workers.standing import Standing
 from tests.support.studies import fill, plan_of
 from wfn.errors import UserError
 from wfn.runs.record import Record, RunHeader

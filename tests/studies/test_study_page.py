@@ -3,7 +3,8 @@
 from studies.design import MAXIMISE, MINIMISE, Results, Trial
 from studies.outcome import study_page
 from studies.outcome.points import points_of
-from studies.outcome.study_page import best, description, show
+from studies.outcome.standing import Standing
+from studies.outcome.study_page import description, show
 from studies.trials.queue import Queue
 from tests.support.studies import fill, plan_of
 from wfn.runs.lifecycle import RunHandle
@@ -24,8 +25,18 @@ RESULTS = results_of(({"delta": 0.1}, 90.0, 60), ({"delta": 0.2}, 92.0, 80), ({"
 
 
 def test_the_best_is_that_of_each_objective_by_itself():
-    assert best(RESULTS, points_of(RESULTS)) == {"top1": 92.0, "unique_params": 60}
-    assert best(results_of(), []) == {}
+    assert {name: RESULTS.best(name)[0] for name in OBJECTIVES} == {"top1": 92.0, "unique_params": 60}
+    assert results_of().best("top1") is None
+
+
+def test_the_best_is_a_mean_over_repeats_wherever_it_is_told():
+    lucky, steady = ([({"delta": delta, "seed": seed}, top1, 60) for seed, top1 in enumerate(top1s)]
+                     for delta, top1s in ((0.1, (93.0, 89.0)), (0.2, (92.0, 91.0))))  # fmt: skip
+    results = results_of(*lucky, *steady)
+    mean, trials = results.best("top1")
+    assert (mean, [trial.number for trial in trials]) == (91.5, [2, 3])
+    assert Standing(results).best() == "best top1 91.50 (mean of trials 2, 3)"
+    assert "best top1 91.50" in description("mine", "delta", results, points_of(results))
 
 
 def test_the_description_has_the_question_the_front_and_the_figure(monkeypatch):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from studies.design import MAXIMISE, Results
+from studies.design import Results
 
 log = logging.getLogger("wfn.studies.standing")
 
@@ -28,14 +28,13 @@ class Standing:
         return self.counts["WAITING"] + self.counts["RUNNING"]
 
     def best(self) -> str:
-        """The best value of the first objective so far, and whose it is; empty before there is one."""
-        name, direction = next(iter(self.results.objectives.items()))
-        complete = [trial for trial in self.results.complete if trial.metrics.get(name) is not None]
-        if not complete:
+        """The best mean of the first objective over a point's repeats so far, and which; empty before there is one."""
+        name = next(iter(self.results.objectives))
+        if not (found := self.results.best(name)):
             return ""
-        pick = max if direction == MAXIMISE else min
-        trial = pick(complete, key=lambda trial: trial.metrics[name])
-        return f"best {name} {trial.metrics[name]:.2f} (trial {trial.number})"
+        mean, trials = found
+        numbers = ", ".join(str(trial.number) for trial in trials)
+        return f"best {name} {mean:.2f} ({f'mean of trials {numbers}' if len(trials) > 1 else f'trial {numbers}'})"
 
     def seconds_to_go(self, workers: int) -> float | None:
         """An estimate from the mean time of a finished trial; None before there is one."""

@@ -1,16 +1,10 @@
 """What the print gets wrong or leaves out, each checked against our own numbers where that is possible."""
 
-from collections.abc import Sequence
-
 from reports import printed
 from reports.evidence.row import Row, runs_of
 from reports.evidence.selection import Evidence
-from reports.records.peer_files import PeerFile
 from reports.verdicts.judgement import Finding
-from reports.verdicts.reviewers import beside_kmeans
-from reports.verdicts.rivals import beside_coders, folded_scales, without_training
 from reports.verdicts.wfn_rules.noise_tolerance import relative_noise
-from reports.verdicts.wfn_rules.two_networks import two_networks
 
 # Learnable parameters: a fact of the architectures, as torchvision has them.
 PARAMETERS = {"ResNet-18": 11_689_512, "ResNet-34": 21_797_672, "ResNet-50": 25_557_032}
@@ -18,14 +12,9 @@ RESNET18_BATCH_NORM = 9_600
 UNTESTED = "Not checked here:"
 
 
-def findings(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> list[Finding]:
+def findings_of_the_print(evidence: Evidence) -> list[Finding]:
     """All of them, the weightiest first."""
     return [
-        without_training(evidence),
-        beside_coders(evidence, peers),
-        beside_kmeans(evidence),
-        folded_scales(evidence),
-        *two_networks(evidence),
         _rep_mixed(evidence),
         _entropy(evidence),
         _unique_values(evidence),
