@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from wfn.runs.settings import Settings
@@ -131,6 +132,15 @@ class Results:
                 found.append([])
             found[points.index(point)].append(trial)
         return found
+
+    def best(self, objective: str) -> tuple[float, list[Trial]] | None:
+        """The best mean of an objective over the repeats of a point, and these trials; None before one has ended."""
+        repeats = [
+            trials for trials in self.repeats if all(trial.metrics.get(objective) is not None for trial in trials)
+        ]
+        means = [(fmean(trial.metrics[objective] for trial in trials), trials) for trials in repeats]
+        pick = max if self.objectives[objective] == MAXIMISE else min
+        return pick(means, key=lambda mean: mean[0], default=None)
 
 
 def fix_weights(settings: Settings, handle: "RunHandle") -> object:
