@@ -82,6 +82,7 @@ def inspect(file: Path) -> None:
 @click.option(
     "--dataset", default="", help="the data set whose test inputs check the result, where the file names none"
 )
+@click.option("--task", default="", help="what the network is to do, where the file does not say, or names one's own")
 @click.option("--data_folder", default="", help="where the data lies")
 @click.option("--folder", default=Settings.folder, show_default=True, help="where each run keeps its own folder")
 def deploy(run: str, form: str, out: Path | None, folder: str, **named: str) -> None:

@@ -9,9 +9,24 @@ from PIL import Image
 
 from tests.support.datasets import equal, load, passes
 from tests.support.oracles_data import normalise
+from wfn import data
 from wfn.data.named.cifar10 import IMAGES_A_FILE, PIXELS, SHA256
 from wfn.data.named.digits import FILE
 from wfn.errors import UserError
+
+
+def test_a_data_set_by_name_is_a_line_in_the_table(monkeypatch):
+    given, digits = {}, load("digits")
+
+    def mine(folder, **settings):
+        given.update(settings, folder=folder)
+        return digits
+
+    monkeypatch.setitem(data._DATA_SETS, "mine", ("Mine", mine))
+    assert load("mine", "here", workers=2, skip_broken=True) is digits
+    assert "mine" in data.names() and data.title("mine") == "Mine"
+    assert given == {"folder": "here", "batch_size": 64, "validation_share": 0.1, "seed": 0, "device": "cpu",
+                     "workers": 2, "skip_broken": True}  # fmt: skip
 
 
 def test_digits():

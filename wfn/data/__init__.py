@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from wfn import tasks
 from wfn.data.dataset import Batches, Data
@@ -23,17 +23,43 @@ if TYPE_CHECKING:
 
 __all__ = ["Batches", "Data", "as_data", "default_folder", "load", "names", "title"]
 
-_TITLES = {"digits": "digits", "cifar10": "CIFAR-10", "imagenet": "ImageNet"}
+Folder = str | Path | None
+
+
+def _digits(folder: Folder, workers: int, skip_broken: bool, **settings) -> Data:
+    from wfn.data.named.digits import digits
+
+    return digits(**settings)
+
+
+def _cifar10(folder: Folder, workers: int, skip_broken: bool, **settings) -> Data:
+    from wfn.data.named.cifar10 import cifar10
+
+    return cifar10(_place(folder), **settings)
+
+
+def _imagenet(folder: Folder, workers: int, skip_broken: bool, **settings) -> Data:
+    from wfn.data.named.imagenet import imagenet
+
+    return imagenet(_place(folder), workers=workers, skip_broken=skip_broken, **settings)
+
+
+# Name -> title in tables and figures, and loader, which is given all that :func:`load` is but name and task.
+_DATA_SETS: dict[str, tuple[str, Callable[..., Data]]] = {
+    "digits": ("digits", _digits),
+    "cifar10": ("CIFAR-10", _cifar10),
+    "imagenet": ("ImageNet", _imagenet),
+}
 
 
 def names() -> tuple[str, ...]:
     """Return the data sets' names; :func:`load` also takes ``package.module:function``."""
-    return tuple(_TITLES)
+    return tuple(_DATA_SETS)
 
 
 def title(name: str) -> str:
     """What a data set is called in tables and figures; a user's own goes by its name."""
-    return _TITLES.get(name, name)
+    return _DATA_SETS[name][0] if name in _DATA_SETS else name
 
 
 def default_folder() -> Path:
@@ -41,9 +67,13 @@ def default_folder() -> Path:
     return in_home(os.environ.get("WFN_DATA") or "~/.cache/wfn/data", "WFN_DATA")
 
 
+def _place(folder: Folder) -> Path:
+    return Path(folder).expanduser() if folder else default_folder()
+
+
 def load(
     name: str,
-    folder: str | Path | None,
+    folder: Folder,
     *,
     batch_size: int,
     validation_share: float,
@@ -72,29 +102,18 @@ def load(
     Raises:
         UserError: an unknown name, bad settings, data that is missing, damaged or of a wrong form.
     """
-    needs_folder = name in _TITLES and name != "digits"  # digits come with this package; one's own may need none
-    with nullcontext() if needs_folder else suppress(UserError):
-        folder = Path(folder).expanduser() if folder else default_folder()
     _check_batch_size(batch_size)
     settings: dict[str, Any] = {"batch_size": batch_size, "validation_share": validation_share, "seed": seed}
     if entry_points.is_entry_point(name):
         function = entry_points.resolve(name, "data set")
+        with suppress(UserError):  # it may need none
+            folder = _place(folder)
         value = entry_points.call(function, name, folder=folder, **settings)
         return as_data(value, **settings, device=device, name=name, task=None if task == tasks.CLASSIFICATION else task)
-    if name not in _TITLES:
+    if name not in _DATA_SETS:
         raise unknown_name("data set", name, names(), "or package.module:function")
-    if name == "digits":
-        from wfn.data.named.digits import digits
-
-        loaded = digits(device=device, **settings)
-    elif name == "cifar10":
-        from wfn.data.named.cifar10 import cifar10
-
-        loaded = cifar10(cast(Path, folder), device=device, **settings)
-    else:
-        from wfn.data.named.imagenet import imagenet
-
-        loaded = imagenet(cast(Path, folder), device=device, workers=workers, skip_broken=skip_broken, **settings)
+    loader = _DATA_SETS[name][1]
+    loaded = loader(folder, workers=workers, skip_broken=skip_broken, device=device, **settings)
     return loaded if task == tasks.CLASSIFICATION else _for_task(loaded, _task(task))
 
 

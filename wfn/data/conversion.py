@@ -205,7 +205,7 @@ def _check_class_numbers(labels: Any, place: str, of_a_batch: bool) -> None:
         found = f"{tuple(labels.shape)} of {labels.dtype}"
         raise UserError(
             f"{place} has labels {found}: they must be (count,), class numbers of an integer dtype; for another task "
-            "give task=, or a loss= and a score= of your own"
+            "give task= (--task), or a loss= and a score= of your own"
         )
     if of_a_batch and labels.dtype != torch.int64:
         raise UserError(f"{place} has labels of {labels.dtype}: a batch's must be torch.int64")

@@ -62,5 +62,5 @@ class Classification(OutputTask):
         if outputs.dim() != 2 or outputs.shape[1] < classes:
             raise UserError(
                 f"the network must give {classes} scores an input for labels 0..{classes - 1}, but gives "
-                f"{tuple(outputs.shape)}; for another task give task=, or a loss= and a score= of your own"
+                f"{tuple(outputs.shape)}; for another task give task= (--task), or a loss= and a score= of your own"
             )
