@@ -146,3 +146,34 @@ def test_layers_without_effect_are_named():
 def test_a_power_that_cannot_be_is_refused(value):
     with pytest.raises(UserError, match="fold_sensitivity must be from 0"):
         check_fold(0.1, value)
+
+
+@pytest.mark.parametrize("odd", ["fc.weight", "bn1.running_mean"])
+def test_sensitivities_of_a_network_that_gives_nan_are_refused_in_a_line(odd):
+    model, data = residual(), pictures()
+    model.state_dict()[odd].view(-1)[0] = float("nan")
+    with pytest.raises(UserError, match=rf"gives NaN for training inputs, for {odd} holds NaN or infinity") as refused:
+        fold_scales(model, data, 2**-6, 0.5)
+    assert "\n" not in str(refused.value)
+
+
+class Chosen(nn.Module):
+    """Two layers before a batch-norm each, of which an input reaches one alone."""
+
+    def __init__(self, detached):
+        super().__init__()
+        torch.manual_seed(0)
+        self.detached = detached
+        self.one, self.other = (nn.Sequential(nn.Linear(64, 10), nn.BatchNorm1d(10)) for _ in range(2))
+
+    def forward(self, inputs):
+        flat = inputs.flatten(1)
+        outputs = (self.one if flat[0, 0] > 0.5 else self.other)(flat)
+        return outputs.detach() if self.detached else outputs
+
+
+def test_sensitivities_of_layers_that_no_gradient_reaches_are_zero():
+    data = pictures(batch_size=1)
+    found = sensitivities(Chosen(detached=False).eval(), data, ["one.0.weight", "other.0.weight"])
+    assert all(value > 0 for value in found.values())
+    assert sensitivities(Chosen(detached=True), data, ["one.0.weight"]) == {"one.0.weight": 0}

@@ -151,10 +151,13 @@ def _sensitivities(model: nn.Module, data: Data, names: Collection[str]) -> dict
             for weight in weights:
                 weight.requires_grad_(True)
             for batch in some_batches(data.train, device, layout(model), INPUTS):
-                count = size(batch)
-                gradients = torch.autograd.grad(count * _loss(model, data, batch), weights)
-                sums += torch.stack([gradient.double().square().mean() for gradient in gradients]).cpu()
+                count, loss = size(batch), _loss(model, data, batch)
+                _check_number(model, loss)
                 seen += count
+                if not loss.requires_grad:
+                    continue
+                gradients = torch.autograd.grad(count * loss, weights, materialize_grads=True)
+                sums += torch.stack([gradient.double().square().mean() for gradient in gradients]).cpu()
     finally:
         for weight, trained in zip(weights, was_trained, strict=True):
             weight.requires_grad_(trained)
@@ -167,5 +170,16 @@ def _loss(model: nn.Module, data: Data, batch: Any) -> Tensor:
     if not (task.has_classes and isinstance(task, OutputTask)):
         return task.loss(model, batch)
     logs = torch.log_softmax(task.class_scores(task.outputs(model, split(batch)[0])).float(), 1)
+    _check_number(model, logs)
     drawn = torch.multinomial(logs.detach().exp().cpu(), 1).to(logs.device)
     return -logs.gather(1, drawn).sum() / size(batch)
+
+
+def _check_number(model: nn.Module, found: Tensor) -> None:
+    """Raise :class:`UserError` where what the network gives is NaN, which says nothing of sensitivities."""
+    if not found.isnan().any():
+        return
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    odd = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), "")
+    reason = f"for {odd} holds NaN or infinity: check how it was trained" if odd else "though its weights are finite"
+    raise UserError(f"the network gives NaN for training inputs, {reason}; or leave fold_sensitivity at 0")
