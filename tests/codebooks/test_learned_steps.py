@@ -56,12 +56,39 @@ def test_each_layer_has_its_own_step_and_other_weights_stay():
     steps.quantise(latent, out)
     assert torch.equal(out[10:20], latent[10:20])
     assert len(out[:10].unique()) <= 4 and not torch.equal(out[20:], latent[20:])
-    gradient = torch.ones(30)
+    of_values = torch.linspace(-1, 2, 30)
+    gradient = of_values.clone()
     steps.backward(latent, gradient)
-    assert torch.equal(gradient[10:20], torch.ones(10)) and steps.steps.grad.abs().min() > 0
+    assert torch.equal(gradient[10:20], of_values[10:20])
+    for number, (start, bits) in enumerate(((0, 2), (20, 8))):
+        stretch, step = slice(start, start + 10), steps.steps[number].item()
+        lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        cases = [learned_step(weight, step, lowest, highest) for weight in latent[stretch].tolist()]
+        slopes = [g * case[2] for g, case in zip(of_values[stretch].tolist(), cases, strict=True)]
+        assert steps.steps.grad[number].item() == pytest.approx(sum(slopes) / (10 * highest) ** 0.5, rel=1e-3)
     steps.steps.data.fill_(-1)
     steps.quantise(latent, out)
     assert steps.steps.tolist() == pytest.approx([LEAST_STEP] * 2)
+
+
+@given(st.floats(1e-3, 1e3), st.sampled_from([2, 3, 8]))
+@settings(deadline=None, max_examples=20)
+def test_the_step_of_least_squared_error_is_found_to_within_what_is_tried(step, bits):
+    """Of multiples it is the one that they are of, whatever step is learned."""
+    integers = Range.of(bits, signed=True)
+    multiples = torch.arange(integers.lowest, integers.highest + 1) * step
+    assert integers.least_error_step(multiples).item() == pytest.approx(step, rel=0.07)
+    steps = LearnedSteps(multiples, [Layer(0, len(multiples), bits)])
+    steps.steps.data.fill_(6 * step)
+    assert steps.ratios(multiples).tolist() == pytest.approx([6], rel=0.07)
+
+
+def test_no_step_tried_leaves_less_error_and_zeros_have_one():
+    integers, values = Range.of(3, signed=True), torch.randn(400, generator=torch.Generator().manual_seed(0))
+    found = integers.least_error_step(values)
+    errors = [((integers.quantised(values, s) - values) ** 2).sum() for s in (found, *torch.linspace(0.05, 3, 200))]
+    assert errors[0] <= min(errors) * 1.01
+    assert integers.least_error_step(torch.zeros(5)) > 0
 
 
 @pytest.mark.parametrize("negative", [True, False])
@@ -79,7 +106,11 @@ def test_what_enters_a_layer_gets_a_range_by_its_first_batch_and_learns_its_step
     entering = []
     layer.register_forward_pre_hook(lambda module, inputs: entering.append(inputs[0]))
     layer.train()(batch).sum().backward()
-    assert len(entering[0].unique()) <= 8 and quantiser.learned.grad.abs() > 0
+    assert len(entering[0].unique()) <= 8
+    of_entering = layer.weight.detach().sum(0).expand(8, 6)
+    _, slope = expected.backward(batch, quantiser.step, of_entering, sharing=6)  # one input's numbers, not the batch's
+    assert slope != 0 and quantiser.learned.grad.item() == pytest.approx(slope.item(), rel=1e-4)
+    assert LearnedSteps(torch.ones(3), [], [quantiser]).learned()[1] is quantiser.learned
     with torch.no_grad():
         quantiser.learned.mul_(2)
     assert torch.equal(quantiser.step, quantiser.learned.detach())  # one memory

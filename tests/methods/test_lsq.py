@@ -7,6 +7,7 @@ import torch
 
 from tests.support import small_networks
 from wfn import networks
+from wfn.codebooks.quantisers.learned_steps import Range
 from wfn.errors import UserError
 from wfn.interface import Epoch
 from wfn.methods.lsq import LearnedStepSizes, load_quantised
@@ -36,7 +37,36 @@ def test_layers_in_between_take_few_values_and_the_ends_more():
 def test_the_whole_network_is_quantised_where_it_is_asked_for():
     _, quantised = compress(replace(QUICK, whole_network=True))
     found = values_of(quantised.weights)
-    assert all(count <= (2**6 if name[0] in "09" else 2**3) for name, count in found.items())
+    layers = {f"{layer}.weight" for layer in (3, 4, 5)}
+    assert all(count <= (2**3 if name in layers else 2**6) for name, count in found.items())
+    model = small_networks.build("convolutional")
+    with torch.no_grad():
+        model[1].weight.copy_(torch.linspace(0.5, 2, 8))
+    scales = replace(QUICK, whole_network=True, epochs=0).compress(model, small_networks.data()).weights["1.weight"]
+    assert (scales - torch.linspace(0.5, 2, 8)).abs().max() < 0.25  # 3 signed bits make the least of them 0
+    assert replace(QUICK, whole_network=True).treatment.batch_norm == "6 bit"
+
+
+def test_steps_of_weights_and_of_what_enters_layers_are_learned():
+    kept = {}
+    for epochs in (0, 2):
+        model, quantised = compress(replace(QUICK, epochs=epochs, learning_rate=0.1))
+        layers = [(name, module) for name, module in model.named_modules() if hasattr(module, "input_quantiser")]
+        kept[epochs] = {name: layer.input_quantiser.step.item() for name, layer in layers}, quantised.records[-1]
+    assert len(kept[0][0]) == 5
+    assert all(kept[2][0][name] != step for name, step in kept[0][0].items())
+    assert kept[0][1]["step_ratio_max"] != kept[2][1]["step_ratio_max"]
+
+
+def test_it_says_how_far_steps_are_from_those_of_least_error():
+    _, quantised = compress(replace(QUICK, epochs=0))
+    ratios = []
+    for name, weight in small_networks.build("convolutional").state_dict().items():
+        if name in [f"{layer}.weight" for layer in (0, 3, 4, 5, 9)]:
+            integers = Range.of(6 if name[0] in "09" else 3, signed=True)
+            ratios.append((integers.first_step(weight) / integers.least_error_step(weight)).item())
+    (record,) = quantised.records
+    assert [record["step_ratio_min"], record["step_ratio_max"]] == pytest.approx([min(ratios), max(ratios)])
 
 
 def test_activations_are_float_unless_they_are_quantised():

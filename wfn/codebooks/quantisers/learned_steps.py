@@ -13,12 +13,14 @@ negative numbers, as images do, and N counts one input's numbers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log10
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 LEAST_STEP = 1e-8
+CANDIDATES = 100  # for the step of least squared error
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,15 @@ class Range:
     def first_step(self, numbers: Tensor) -> Tensor:
         """Where the step for ``numbers`` starts, a scalar."""
         return (2 * numbers.abs().mean() / self.highest**0.5).clamp(min=LEAST_STEP)
+
+    def least_error_step(self, numbers: Tensor) -> Tensor:
+        """The step of least squared error for ``numbers``, a scalar, of :data:`CANDIDATES` that are tried.
+
+        They fall in equal ratios, by 5 %, from twice the largest magnitude over ``highest``.
+        """
+        largest = (numbers.abs().max() / self.highest).clamp(min=LEAST_STEP)
+        steps = largest * torch.logspace(log10(2), -2, CANDIDATES, device=numbers.device)
+        return min(steps, key=lambda step: float((self.quantised(numbers, step) - numbers).square().sum()))
 
     def quantised(self, numbers: Tensor, step: Tensor) -> Tensor:
         """Multiples of ``step``; zeros have no sign."""
@@ -95,6 +106,12 @@ class LearnedSteps:
             gradient[stretch], self._slopes[number] = integers.backward(
                 latent[stretch], self.steps.data[number], gradient[stretch], layer.end - layer.start
             )
+
+    def ratios(self, latent: Tensor) -> Tensor:
+        """Each layer's step over the one of least squared error for its ``latent`` weights: float32 [layers]."""
+        layers = zip(self._layers, self._ranges, strict=True)
+        best = [float(integers.least_error_step(latent[layer.start : layer.end])) for layer, integers in layers]
+        return self.steps.data / torch.tensor(best, device=latent.device)
 
     def learned(self) -> list[Tensor]:
         """The steps of layers, and of what enters them."""

@@ -95,6 +95,11 @@ class StraightThrough:
         )
         self._hand_out()
 
+    @property
+    def latent(self) -> Tensor:
+        """The latent weights, float32 [n]."""
+        return self._latent.data
+
     def before(self, step: int) -> None:
         """Nothing: every weight has its quantised value."""
 
