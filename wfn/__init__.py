@@ -24,6 +24,7 @@ _HOMES = {
     "UserError": "wfn.errors",
     "as_data": "wfn.data",
     "measure": "wfn.measures",
+    "scores": "wfn.measures.common.task_scores",
     "trace": "wfn.networks.forward_pass",
 }
 

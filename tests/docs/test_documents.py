@@ -66,6 +66,10 @@ def test_the_library_of_the_readme_fixes_every_weight():
     exec(code, names)
     weights = torch.cat([weight.flatten() for weight in names["fixed"].weights.values()])
     assert len(weights.unique()) < len(weights) / 3
+    assert all(names[when].keys() == {"score", "loss"} for when in ("before", "after"))
+    inputs, labels = tiny.data()[1]
+    right = names["fixed"].model(inputs).argmax(1) == labels
+    assert names["after"]["score"] == pytest.approx(float(right.float().mean()))
 
 
 def test_options_in_the_documents_are_options():
@@ -106,6 +110,16 @@ def test_the_layers_that_are_drawn_are_those_that_are_checked():
     rooms, tops = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     layers = [*tops[:-1], *(re.sub(r"\w+", r"wfn.\g<0>", line) for line in rooms)]
     assert "```\n" + "\n".join(layers) + "\n```" in (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_the_row_that_the_readme_singles_out_is_the_one_with_fewest_values_and_the_smallest_file():
+    text = README.read_text()
+    rows = table(text, "| method | top-1")[1:]  # without the baseline
+    name, _, change, values, *_, file, _ = min(rows, key=lambda row: int(row[3].split()[0]))
+    assert float(file.split()[0]) == min(float(row[-2].split()[0]) for row in rows)
+    lowest = float(re.search(r"\[(\S+),", change)[1].replace("−", "-"))
+    assert name.startswith("Entropy-constrained") and lowest > -0.3
+    assert f"with the fewest unique values ({values.split()[0]}) and the smallest file" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/results.md"])

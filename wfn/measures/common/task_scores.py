@@ -6,6 +6,7 @@ from dataclasses import asdict
 import torch
 from torch import nn
 
+from wfn.data.dataset import Data
 from wfn.data.passes import gathered_pass, moved, shard_pass
 from wfn.errors import UserError
 from wfn.measures.accuracy import evaluate
@@ -41,3 +42,17 @@ def task_scores(
     if scores[task.score.name] != scores[task.score.name]:  # NaN
         raise UserError(f"{task.score.name} of task {task.name!r} is NaN: check the score and the data that it takes")
     return scores
+
+
+def scores(model: nn.Module, data: Data) -> Values:
+    """Every quantity of the task of ``data``, of ``model`` in eval mode on the test part, on the device where it is.
+
+    The score of a task of one's own is called ``score``, or as its ``score_name`` says, beside ``loss``; of
+    classification they are ``top1`` and ``top5`` (percent) and ``loss`` (nats). A network without parameters is on the
+    CPU.
+
+    Raises:
+        UserError: as of :func:`task_scores`.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    return task_scores(model, data.task, data.test, device)

@@ -13,9 +13,10 @@ from wfn.training.updates import give_moments, moments_of
 class FreeUpdate:
     """A step of Adam on the free weights. The others are not in it, so they keep every bit.
 
-    The gradient is that of the loss plus ``gamma`` times that of the penalty of Eq. 4, where ``gamma = alpha * |loss| /
-    penalty`` is a constant (section 3, "Cosying up to Clusters"); it makes the penalty's own scale immaterial, a sum
-    over the weights or their mean. Its norm is clipped.
+    The gradient is that of the loss plus ``gamma`` times that of the penalty of Eq. 4. ``gamma = alpha * |loss| /
+    penalty`` is computed anew at every step and treated as a constant in the gradient (section 3, "Cosying up to
+    Clusters"), so that the penalty's own scale, a sum over the weights or their mean, is immaterial. The gradient's
+    norm is clipped.
 
     Differs: the paper has the loss itself, cross-entropy, in place of its magnitude. One below zero, as of a
     log-density, would have the regulariser push weights away from the centres.
