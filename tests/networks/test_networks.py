@@ -6,7 +6,7 @@ from torch import nn
 
 from wfn import networks
 from wfn.errors import UserError
-from wfn.networks.cifar_resnet import PaddedIdentity, cifar_resnet
+from wfn.networks.architectures.cifar_resnet import PaddedIdentity, cifar_resnet
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -17,19 +17,19 @@ Shape = tuple[int, ...]
 
 
 def _cifar_resnet(classes: int, input_shape: Shape, **form) -> nn.Module:
-    from wfn.networks.cifar_resnet import cifar_resnet
+    from wfn.networks.architectures.cifar_resnet import cifar_resnet
 
     return cifar_resnet(classes=classes, channels=input_shape[0], **form)
 
 
 def _imagenet_in_cifar_form(classes: int, input_shape: Shape, base: str) -> nn.Module:
-    from wfn.networks.torchvision_networks import cifar_form
+    from wfn.networks.architectures.torchvision_networks import cifar_form
 
     return cifar_form(base, classes, input_shape[0])
 
 
 def _torchvision(classes: int, input_shape: Shape, name: str) -> nn.Module:
-    from wfn.networks.torchvision_networks import torchvision_network
+    from wfn.networks.architectures.torchvision_networks import torchvision_network
 
     channels = input_shape[0]
     if channels != 3:
@@ -38,7 +38,7 @@ def _torchvision(classes: int, input_shape: Shape, name: str) -> nn.Module:
 
 
 def _small_vision_transformer(classes: int, input_shape: Shape) -> nn.Module:
-    from wfn.networks.vision_transformer import small_vision_transformer
+    from wfn.networks.architectures.vision_transformer import small_vision_transformer
 
     return small_vision_transformer(classes, input_shape)
 
@@ -111,7 +111,7 @@ def build(name: str, classes: int, input_shape: Shape) -> nn.Module:
     """
     check_name(name)
     if entry_points.is_of_timm(name):
-        from wfn.networks.timm_networks import timm_network
+        from wfn.networks.architectures.timm_networks import timm_network
 
         return timm_network(name, classes, input_shape)
     if entry_points.is_entry_point(name):

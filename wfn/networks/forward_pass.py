@@ -17,8 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
 from wfn.errors import UserError
-from wfn.networks.own.shared_memory import addresses, has_memory, ties
-from wfn.networks.own.watch import Watch
+from wfn.networks.shared_memory import addresses, has_memory, ties
+from wfn.networks.watch import Watch
 from wfn.tasks.batches import call, size
 
 aten = torch.ops.aten
@@ -101,7 +101,7 @@ def trace(
 
     Training mode, buffers and torch's random state are afterwards what they were. A parameter that the network
     transforms before use (a weight with a parametrisation, say) is seen in the transformation, not in the layer.
-    Memory that several parameters share (:func:`wfn.networks.own.shared_memory.ties`) is that of one of them.
+    Memory that several parameters share (:func:`wfn.networks.shared_memory.ties`) is that of one of them.
 
     Args:
         model: any module.

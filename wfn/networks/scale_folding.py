@@ -21,8 +21,8 @@ from torch.utils._pytree import tree_leaves
 
 from wfn.errors import UserError
 from wfn.networks.forward_pass import undisturbed
-from wfn.networks.own.shared_memory import addresses, has_memory
-from wfn.networks.own.watch import Watch
+from wfn.networks.shared_memory import addresses, has_memory
+from wfn.networks.watch import Watch
 from wfn.tasks.batches import arguments, call, main_output
 
 aten = torch.ops.aten

@@ -16,8 +16,8 @@ from wfn.errors import UserError
 from wfn.networks.forward_pass import ForwardPass
 from wfn.networks.own.folded_batch_norm import fold_batch_norm
 from wfn.networks.own.plain import give_shapes
-from wfn.networks.own.shared_memory import ties
 from wfn.networks.own.state import check_state
+from wfn.networks.shared_memory import ties
 from wfn.networks.weights import load_weights
 from wfn.runs.settings import Settings
 from wfn.system import ranks

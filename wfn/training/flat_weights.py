@@ -16,8 +16,8 @@ from wfn.networks.own.examples import few
 from wfn.networks.own.layout import choose_layout, layout
 from wfn.networks.own.permanent import PRUNED
 from wfn.networks.own.plain import plain
-from wfn.networks.own.shared_memory import Tie, ties
 from wfn.networks.own.transformed import OtherWeights, other_weights
+from wfn.networks.shared_memory import Tie, ties
 from wfn.tasks.batches import size
 from wfn.tasks.task import OutputTask
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from wfn.data.passes import on_device, shard_pass
 from wfn.networks.own.layout import layout
-from wfn.networks.own.watch import Watch
+from wfn.networks.watch import Watch
 from wfn.system import ranks
 from wfn.tasks.batches import call, head, main_output, mapped
 

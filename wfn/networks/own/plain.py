@@ -9,7 +9,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from wfn.errors import UserError
 from wfn.networks.own.permanent import make_permanent
-from wfn.networks.own.shared_memory import part_neighbours
+from wfn.networks.shared_memory import part_neighbours
 from wfn.tasks.batches import call
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from wfn.networks.forward_pass import COPIES, MATRIX_PRODUCTS, is_factor, undisturbed
-from wfn.networks.own.shared_memory import addresses
-from wfn.networks.own.watch import Watch
+from wfn.networks.shared_memory import addresses
+from wfn.networks.watch import Watch
 from wfn.tasks.batches import tensors
 
 aten = torch.ops.aten

@@ -11,7 +11,7 @@ from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.methods.float_network import FloatNetwork
 from wfn.networks.own.permanent import PRUNED
-from wfn.networks.own.shared_memory import ties
+from wfn.networks.shared_memory import ties
 from wfn.training.flat_weights import FlatWeights, counted_weights
 
 QUICK = WeightFixing(delta=0.05, shares=(0.5, 1.0), epochs=1, learning_rate=1e-3)

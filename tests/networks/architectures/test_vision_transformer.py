@@ -8,8 +8,8 @@ from tests.support import small_networks
 from wfn import networks
 from wfn.data import as_data
 from wfn.errors import UserError
+from wfn.networks.architectures.vision_transformer import VisionTransformer
 from wfn.networks.forward_pass import trace
-from wfn.networks.vision_transformer import VisionTransformer
 from wfn.training.baseline import recipe, trained_baseline
 
 
