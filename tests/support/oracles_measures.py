@@ -2,7 +2,10 @@
 
 import heapq
 from collections import Counter
-from math import inf
+from collections.abc import Sequence
+from math import comb, inf, log2
+
+import numpy as np
 
 
 def huffman_bits(counts: list[int]) -> int:
@@ -48,3 +51,29 @@ def use_counts_as_printed(layers: list[tuple[str, list[float], float]]) -> Count
             else:
                 counts[value] += uses if kind == "convolution" else 1
     return counts
+
+
+def symbol_bits(symbols: Sequence) -> float:
+    """Symbols at their entropy, and which of the splits of their number into counts it is."""
+    counts = Counter(symbols).values()
+    entropy = sum(count * log2(len(symbols) / count) for count in counts)
+    return entropy + log2(comb(len(symbols) - 1, len(counts) - 1))
+
+
+def bits_by_form(weight: np.ndarray) -> dict[str, float]:
+    """What a tensor takes in every form that it can have."""
+
+    def values(numbers: list[float]) -> float:
+        return 32 * len(set(numbers)) + symbol_bits(numbers) if numbers else 0
+
+    def vectors(width: int) -> float:
+        symbols = [tuple(vector) for vector in weight.reshape(-1, width).tolist()]
+        codebook = [number for symbol in set(symbols) for number in symbol]
+        return min(32 * len(codebook), values(codebook)) + symbol_bits(symbols)
+
+    bits = {"float32": 32 * weight.size, "values": values(weight.ravel().tolist())}
+    if weight.size and weight.ndim > 1:
+        bits["channels"] = sum(values(channel.ravel().tolist()) for channel in weight)
+        bits["rows"] = vectors(weight.shape[-1])
+        bits["kernels"] = vectors(int(np.prod(weight.shape[2:])))
+    return bits

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from wfn.measures.common.distinct import sum_n_log_n
 from wfn.measures.common.kinds import Block, Quantity, Values, WeightMeasure
 from wfn.networks.forward_pass import ForwardPass
 
@@ -30,15 +31,9 @@ class EntropyOfTensors(WeightMeasure):
 
     def update(self, block: Block) -> None:
         """Take a block of distinct values."""
-        self._sum += _sum_n_log_n(block.distinct.occurrences)
+        self._sum += sum_n_log_n(block.distinct.occurrences)
 
     def compute(self, weights: Mapping[str, np.ndarray]) -> Values:
         """The mean: (sum_t n_t log2 n_t - sum_t,v n_tv log2 n_tv) / n, of tensors t and their values v."""
         sizes = np.array([array.size for array in weights.values()])
-        return {"entropy_bits_per_tensor": (_sum_n_log_n(sizes) - self._sum) / int(sizes.sum())}
-
-
-def _sum_n_log_n(counts: np.ndarray) -> float:
-    """Sum of n log2 n; 0 and 1 add nothing."""
-    several = counts[counts > 1]
-    return float((several * np.log2(several)).sum())
+        return {"entropy_bits_per_tensor": (sum_n_log_n(sizes) - self._sum) / int(sizes.sum())}

@@ -70,6 +70,19 @@ def frequencies(counts: np.ndarray) -> Counter[int | float]:
     return Counter(dict(zip(found.tolist(), symbols.tolist(), strict=True)))
 
 
+def run_bounds(values: np.ndarray) -> np.ndarray:
+    """Where each run of equal neighbours begins, and at last the length of ``values``."""
+    bounds = np.ones(len(values) + 1, bool)
+    np.not_equal(values[1:], values[:-1], out=bounds[1:-1])
+    return np.flatnonzero(bounds)
+
+
+def sum_n_log_n(counts: np.ndarray) -> float:
+    """Sum of n log2 n over ``counts``, which entropies are made of; 0 and 1 add nothing."""
+    several = counts[counts > 1]
+    return float((several * np.log2(several)).sum())
+
+
 def _sorted_keys(weights: Mapping[str, np.ndarray]) -> np.ndarray:
     keys = np.empty(sum(values.size for values in weights.values()), np.int64)
     if not len(keys):
@@ -88,10 +101,10 @@ def _sorted_keys(weights: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _distinct_in(keys: np.ndarray) -> Distinct:
-    first_key = _run_bounds(keys)
+    first_key = run_bounds(keys)
     rows = keys[first_key[:-1]]
     row_values = (rows >> 32).astype(np.int32)
-    first_row = _run_bounds(row_values)
+    first_row = run_bounds(row_values)
     return Distinct(
         values=float_of_key(row_values[first_row[:-1]]),
         counts=np.diff(first_key[first_row]),
@@ -99,10 +112,3 @@ def _distinct_in(keys: np.ndarray) -> Distinct:
         parameter=rows.astype(np.int32),  # the lower half
         first_row=first_row,
     )
-
-
-def _run_bounds(values: np.ndarray) -> np.ndarray:
-    """Where each run of equal neighbours begins, and at last the length of ``values``."""
-    bounds = np.ones(len(values) + 1, bool)
-    np.not_equal(values[1:], values[:-1], out=bounds[1:-1])
-    return np.flatnonzero(bounds)
