@@ -44,9 +44,9 @@ def network_for(method):
     return made_up_saves.network() if method.files else small_networks.build(KINDS.get(method.name, "convolutional"))
 
 
-def compressed(method, observe=lambda event: None, checkpoint=None):
+def compressed(method, observe=lambda event: None, checkpoint=None, data=None):
     model = network_for(method)
-    return model, method.compress(model, small_networks.data(), observe, checkpoint)
+    return model, method.compress(model, data or small_networks.data(), observe, checkpoint)
 
 
 def same_bits(one, other):
@@ -129,9 +129,11 @@ def test_its_events_come_in_order(uncut):
     assert epochs == sorted(set(epochs)) and len(epochs) <= method.iterations * method.epochs
 
 
-def test_the_same_seed_gives_the_same_bits(name, uncut, tmp_path):
-    _, again = compressed(made(name, tmp_path))
+def test_the_same_seed_gives_the_same_bits_whatever_the_test_images(name, uncut, tmp_path):
+    train, _ = small_networks.data()
+    model, again = compressed(made(name, tmp_path), data=(train, small_networks.images(count=90, seed=9)))
     assert same_bits(again.weights, uncut.quantised.weights)
+    assert same_bits(dict(model.named_buffers()), dict(uncut.model.named_buffers()))
 
 
 def test_torchs_random_state_is_left_as_it_was(name, tmp_path):
