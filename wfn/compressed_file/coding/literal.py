@@ -1,6 +1,7 @@
 """The models of :mod:`wfn.compressed_file.coding.adaptive` as their definition reads, coded by constriction.
 
-Slow: every symbol takes all counts of every level into the hand. What it gives and takes are the same words.
+Slow: every symbol takes all counts of every level into the hand. What it gives and takes are the same words. The
+format's numbers stand here once more, so that none of them changes in both unseen.
 """
 
 from collections import Counter
@@ -9,8 +10,10 @@ from collections.abc import Iterator, Sequence
 import constriction
 import numpy as np
 
-from wfn.compressed_file.coding.adaptive import CLASSES, ESCAPE, PRECISION, SCALE
 from wfn.compressed_file.coding.extent import Extent
+
+PRECISION, SCALE, CLASSES = 24, 38, 12
+ESCAPE = {1: (4, 2), 2: (16, 8), 3: (16, 8)}  # of each level: constant, and for each distinct symbol
 
 
 def encode(symbols: Sequence[int], counts: Sequence[int], extents: Sequence[Extent], neighbours: int) -> bytes:
