@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from wfn.measures import measure_outputs
 from wfn.measures.calibration_error import BINS
@@ -49,6 +50,9 @@ def test_a_difference_is_that_of_the_measures_and_its_deviation_that_of_resample
             again = [Predictions(((p.scores[chosen], p.labels[chosen]),)) for p in (one, other)]
             resampled.append(measure_outputs(again[0])[name] - measure_outputs(again[1])[name])
         assert found[name]["deviation"] == pytest.approx(np.std(resampled), rel=0.25)
+    losses = [functional.cross_entropy(p.scores, p.labels, reduction="none") for p in (one, other)]
+    of_the_mean = float((losses[0] - losses[1]).std(correction=0)) / 400**0.5
+    assert found["loss"]["deviation"] == pytest.approx(of_the_mean, rel=0.05)
 
 
 def test_a_network_does_not_differ_from_itself_and_sets_are_averaged():

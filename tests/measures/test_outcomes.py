@@ -48,6 +48,7 @@ def test_what_is_written_is_read_again(tmp_path, images):
 def test_images_in_another_order_are_not_paired():
     one, other = (Predictions(((torch.eye(3), torch.tensor(labels)),)) for labels in ([0, 1, 2], [0, 2, 1]))
     assert paired(one, other) is None
+    assert paired(one, one).labels_sha256 != paired(other, other).labels_sha256
 
 
 @pytest.mark.parametrize(
