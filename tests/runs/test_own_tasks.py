@@ -44,6 +44,7 @@ class CutError(Exception):
     """Stands in for a kill."""
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_it_is_resumed_to_the_same_numbers(tmp_path, monkeypatch):
     _, whole = run_tracked(settings(tmp_path / "whole"))
     seen, told = 0, Observer.__call__
@@ -66,6 +67,7 @@ def test_it_is_resumed_to_the_same_numbers(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_state_that_is_odd_is_written_without_what_no_file_holds(tmp_path, caplog):
     with caplog.at_level("INFO", "wfn"):
         record, _ = run_tracked(settings(tmp_path, model=f"{OWN}:odd"))

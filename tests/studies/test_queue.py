@@ -21,14 +21,15 @@ from wfn.errors import UserError
 
 
 def test_every_trial_is_taken_once_however_many_take(url):
-    queues = [Queue.open_for(url, "ablation", plan_of())] + [Queue(url, "ablation") for _ in range(3)]
+    plan = plan_of(repeats=2)
+    queues = [Queue.open_for(url, "ablation", plan)] + [Queue(url, "ablation") for _ in range(3)]
 
     def take_all(queue):
         return [claim.number for claim in iter(queue.take, None)]
 
     with ThreadPoolExecutor(len(queues)) as pool:
         taken = list(itertools.chain(*pool.map(take_all, queues)))
-    assert sorted(taken) == list(range(len(plan_of().points())))
+    assert sorted(taken) == list(range(len(plan.points())))
 
 
 def test_a_trial_put_back_is_taken_again_with_its_run(url):
@@ -192,7 +193,7 @@ def test_failed_trials_are_run_again_only_where_wanted(url):
 
 
 def test_a_worker_takes_nothing_of_a_stopped_study(url):
-    queue = Queue.open_for(url, "ablation", plan_of())
+    queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
     queue.set("stop", True)
     work(url, "ablation", {})
     assert {trial.state for trial in queue.trials()} == {"WAITING"}
@@ -221,6 +222,6 @@ def test_a_trial_that_was_given_away_cannot_be_ended(url):
 
 
 def test_an_objective_that_was_not_measured_is_an_error(url):
-    queue = Queue.open_for(url, "ablation", plan_of())
+    queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
     with pytest.raises(UserError, match="logged no unique_params and no entropy_bits"):
         queue.take().finish({"top1": 90.0})
