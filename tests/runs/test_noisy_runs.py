@@ -1,10 +1,12 @@
 """A run of a method whose weights carry noise: what is logged of samples and of confidence, and what its files keep."""
 
 import csv
+import re
 
 import pytest
 import safetensors.torch
 
+from tests.support.places import ROOT
 from wfn import compressed_file
 from wfn.errors import UserError
 from wfn.runs.artifacts import export
@@ -51,6 +53,22 @@ def test_what_a_report_draws_confidence_from_is_kept(with_corrupted):
     assert scores["sampled"].shape == scores["after"].shape == (48, 3)
 
 
+def test_a_change_is_what_is_after_less_what_was_before(finished):
+    record, result = finished
+    logged = record.last_values()
+    for name in ("top1", "loss", "ece", "unique_params", "entropy_bits"):
+        change = result.fixed[name] - result.baseline[name]
+        assert logged[f"{name}_from_baseline"] == pytest.approx(change) != 0
+
+
+def test_every_file_of_a_run_is_in_the_documents(with_corrupted):
+    record, _ = with_corrupted
+    left = {path.relative_to(record.folder).as_posix() for path in record.folder.rglob("*") if path.is_file()}
+    _, _, section = (ROOT / "docs" / "mlflow.md").read_text().partition("## The files of a run")
+    assert left <= {*re.findall(r"`([\w./]+)`", section.partition("## ")[0])}
+    assert {"files/spreads.csv", "files/outputs.safetensors", "files/reliability.csv", "record.json"} <= left
+
+
 def test_corrupted_images_are_measured_before_after_and_sampled(with_corrupted):
     record, result = with_corrupted
     rows = table(record, "corruptions.csv")
@@ -83,11 +101,12 @@ def test_samples_and_a_fitted_temperature_are_measured_before_and_after(finished
     for name in ("ece", "brier", "calibrated_ece", "calibrated_loss", "temperature"):
         assert name in result.baseline and name in result.fixed
     assert {"sampled_ece", "sampled_loss", "sampled_top1"} <= result.fixed.keys()
-    logged = {line["key"]: line["value"] for line in record.metrics_from(0)}
+    logged = record.last_values()
     assert logged["samples"] == 3
     assert logged["sampled_ece"] == result.fixed["sampled_ece"]
     assert logged["regularisation_used"] > 2.0**-11
     assert "reconstruction" in record.header.tags["label"]
+    assert record.header.tags["learns_from"] == "labels"
 
 
 def test_the_files_keep_the_deviations_and_an_export_has_them_too(finished, tmp_path):

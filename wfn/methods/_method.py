@@ -11,7 +11,7 @@ from torch import nn
 
 from wfn import methods
 from wfn.data import Data, as_data
-from wfn.interface import Event, Observe, Quantised, Treatment, ignore
+from wfn.interface import BY_ITS_AUTHORS, LABELS, NO_TRAINING, Event, Observe, Quantised, Treatment, ignore
 from wfn.methods.observers.mlflow_run import tracked
 from wfn.methods.observers.step_bar import shown
 from wfn.system import ranks
@@ -59,6 +59,18 @@ class Method(ABC):
     def treatment(self) -> Treatment:
         """What it does to which part of the network."""
 
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained, with its options as they are."""
+        return self.iterations * self.epochs > 0
+
+    @property
+    def learns_from(self) -> str:
+        """What its training learns from, such as :data:`wfn.interface.LABELS`, in words that stand in tables."""
+        if self.files:
+            return BY_ITS_AUTHORS
+        return LABELS if self.trains else NO_TRAINING
+
     @classmethod
     def where_absent(cls) -> dict[str, object]:
         """Option -> what it was in a run that is older than the option (:func:`wfn.methods.where_absent`)."""
@@ -92,8 +104,8 @@ class Method(ABC):
             observe: told of every :class:`wfn.interface.Event`; or several of such functions.
             checkpoint: a file that is written after every epoch by a method that trains, and resumed from where it is.
             progress: show a bar.
-            tracking: log options, curves and measures to MLflow, into the run that is active, else into a new one.
-                Of several ranks the first does.
+            tracking: log options, curves and measures to MLflow, into the run that is active, else into a new one; the
+                test inputs are measured before and after. Of several ranks the first logs.
             fix_unused: fix parameters, too, that no input reaches: an expert that none of some hundred inputs chooses,
                 a head that serves training alone. They count as all others do.
 
@@ -111,7 +123,7 @@ class Method(ABC):
             observers = [*observe] if isinstance(observe, Sequence) else [observe]
             if progress:
                 observers.append(tellers.enter_context(shown(self.iterations, self.epochs)))
-            if not tracking or ranks.this():
+            if not tracking:
                 return self._compress(model, data, _all_of(observers), checkpoint)
             run = tellers.enter_context(tracked(self, model, data))
             quantised = self._compress(model, data, _all_of([*observers, run.observe]), checkpoint)

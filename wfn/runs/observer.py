@@ -2,22 +2,20 @@
 
 import logging
 from collections.abc import Mapping
-from time import perf_counter
 
 import torch
 from torch import nn
 
 from wfn.interface import Epoch, Event, Iteration, Step
-from wfn.measures import measure, measure_outputs, quantities
-from wfn.measures.common.predictions import Predictions, predict
-from wfn.measures.common.task_scores import task_scores
-from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
+from wfn.measures import quantities
+from wfn.measures.common.measured_network import measured_network
+from wfn.measures.common.predictions import Predictions
+from wfn.methods.observers.metric_groups import by_epoch
 from wfn.methods.observers.step_bar import StepBar
 from wfn.networks.own.state import tensors_of
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.workload import Workload
 from wfn.system.fingerprint import by_name, fingerprint
-from wfn.tasks.classification import Classification
 from wfn.tasks.quantity import Quantity
 from wfn.tasks.task import Task
 
@@ -111,26 +109,9 @@ class Observer:
 def measured_row(
     workload: Workload, model: nn.Module, weights: Mapping[str, torch.Tensor]
 ) -> tuple[Measures, Predictions | None]:
-    """What is measured of every iteration, on the test images and of the weights, and the predictions behind it.
-
-    Predictions there are only where each input is of one class.
-    """
-    begin, task = perf_counter(), workload.data.task
-    if not isinstance(task, Classification):
-        row: Measures = dict(task_scores(model, task, workload.data.test, workload.device))
-        row |= measure(weights, workload.forward_pass, every_iteration=True)
-        if workload.data.validation:
-            held_back = task_scores(model, task, workload.data.validation, workload.device)
-            row[f"held_back_{task.score.name}"] = held_back[task.score.name]
-        return row | {"evaluation_seconds": perf_counter() - begin}, None
-    predictions = predict(model, workload.data.test, workload.device)
-    row = measure_outputs(predictions) | measure(weights, workload.forward_pass, every_iteration=True)
-    if workload.data.validation:  # what a search may look at; the test images are for reporting
-        held_back = predict(model, workload.data.validation, workload.device)
-        row["held_back_top1"] = measure_outputs(held_back)["top1"]
-        temperature = fitted_temperature(held_back)
-        row |= named_as_calibrated(measure_outputs(scaled(predictions, temperature)), temperature)
-    return row | {"evaluation_seconds": perf_counter() - begin}, predictions
+    """What is measured of every iteration: :func:`wfn.measures.common.measured_network.measured_network`."""
+    row, predictions = measured_network(model, weights, workload.data, workload.forward_pass, workload.device)
+    return dict(row), predictions
 
 
 def telling_first(measured: Measures, task: Task) -> Measures:
@@ -138,8 +119,3 @@ def telling_first(measured: Measures, task: Task) -> Measures:
     shown = [*task.quantities, *quantities().values()]
     first = dict.fromkeys(quantity.name for quantity in shown if quantity.summary and quantity.name in measured)
     return {name: measured[name] for name in first} | measured
-
-
-def by_epoch(name: str) -> str:
-    """The name of a metric's curve over epochs where there is one over iterations, too: their steps differ."""
-    return f"{name}_by_epoch" if name.startswith("held_back_") else name

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from wfn import tasks
 from wfn.compressed_file import VERSION
 from wfn.data.passes import first_inputs
 from wfn.errors import UserError
@@ -14,6 +15,7 @@ from wfn.interface import Quantised
 from wfn.measures import compared, measure, measure_outputs
 from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.averaged import predict_mean
+from wfn.measures.common.measured_network import changes
 from wfn.measures.common.networks_compared import (
     ComparedOutputs,
     calibration_changes,
@@ -22,9 +24,10 @@ from wfn.measures.common.networks_compared import (
     reliability_rows,
 )
 from wfn.measures.common.predictions import Predictions, predict
+from wfn.methods.observers.metric_groups import by_epoch
 from wfn.runs.artifacts import write_calibration, write_files
 from wfn.runs.lifecycle import RunHandle
-from wfn.runs.observer import Measures, Observer, RunProgress, by_epoch, measured_row, telling_first
+from wfn.runs.observer import Measures, Observer, RunProgress, measured_row, telling_first
 from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 from wfn.runs.tracking.logged_model import export_network
@@ -36,7 +39,6 @@ from wfn.tasks.classification import Classification
 from wfn.tasks.task import Task
 
 log = logging.getLogger(__name__)
-UNCOMPARED = {"weights", "evaluation_seconds"}
 KNOWN_BY = ("method", "model", "dataset")  # the settings by which people tell runs apart, with the method's label
 
 
@@ -82,6 +84,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     about = {name: str(getattr(settings, name)) for name in KNOWN_BY} | {"label": method.label}
     # What a report reads of the method: it may be one that the report's version does not know.
     told = {"options": " ".join(settings.options), "corruptions": workload.corruptions, "task": task.name}
+    told |= {"learns_from": method.learns_from}
     handle.set(tags=about | asdict(method.treatment) | {name: text for name, text in told.items() if text})
     log.info(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
@@ -115,14 +118,12 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         | dict(quantised.scores)
         | (outputs.values if outputs else {})
     )
-    changes = {
-        f"{name}_from_baseline": fixed[name] - baseline[name]
-        for name in baseline
-        if name not in UNCOMPARED and None not in (fixed.get(name), baseline[name])
-    }
+    from_baseline = {f"{name}_from_baseline": value for name, value in changes(baseline, fixed).items()}
     fixed |= outputs.counts if outputs else {}
     about |= {"seed": str(settings.seed), "run": record.id}
-    about |= {"batch_norm": "folded"} if settings.fold_batch_norm else {}  # without it the network cannot be rebuilt
+    # Without these the network cannot be rebuilt; by default they are not said, and files keep their size.
+    about |= {"batch_norm": "folded"} if settings.fold_batch_norm else {}
+    about |= {"task": settings.task} if settings.task != tasks.CLASSIFICATION else {}
     rows = list(observer.rows.values())
     try:
         if ranks.this() == 0:
@@ -136,7 +137,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         ) from error
     if ranks.this() == 0 and _is_exported(settings, record):
         _export(record, quantised, workload)
-    handle.log(telling_first(fixed, task) | changes | _seconds(record), step=method.iterations)
+    handle.log(telling_first(fixed, task) | from_baseline | _seconds(record), step=method.iterations)
     return Result(baseline, fixed, task)
 
 

@@ -22,3 +22,8 @@ BASELINE, FINAL, CHANGE, ITERATION, EPOCH = "baseline", "final", "change", "iter
 def in_group(group: str, values: Mapping[str, Value]) -> dict[str, Value]:
     """The ``values`` under their names in MLflow."""
     return {f"{group}/{name}": value for name, value in values.items()}
+
+
+def by_epoch(name: str) -> str:
+    """The name of a metric's curve over epochs where there is one over iterations, too: their steps differ."""
+    return f"{name}_by_epoch" if name.startswith("held_back_") else name

@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from wfn.data import Data
 from wfn.interface import Epoch, Event, Iteration, Quantised
-from wfn.measures import measure
-from wfn.measures.common.task_scores import task_scores
-from wfn.methods.observers.metric_groups import BASELINE, EPOCH, FINAL, ITERATION, in_group
+from wfn.measures import compared, measure
+from wfn.measures.common.kinds import Values
+from wfn.measures.common.measured_network import changes, measured_network
+from wfn.methods._reading import numbers_text
+from wfn.methods.observers.metric_groups import BASELINE, CHANGE, EPOCH, FINAL, ITERATION, by_epoch, in_group
 from wfn.networks.forward_pass import ForwardPass
+from wfn.system import ranks
 from wfn.training.flat_weights import traced
 
 if TYPE_CHECKING:
@@ -20,48 +23,67 @@ if TYPE_CHECKING:
 
 
 class MlflowRun:
-    """Logs to the MLflow run that is active."""
+    """Logs to the MLflow run that is active; of several ranks all measure, and the first logs.
+
+    The test inputs are gone through before and after the method, not after each of its iterations.
+    """
 
     def __init__(self, method: "Method", model: nn.Module, data: Data, forward_pass: ForwardPass) -> None:
         """Log the measures of ``model``, which the method has not touched yet."""
         self._method, self._data, self._forward_pass = method, data, forward_pass
         parameters = dict(model.named_parameters())
         weights = {name: parameters[name].detach().cpu() for name in forward_pass.uses}
-        self._log(BASELINE, model, weights)
+        self._of_weights = measure(weights, forward_pass)
+        self._baseline = self._of_weights | compared(self._of_weights, self._of_weights) | self._row(model, weights)
+        _log(BASELINE, self._baseline, 0)
 
     def observe(self, event: Event) -> None:
         """Log the scores of epochs and iterations."""
-        import mlflow
-
         match event:
             case Epoch():
                 step = (event.iteration - 1) * self._method.epochs + event.epoch
-                mlflow.log_metrics(in_group(EPOCH, event.scores), step)
+                _log(EPOCH, {by_epoch(name): value for name, value in event.scores.items()}, step)
             case Iteration() if event.number:
                 values = dict(event.scores) | measure(event.weights, self._forward_pass, every_iteration=True)
-                mlflow.log_metrics(in_group(ITERATION, values), event.number)
+                _log(ITERATION, values, event.number)
 
     def finish(self, quantised: Quantised) -> None:
-        """Log the measures of what the method gave back."""
-        self._log(FINAL, quantised.model, quantised.weights)
+        """Log the measures of what the method gave back, and what changed."""
+        final = measure(quantised.weights, self._forward_pass, self._of_weights)
+        final |= self._row(quantised.model, quantised.weights) | dict(quantised.scores)
+        for group, values in ((FINAL, final), (CHANGE, changes(self._baseline, final))):
+            _log(group, values, self._method.iterations)
 
-    def _log(self, group: str, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    def _row(self, model: nn.Module, weights: Mapping[str, Tensor]) -> Values:
+        device = next(model.parameters()).device
+        return measured_network(model, weights, self._data, self._forward_pass, device)[0]
+
+
+def _log(group: str, values: Mapping[str, float | None], step: int) -> None:
+    if ranks.this() == 0:
         import mlflow
 
-        device = next(model.parameters()).device
-        values = measure(weights, self._forward_pass) | task_scores(model, self._data.task, self._data.test, device)
-        mlflow.log_metrics(in_group(group, {name: value for name, value in values.items() if value is not None}))
+        known = {name: value for name, value in values.items() if value is not None}
+        mlflow.log_metrics(in_group(group, known), step)
 
 
 @contextmanager
 def tracked(method: "Method", model: nn.Module, data: Data) -> Iterator[MlflowRun]:
-    """Log to the active MLflow run, or to a new one, the method's options first."""
-    import mlflow
+    """Log to the active MLflow run, or to a new one, the method's options first.
 
-    run = mlflow.active_run()
-    options = {field.name: getattr(method, field.name) for field in fields(method)}
+    Options, and the hashes of the files that the method reads, are called and written as a run's parameters.
+    """
     with ExitStack() as begun:
-        if not run:
-            begun.enter_context(mlflow.start_run(run_name=method.label))
-        mlflow.log_params({"method": method.name, **options})
+        if ranks.this() == 0:
+            import mlflow
+
+            if not mlflow.active_run():
+                begun.enter_context(mlflow.start_run(run_name=method.label))
+            mlflow.log_params({"method": method.name, **_options(method), **method.hashes()})
         yield MlflowRun(method, model, data, traced(model, data))
+
+
+def _options(method: "Method") -> dict[str, object]:
+    """By name; numbers as one text."""
+    values = {field.name: getattr(method, field.name) for field in fields(method)}
+    return {name: numbers_text(value) if isinstance(value, tuple) else value for name, value in values.items()}
