@@ -1,12 +1,15 @@
 """Deep k-Means as a method: whose rows are shared, and what the penalty does to them."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
 from tests.support import small_networks, tiny
+from wfn.codebooks.quantisers.kernel_rows import RowRegulariser
+from wfn.codebooks.quantisers.vectors import sparse_k_means
 from wfn.errors import UserError
 from wfn.interface import Epoch
 from wfn.methods.deep_kmeans import DeepKMeans
@@ -55,6 +58,32 @@ def test_a_layer_with_fewer_rows_than_clusters_keeps_them():
     before = dict(network().named_parameters())
     weights = compress(replace(QUICK, clusters=999, iterations=1, epochs=0)).weights
     assert torch.equal(weights["2.weight"], before["2.weight"])
+
+
+def test_the_penaltys_clusters_are_taken_anew_after_each_iteration_but_the_last(monkeypatch):
+    """As k-means of the rows gives them at that moment."""
+    renewed, renew = [], RowRegulariser.renew
+
+    def spied(self, latent):
+        renew(self, latent)
+        rows = latent[self._layers[0]].numpy()
+        renewed.append((latent.clone(), self.state_dict()["0"].numpy(), sparse_k_means(rows, 5, QUICK.seed, 0.0)[1]))
+
+    monkeypatch.setattr(RowRegulariser, "renew", spied)
+    compress(replace(QUICK, iterations=3, learning_rate=0.5))
+    assert len(renewed) == 3  # at the start, and after two of three iterations
+    assert all((kept == expected).all() for _, kept, expected in renewed)
+    assert all(not torch.equal(one[0], other[0]) for one, other in pairwise(renewed))
+
+
+def test_statistics_are_taken_anew_at_the_end_unless_that_is_turned_off():
+    kept = {}
+    for anew in (True, False):
+        model = network()
+        weights = compress(replace(QUICK, reestimate=anew), model).weights
+        kept[anew] = weights, model[3].running_var.clone()
+    assert all(torch.equal(weight, kept[False][0][name]) for name, weight in kept[True][0].items())
+    assert not torch.equal(kept[True][1], kept[False][1])
 
 
 @pytest.mark.parametrize("relaxation", ["indicators", "spectral"])

@@ -8,12 +8,16 @@ import torch
 from torch import nn
 
 from tests.support import small_networks
+from wfn import networks
 from wfn.codebooks.quantisers.vectors import vector_k_means
 from wfn.errors import UserError
-from wfn.interface import Iteration
+from wfn.interface import Iteration, Step
+from wfn.methods import kernel_quantisation
 from wfn.methods.kernel_quantisation import KernelQuantisation
 
-QUICK = KernelQuantisation(index_bits=2, parameter_bits=4, shares=(0.5, 1.0), epochs=2, learning_rate=1e-3)
+QUICK = KernelQuantisation(
+    entries_share=1.0, index_bits=2, parameter_bits=4, shares=(0.5, 1.0), epochs=2, learning_rate=1e-3
+)
 
 
 def network():
@@ -89,6 +93,53 @@ def test_more_entries_than_kernels_leave_the_grid_alone():
     torch.testing.assert_close(weights, (before / step).round() * step)
 
 
+@pytest.mark.parametrize(("share", "bits", "entries"), [(0.25, 10, (3, 9)), (0.25, 2, (3, 4)), (1e-6, 10, (1, 1))])
+def test_a_codebook_has_a_share_of_its_layers_kernels_and_no_more_than_its_index_can_tell(share, bits, entries):
+    quantised = compress(replace(QUICK, entries_share=share, index_bits=bits, epochs=0))
+    assert tuple(len(kernels(quantised.weights[name]).unique(dim=0)) for name in ("0.weight", "2.weight")) == entries
+    indices = sum(count * (used - 1).bit_length() for count, used in zip((12, 36), entries, strict=True))
+    codebooks = 9 * entries[0] + 6 * entries[1]
+    values = 48 * 4 + 16 * 4  # of the third convolution, with one number a kernel
+    expected = (indices + 4 * codebooks + values) / (12 * 9 + 36 * 6 + 48)
+    assert quantised.records[-1]["bits_per_conv_weight"] == pytest.approx(expected)
+
+
+def test_the_default_takes_as_many_bits_in_resnet20_as_the_abstract_tells(monkeypatch):
+    """Which entries a codebook has does not matter, only how many."""
+    monkeypatch.setattr(
+        kernel_quantisation, "vector_k_means", lambda vectors, clusters, seed: (vectors[:clusters], None)
+    )
+    model, told = networks.build("resnet20", 10, (3, 8, 8)), []
+    batches = [(torch.randn(10, 3, 8, 8), torch.arange(10))]
+    method = KernelQuantisation(shares=(1.0,), epochs=0, reestimate=False)
+    method.compress(model, (batches, batches), told.append)
+    assert 1.05 < told[-1].scores["bits_per_conv_weight"] < 1.62
+
+
+def test_entries_are_rounded_before_the_last_stage_trains():
+    model, seen = network(), []
+
+    def look(event):
+        if isinstance(event, Step) and event.iteration == 2:
+            seen.append(kernels(model[2].weight.detach().clone()))
+
+    codebook = torch.from_numpy(vector_k_means(kernels(model[2].weight.detach()).numpy(), 4, QUICK.seed)[0])
+    step = codebook.abs().max() / 7
+    rounded = (codebook / step).round() * step
+    compress(model=model, observe=look)
+    assert (seen[0][:, None] == rounded).all(2).any(1).sum() >= 18
+
+
+def test_statistics_are_taken_anew_at_the_end_unless_that_is_turned_off():
+    kept = {}
+    for anew in (True, False):
+        model = network()
+        weights = compress(replace(QUICK, reestimate=anew), model).weights
+        kept[anew] = weights, model[3].running_var.clone()
+    assert all(torch.equal(weight, kept[False][0][name]) for name, weight in kept[True][0].items())
+    assert not torch.equal(kept[True][1], kept[False][1])
+
+
 def test_a_network_without_layers_is_refused():
     model = nn.Sequential(nn.AdaptiveAvgPool2d((1, 3)), nn.BatchNorm2d(2), nn.Flatten(), nn.BatchNorm1d(6))
     with pytest.raises(UserError, match="no convolution or linear layer"):
@@ -98,6 +149,7 @@ def test_a_network_without_layers_is_refused():
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
+        ("entries_share", 0.0, "entries_share must be above 0"),
         ("index_bits", 17, "index_bits must be from 0 to 16"),
         ("parameter_bits", 1, "parameter_bits must be from 2 to 8"),
         ("shares", (0.5,), "shares must rise"),
