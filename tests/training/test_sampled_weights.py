@@ -27,21 +27,20 @@ class LiteralStep:
 
     def __call__(self, gradient, noise):
         rules = self.rules
-        slopes = {
-            i: gradient[i] * noise[i] if self.deviations[i] >= LEAST_DRAWN else 0.0
-            for i in range(len(self.deviations))
-            if self.free[i]
-        }
+        slopes = {i: self.slope(i, gradient[i], noise[i]) for i in range(len(self.deviations)) if self.free[i]}
         squares = sum(g * g for i, g in enumerate(gradient) if self.free[i]) + sum(s * s for s in slopes.values())
         scale = min(1.0, rules.clip_norm / (math.sqrt(squares) + 1e-6))
         for i in (i for i, free in enumerate(self.free) if free):
             self.speeds[i] = rules.momentum * self.speeds[i] + scale * gradient[i] + rules.weight_decay * self.means[i]
             self.means[i] -= rules.learning_rate * self.speeds[i]
         for i, slope in slopes.items() if rules.noise else ():
-            pull = rules.regularisation * max(rules.limit - self.deviations[i], 0.0) * abs(noise[i])
-            whole = scale * slope - (pull if self.pulled[i] else 0.0) + rules.weight_decay * self.deviations[i]
+            whole = scale * slope + rules.weight_decay * self.deviations[i]
             self.deviation_speeds[i] = rules.momentum * self.deviation_speeds[i] + whole
             self.deviations[i] -= rules.learning_rate * self.deviation_speeds[i]
+
+    def slope(self, i, gradient, noise):
+        pull = self.rules.regularisation * max(self.rules.limit - self.deviations[i], 0.0) * abs(noise)
+        return (gradient * noise if self.deviations[i] >= LEAST_DRAWN else 0.0) - (pull if self.pulled[i] else 0.0)
 
 
 def made(size, fixable, rules=RULES, free_share=0.7, seed=0):

@@ -44,7 +44,7 @@ class ClusterOnTheFly(Taught, Method):
     take as many as the run's course asks for. Weights of one value share one deviation, that of the means that were
     merged into it, so that what comes out is a codebook of values and deviations with an index for each weight, and can
     be sampled from. All weights are fixed at nine tenths of the run; then trains what is free, batch-norm where it is
-    left alone. In the end running statistics are computed anew.
+    left alone, and where nothing is free the training ends. In the end running statistics are computed anew.
 
     Differs: whether the original does any of this so is unknown.
 
@@ -61,7 +61,9 @@ class ClusterOnTheFly(Taught, Method):
         weight_decay: weight decay of means and deviations that are free.
         clip_norm: largest norm of a step's gradient.
         regularisation: lambda, how strongly deviations are pulled towards ``largest_deviation``; 0 turns it off.
-        scale_regularisation: whether lambda times the number of steps is to be what PWFN's was on ImageNet.
+        scale_regularisation: make lambda larger by as much as the run, with its last tenth, has fewer steps than PWFN's
+            on ImageNet. That keeps how far deviations grow where nothing opposes it, not where they settle against the
+            loss.
         largest_deviation: S, towards which the regulariser pulls, and at which deviations start at most.
         prior: whether deviations start by the distance to the powers of two around a weight.
         prior_scale: with the prior, the third quartile of each parameter's deviations.
@@ -95,6 +97,7 @@ class ClusterOnTheFly(Taught, Method):
         "fix_batch_norm": "batch-norm not fixed",
         "prior": "equal deviations at the start",
         "reestimate": "running statistics as trained",
+        "scale_regularisation": "λ not scaled",
     }
 
     shares: tuple[float, ...] = PROBABILISTIC_SHARES
@@ -207,11 +210,8 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
 
     def _train_while_free(self) -> None:
         """Train for the part's epochs; the one in which the last free weight is merged ends with that step."""
-        clustered, batches, told = (
-            self.clustered,
-            self.data.train,
-            lambda: {"share_fixed_by_epoch": clustered.share_fixed},
-        )
+        clustered, batches = self.clustered, self.data.train
+        told = lambda: {"share_fixed_by_epoch": clustered.share_fixed}  # noqa: E731
         whole, rest = divmod(clustered.steps_left, len(batches))
         whole = min(self.progress.epoch + whole, self.method.epochs)
         self.train(clustered, told, whole)

@@ -50,19 +50,26 @@ class ProbabilisticWeightFixing(Taught, Method):
     are the shared values of the round before already, but for the newly merged ones.
 
     Differs:
-        - lambda is that of ImageNet's number of steps, scaled to the run's (``regularisation_used``), unless
-          ``scale_regularisation`` is off; and the norm that is clipped is that of the loss's gradient alone, for so
-          large a regulariser would leave nothing of it.
+        - lambda times the run's steps is by default what it was on ImageNet (``regularisation_used``). In the authors'
+          code, their script for CIFAR-10 included, lambda is 2^-11 whatever the number of steps is:
+          ``scale_regularisation=False``. Which decides the result;
+          :func:`wfn.training.weight_noise.scaled_regularisation` says what scaling keeps and what it does not.
+        - Deviations start by the prior. There ``run_experiment`` replaces such a start: it loads ``baseline.pt``, a
+          network with means and deviations that was trained before with the regulariser, for how many epochs is not
+          told. The number of steps that lambda is scaled by leaves that stage out.
+        - ``prior=False`` has an effect. There every network has the deviations of ``prior=True`` until it loads that.
         - Fixed weights and their deviations do not move. There weight decay and momentum move the ones, and the
-          regulariser the others.
-        - ``prior`` has an effect. There every network starts with the deviations of ``prior=True``.
+          regulariser the others; so the norm that is clipped is that of what is free alone.
         - The distance 0 of small weights is always to zero itself, not to whichever centre is in the middle.
         - Batch-norm, layer-norm and embeddings carry noise and are fixed as all weights are; there they never are.
           ``fix_batch_norm=False`` leaves batch-norm alone. The regulariser acts on tensors of two dimensions or more,
-          which are the weights of layers there.
+          which are the weights of layers there. Others stay narrow, are merged last, and can have most of the values,
+          few as they are: ``unique_params_conv_linear`` counts without them.
         - ``distillation`` is not in the paper; it is off by default.
-        - The last clustering's network is measured, too; there only what is before it. Samples are averaged as
-          probabilities; there their scores are weighted by the true labels. Entropy is in bits, not in nats.
+        - The last clustering's network is measured, too; there only what is before it.
+        - Samples are averaged as probabilities. There ``bayes_test_the_models.py`` adds up their scores, once with
+          weights that the true labels decide and once without, and stores the two under each other's name.
+        - Entropy is in bits, as in the log of the authors' runs (``get_weight_entropy``); that file has nats.
         - A first stage of ``start_epochs`` on ``start_share`` of the batches takes other ones in each epoch.
 
     Attributes:
@@ -75,7 +82,8 @@ class ProbabilisticWeightFixing(Taught, Method):
         weight_decay: weight decay of means and deviations that are free.
         clip_norm: largest norm of a step's gradient.
         regularisation: lambda, how strongly deviations are pulled towards ``largest_deviation``; 0 turns it off.
-        scale_regularisation: whether lambda times the number of steps is to be what PWFN's was on ImageNet.
+        scale_regularisation: make lambda larger by as much as the run has fewer steps than PWFN's on ImageNet. That
+            keeps how far deviations grow where nothing opposes it, not where they settle against the loss.
         largest_deviation: S, towards which the regulariser pulls, and at which deviations start at most.
         prior: whether deviations start by the distance to the powers of two around a weight.
         prior_scale: with the prior, the third quartile of each parameter's deviations.
@@ -104,10 +112,11 @@ class ProbabilisticWeightFixing(Taught, Method):
     title: ClassVar[str] = "PWFN"
     row_order: ClassVar[int] = 92
     named: ClassVar[tuple[str, ...]] = ("noise", "merge")
-    switched_on: ClassVar[dict[str, str]] = MIRRORED
+    switched_on: ClassVar[dict[str, str]] = {**MIRRORED, "reestimate": "statistics re-estimated"}
     switched_off: ClassVar[dict[str, str]] = {
         "fix_batch_norm": "batch-norm not fixed",
         "prior": "equal deviations at the start",
+        "scale_regularisation": "λ not scaled",
     }
 
     shares: tuple[float, ...] = PROBABILISTIC_SHARES
@@ -156,6 +165,11 @@ class ProbabilisticWeightFixing(Taught, Method):
     def iterations(self) -> int:
         """How many rounds there are."""
         return len(self.shares)
+
+    @property
+    def trains(self) -> bool:
+        """In the first stage or in later ones."""
+        return self.start_epochs > 0 or (self.iterations > 1 and self.epochs > 0)
 
     @property
     def label(self) -> str:

@@ -21,7 +21,7 @@ class StepRules(NamedTuple):
         learning_rate: of SGD.
         momentum: of SGD.
         weight_decay: of means and deviations.
-        clip_norm: largest norm of the gradient of the loss, by means and deviations together.
+        clip_norm: largest norm of the gradient, by means and deviations together, the regulariser's pull included.
         regularisation: lambda, how strongly deviations are pulled towards ``limit``.
         limit: S.
         noise: whether weights are drawn at all; without, deviations stay as they are.
@@ -102,27 +102,27 @@ class SampledWeights:
     def _step_compiled(self) -> None:
         rules, single = self._rules, np.float32
         gradient, noise, free = self._weights.values.grad.numpy(), self._noise.numpy(), self.free.numpy()
-        means, deviations = self.means.numpy(), self.deviations.numpy()
+        means, deviations, pulled = self.means.numpy(), self.deviations.numpy(), self._pulled.numpy()
         with torch_threads():
-            least = single(LEAST_DRAWN)
-            scale = self._scale(kernel.squared_norm(gradient, noise, deviations, free, least) ** 0.5)
+            least, limit, pull = (single(value) for value in (LEAST_DRAWN, rules.limit, rules.regularisation))
+            square = kernel.squared_norm(gradient, noise, deviations, free, pulled, least, limit, pull)
             moved = deviations if rules.noise else deviations[:0]
             kernel.step(
-                gradient, noise, means, moved, self._speeds.numpy(), self._deviation_speeds.numpy(), free,
-                self._pulled.numpy(), least, single(rules.limit), single(scale), single(rules.learning_rate),
-                single(rules.momentum), single(rules.weight_decay), single(rules.regularisation),
+                gradient, noise, means, moved, self._speeds.numpy(), self._deviation_speeds.numpy(), free, pulled,
+                least, limit, single(self._scale(square**0.5)), single(rules.learning_rate), single(rules.momentum),
+                single(rules.weight_decay), pull,
             )  # fmt: skip
 
     def _step_tensors(self) -> None:
         rules, size = self._rules, len(self.deviations)
         gradient = torch.where(self.free, self._weights.values.grad, 0.0)
+        pull = rules.regularisation * (rules.limit - self.deviations).relu() * self._noise.abs()
         slopes = torch.where(self.deviations >= LEAST_DRAWN, gradient[:size] * self._noise, 0.0)
+        slopes = torch.where(self.free[:size], slopes - torch.where(self._pulled, pull, 0.0), 0.0)
         scale = self._scale((gradient.square().sum() + slopes.square().sum()).sqrt())
         self._move(self.means, self._speeds, gradient * scale, self.free)
         if rules.noise:
-            pull = rules.regularisation * (rules.limit - self.deviations).relu() * self._noise.abs()
-            slopes = slopes * scale - torch.where(self._pulled, pull, 0.0)
-            self._move(self.deviations, self._deviation_speeds, slopes, self.free[:size])
+            self._move(self.deviations, self._deviation_speeds, slopes * scale, self.free[:size])
 
     def _scale(self, norm):
         """By what the gradient is multiplied; NaN where the norm is."""
