@@ -6,6 +6,7 @@ from reports.document.elements import Column, Group, Section, Table
 from reports.evidence.row import NOT_MEASURED, Row, run_ids, subjects
 from reports.evidence.selection import Evidence
 from reports.parts.paper_tables import MEASURED, table_of_claims
+from reports.verdicts.pwfn_rules.noisy_rows import drawn_size
 from reports.verdicts.pwfn_rules.probabilistic_claims import probabilistic_verdicts
 
 # Title of a column -> the measure, and how a value is written.
@@ -57,6 +58,9 @@ def calibration_table(evidence: Evidence) -> Table:
             "Temperature-scaled: the scores over one number that is fitted on held-back training images. A network "
             "that others trained may have been trained on these, too: its temperature is then too low, and it is worse "
             "scaled than unscaled. ± over the seeds.",
+            "σ: how far drawn weights lie from their means, the median deviation of the weights of each size, mean "
+            "over all. Where it is next to nothing, as it may be after PWFN's last merging, the M networks are nearly "
+            "the same, and their mean says little of the noise.",
             "The original of COF-PWFN is not public: its rows are a reconstruction. Rows that compress nothing, the "
             "ensemble, MC-dropout and PWFN not clustered, stand in this table alone.",
         ],
@@ -73,8 +77,16 @@ def _lines(row: Row, shown: Collection[tuple[str, str]]) -> list[list[str]]:
     if row.prefix and row.mean("calibrated_ece") is not None:
         found.append([*_line(row, f"{row.label}, temperature-scaled", "calibrated_", shown), ""])
     if row.mean("sampled_ece") is not None:
-        found.append([*_line(row, f"{row.label}, mean of M = {row.mean('samples'):.0f}", "sampled_", shown), ""])
+        found.append(
+            [*_line(row, f"{row.label}, mean of M = {row.mean('samples'):.0f}{_size(row)}", "sampled_", shown), ""]
+        )
     return found
+
+
+def _size(row: Row) -> str:
+    """How far the drawn networks lie apart; empty where no run's tables tell."""
+    size = drawn_size(row)
+    return "" if size is None else f", σ {size:.2g}"
 
 
 def _line(row: Row, label: str, network: str, shown: Collection[tuple[str, str]]) -> list[str]:

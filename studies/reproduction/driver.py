@@ -115,7 +115,8 @@ class Reproduction:
         Raises:
             UserError: the storage cannot be used, or holds runs of other settings.
         """
-        asked = [need for need in needs(self.saves) if not self.needed_by or {*self.needed_by} & {*need.needed_by}]
+        every = needs(self.saves, self.settings.validation_share)
+        asked = [need for need in every if not self.needed_by or {*self.needed_by} & {*need.needed_by}]
         found = needed_runs(asked, self.seeds, self.network_given)
         states = {question: self._states(question) for question in {run.need.question for run in found}}
         return [replace(run, state=_state(run, states[run.need.question])) for run in found]

@@ -13,6 +13,7 @@ from reports.records import record_files
 from tests.support import made_up_runs
 from tests.support.made_up_noisy_runs import noisy
 from wfn.errors import UserError
+from wfn.system.files import csv_table
 
 
 @pytest.fixture
@@ -40,15 +41,31 @@ def test_the_table_has_the_network_itself_and_what_is_drawn_around_it(evidence):
     found = lines(calibration_table(evidence))
     assert [*found] == [
         "Baseline", "Baseline, temperature-scaled", "Deep ensemble of 5 (float)",
-        "Deep ensemble of 5 (float), mean of M = 5", "PWFN", "PWFN, mean of M = 20", "PWFN, not clustered",
-        "PWFN, not clustered, mean of M = 20", "COF-PWFN (reconstruction)", "COF-PWFN (reconstruction), mean of M = 20",
+        "Deep ensemble of 5 (float), mean of M = 5", "PWFN", "PWFN, mean of M = 20, σ 0.002", "PWFN, not clustered",
+        "PWFN, not clustered, mean of M = 20, σ 0.002", "COF-PWFN (reconstruction)",
+        "COF-PWFN (reconstruction), mean of M = 20, σ 0.002",
     ]  # fmt: skip
     assert found["Baseline"]["ECE"] == "0.0400"
     assert found["Baseline, temperature-scaled"]["ECE"] == "0.0200"
     assert found["Baseline, temperature-scaled"]["Top-1 (%)"] == found["Baseline"]["Top-1 (%)"]
-    assert found["PWFN, mean of M = 20"]["ECE"] == "0.0250 ±0.0000"
+    assert found["PWFN, mean of M = 20, σ 0.002"]["ECE"] == "0.0250 ±0.0000"
     assert "AUROC" not in found["PWFN"]  # no run measured it
     assert "like CIFAR-10-C" in calibration_table(evidence).notes[0]
+
+
+def test_how_far_networks_are_drawn_apart_is_a_mean_over_all_weights_after_the_method(tmp_path):
+    lines = [("before", 7, 1.0), ("after", 30, 1e-4), ("after", 10, 3e-4)]
+    record = noisy(tmp_path, 1, "pwfn")
+    rows = [{"moment": moment, "size": 0.0, "weights": weights, "lower": 0.0, "median": median, "upper": 1.0}
+            for moment, weights, median in lines]  # fmt: skip
+    (record.files / "spreads.csv").write_text(csv_table(rows))
+    assert "PWFN, mean of M = 20, σ 0.00015" in lines_of(tmp_path)
+    (record.files / "spreads.csv").unlink()
+    assert "PWFN, mean of M = 20" in lines_of(tmp_path)
+
+
+def lines_of(folder):
+    return lines(calibration_table(Evidence(read_folder(folder))))
 
 
 def test_what_compresses_nothing_stands_in_no_table_of_compression(evidence):

@@ -46,6 +46,29 @@ def test_more_accurate_at_as_many_values_is_judged_by_paired_images_and_seeds(tm
     assert "WFN δ = 0.0075" in found.ours and "40 values against" in found.ours
 
 
+@pytest.mark.parametrize(
+    ("values", "top1", "wfn", "verdict"),
+    [
+        (45, 92.75, (40,), "undecided"),  # more accurate, but with more values
+        (43, 92.75, (40,), "reproduced"),
+        (30, 92.75, (40,), "reproduced"),
+        (30, 91.5, (40,), "undecided"),  # less accurate, but with fewer
+        (45, 91.5, (40,), "not"),
+        (45, 92.75, (43, 60), "reproduced"),  # beside the nearest that has as many
+        (50, 92.75, (44, 60), "reproduced"),
+    ],
+)
+def test_it_must_not_have_more_values_to_be_better_nor_fewer_to_be_worse(tmp_path, values, top1, wfn, verdict):
+    for seed in range(3):
+        noisy(tmp_path, seed, "pwfn", seed=seed, top1=top1, unique_params=values)
+        for number, of_wfn in enumerate(wfn, 1):
+            delta = 0.005 * number
+            made_up_runs.weight_fixing(
+                tmp_path, 10 * number + seed, seed=seed, top1=92.1, delta=delta, unique_params=of_wfn
+            )
+    assert judged(tmp_path, BEATS).verdict == verdict
+
+
 def test_rows_of_other_sizes_or_other_networks_are_not_compared(tmp_path):
     noisy(tmp_path, 1, "pwfn")
     made_up_runs.weight_fixing(tmp_path, 2, unique_params=100)
@@ -94,6 +117,33 @@ def test_a_scaled_network_that_is_worse_than_unscaled_is_no_reference(tmp_path):
     assert "less scaled float" not in found.ours
 
 
+def test_without_a_held_back_temperature_it_is_partly_at_best_and_says_so(tmp_path):
+    absent = {
+        f"sampled_{kind}{measure}_from_calibrated_baseline{end}": None
+        for kind in ("", "corrupted_")
+        for measure in ("ece", "loss")
+        for end in ("", "_deviation")
+    }
+    seeds(tmp_path, 1, gaps=lowering(), **absent)
+    found = judged(tmp_path, CALIBRATED)
+    assert found.verdict == "partly" and "no scaled reference (nothing was held back)" in found.ours
+
+
+def test_a_difference_of_which_a_run_lacks_the_deviation_is_none(tmp_path):
+    name = "sampled_ece_from_baseline"
+    noisy(tmp_path, 1, seed=0)
+    noisy(tmp_path, 2, seed=1, **{f"{name}_deviation": None})
+    evidence = Evidence(read_folder(tmp_path))
+    row = row_of(evidence, *evidence.subjects, "cof_pwfn")
+    assert len(row.runs) == 2 and gap(row, name) is None and gap(row, "sampled_loss_from_baseline").n == 2
+
+
+def test_a_run_that_held_images_back_is_judged_before_one_that_did_not(tmp_path):
+    seeds(tmp_path, 1, gaps=lowering(), validation_share=0.0)
+    seeds(tmp_path, 11, gaps={"sampled_ece_from_baseline": 0.01})
+    assert judged(tmp_path, CALIBRATED).verdict == "not"
+
+
 def test_without_corrupted_images_it_is_partly_at_best_and_says_so(tmp_path):
     absent = {
         f"sampled_corrupted_{measure}_from_{reference}{end}": None
@@ -133,31 +183,47 @@ LOWERS, LEAVES, LOWERS_ONE = ({"ece": a, "loss": b} for a, b in ((DOWN, DOWN), (
 
 
 @pytest.mark.parametrize(
-    ("both", "noise", "clustering", "verdict"),
+    ("both", "noise", "clustering", "training", "verdict"),
     [
-        (LOWERS, LOWERS, LEAVES, "reproduced"),
-        (LOWERS, LOWERS, LOWERS_ONE, "partly"),
-        (LOWERS, LOWERS, LOWERS, "partly"),
-        (LOWERS, LEAVES, LOWERS, "not"),
-        (LOWERS, LOWERS_ONE, LOWERS, "undecided"),
-        (LOWERS, LEAVES, LEAVES, "undecided"),
-        (LOWERS_ONE, LOWERS, LEAVES, "undecided"),
-        (LEAVES, LOWERS, LEAVES, "undecided"),
+        (LOWERS, LOWERS, LEAVES, LEAVES, "reproduced"),
+        (LOWERS, LOWERS, LOWERS_ONE, LEAVES, "partly"),
+        (LOWERS, LOWERS, LOWERS, LEAVES, "partly"),
+        (LOWERS, LEAVES, LOWERS, LEAVES, "not"),
+        (LOWERS, LOWERS_ONE, LOWERS, LEAVES, "undecided"),
+        (LOWERS, LEAVES, LEAVES, LEAVES, "undecided"),
+        (LOWERS_ONE, LOWERS, LEAVES, LEAVES, "undecided"),
+        (LEAVES, LOWERS, LEAVES, LEAVES, "undecided"),
+        (LOWERS, LOWERS, LEAVES, LOWERS_ONE, "undecided"),
+        (LOWERS, LEAVES, LOWERS, LOWERS, "undecided"),
     ],
 )
-def test_a_gain_is_attributed_by_the_controls(both, noise, clustering, verdict):
-    assert attribution(both, noise, clustering)[0] == verdict
+def test_a_gain_is_attributed_by_the_controls(both, noise, clustering, training, verdict):
+    assert attribution(both, noise, clustering, training)[0] == verdict
 
 
 def test_the_controls_are_read_from_their_own_runs(tmp_path):
     seeds(tmp_path, 1, gaps=lowering())
-    assert judged(tmp_path, NOISE).verdict == "not tested"
-    seeds(tmp_path, 11, method="pwfn", merge=False, gaps=lowering())
+    seeds(tmp_path, 11, method="pwfn", merge=False, reestimate=True, gaps=lowering())
     seeds(tmp_path, 21, noise=False)
+    assert judged(tmp_path, NOISE).verdict == "not tested"  # training on may do as much
+    seeds(tmp_path, 31, method="pwfn", merge=False, noise=False, reestimate=True, gaps=lowering())
     found = judged(tmp_path, NOISE)
     assert found.verdict == "reproduced" and found.n == (3,)
-    seeds(tmp_path, 31, value_deviations="permuted", gaps=lowering())
+    assert "training alone ECE 0.0000" in found.ours.replace("+", "")  # its network itself, not drawn ones
+    assert "noise alone (σ 0.002) ECE −0.0100" in found.ours
+    seeds(tmp_path, 41, value_deviations="permuted", gaps=lowering())
     assert "deviations permuted ECE −0.0100" in judged(tmp_path, NOISE).ours
+
+
+def test_controls_that_were_treated_otherwise_decide_nothing(tmp_path):
+    seeds(tmp_path, 1, gaps=lowering())
+    seeds(tmp_path, 11, method="pwfn", merge=False, gaps=lowering())
+    seeds(tmp_path, 21, noise=False)
+    seeds(tmp_path, 31, method="pwfn", merge=False, noise=False, reestimate=True)
+    found = judged(tmp_path, NOISE)
+    assert found.verdict == "undecided" and "differ in reestimate" in found.ours
+    seeds(tmp_path, 41, method="pwfn", merge=False, reestimate=True, gaps=lowering())
+    assert judged(tmp_path, NOISE).verdict == "reproduced"
 
 
 SAME = change_of_counts(20, 20, 100_000)
@@ -166,33 +232,46 @@ WIDE = change_of_counts(60, 60, 1000)
 
 
 @pytest.mark.parametrize(
-    ("change", "values", "steps", "seconds", "verdict"),
+    ("change", "values", "steps", "seconds", "clustering", "verdict"),
     [
-        (SAME, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), "reproduced"),
-        (SAME, (0.9, 1.0), (1.0, 1.0), (0.9, 1.2), "undecided"),
-        (SAME, (0.9, 1.0), (0.5, 0.5), (1.5, 2.0), "partly"),
-        (SAME, (0.9, 1.0), (1.5, 1.5), (0.5, 0.8), "partly"),
-        (SAME, (0.9, 1.0), (1.0, 1.0), (1.5, 2.0), "not"),
-        (SAME, (0.9, 1.0), (1.0, 1.0), None, "undecided"),
-        (SAME, (1.2, 1.4), (1.0, 1.0), (0.5, 0.8), "not"),
-        (SAME, (1.0, 1.2), (1.0, 1.0), (0.5, 0.8), "undecided"),
-        (LOST, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), "not"),
-        (WIDE, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), "undecided"),
+        (SAME, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), (0.5, 0.8), "reproduced"),
+        (SAME, (0.9, 1.0), (1.05, 1.05), (0.5, 0.8), (0.5, 0.8), "reproduced"),
+        (SAME, (0.9, 1.0), (1.5, 1.5), (0.5, 0.8), (0.5, 0.8), "partly"),
+        (SAME, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), (5.0, 9.0), "partly"),
+        (SAME, (0.9, 1.0), (0.5, 0.5), (1.5, 2.0), (5.0, 9.0), "partly"),
+        (SAME, (0.9, 1.0), (0.5, 0.5), None, None, "partly"),
+        (SAME, (0.9, 1.0), (0.998, 0.998), (0.95, 0.98), (5.0, 9.0), "not"),  # by our defaults alone
+        (SAME, (0.9, 1.0), (0.998, 0.998), (0.8, 1.2), (5.0, 9.0), "undecided"),
+        (SAME, (0.9, 1.0), (0.998, 0.998), None, None, "undecided"),
+        (SAME, (1.2, 1.4), (1.0, 1.0), (0.5, 0.8), (0.5, 0.8), "not"),
+        (SAME, (1.0, 1.2), (1.0, 1.0), (0.5, 0.8), (0.5, 0.8), "undecided"),
+        (LOST, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), (0.5, 0.8), "not"),
+        (WIDE, (0.9, 1.0), (1.0, 1.0), (0.5, 0.8), (0.5, 0.8), "undecided"),
     ],
 )
-def test_to_streamline_is_to_reach_the_same_in_less(change, values, steps, seconds, verdict):
-    estimates = [ends and Estimate(sum(ends) / 2, 3, *ends) for ends in (values, steps, seconds)]
+def test_to_streamline_is_to_reach_the_same_in_less(change, values, steps, seconds, clustering, verdict):
+    estimates = [ends and Estimate(sum(ends) / 2, 3, *ends) for ends in (values, steps, seconds, clustering)]
     assert streamlining(change, *estimates) == verdict
 
 
 def test_seconds_of_different_machines_are_not_compared(tmp_path):
-    seeds(tmp_path, 1, total_training_seconds=10.0)
-    seeds(tmp_path, 11, method="pwfn")
+    seeds(tmp_path, 1, total_training_seconds=10.0, total_clustering_seconds=5.0)
+    seeds(tmp_path, 11, method="pwfn", reestimate=True)
     found = judged(tmp_path, STREAMLINES)
-    assert found.verdict == "reproduced" and "0.18 [0.18, 0.18] times the seconds" in found.ours
-    noisy(tmp_path, 21, "pwfn", seed=3).set(params={"device_name": "another"})
+    assert found.verdict == "reproduced" and "0.14 [0.14, 0.14] times the seconds" in found.ours
+    assert "0.50 [0.50, 0.50] times those of clustering" in found.ours and "set, not measured" in found.ours
+    noisy(tmp_path, 21, "pwfn", seed=3, reestimate=True).set(params={"device_name": "another"})
     found = judged(tmp_path, STREAMLINES)
     assert found.verdict == "undecided" and "different machines" in found.ours
+
+
+def test_rows_that_were_treated_otherwise_are_not_compared_where_others_were_not(tmp_path):
+    seeds(tmp_path, 1, total_training_seconds=10.0, total_clustering_seconds=5.0)
+    seeds(tmp_path, 11, method="pwfn")
+    found = judged(tmp_path, STREAMLINES)
+    assert found.verdict == "undecided" and "differ in reestimate" in found.ours
+    seeds(tmp_path, 21, method="pwfn", reestimate=True)
+    assert judged(tmp_path, STREAMLINES).verdict == "reproduced"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def noisy(parent: Path, number: int, method: str = "cof_pwfn", gaps=None, tables
     record.log(metrics, step=made_up_runs.ITERATIONS)
     made_up_runs.keep_outcomes(record, made_up_runs.outcomes_of(metrics["top1"], shift=int(chosen["seed"])))
     if tables:
-        _keep_tables(record)
+        _keep_tables(record, with_spreads=method != "ensemble")
     return made_up_runs.finish(record, chosen, number, corruptions="like CIFAR-10-C")
 
 
@@ -60,7 +60,7 @@ def lowering(amount: float = -0.01, networks=("sampled_",), kinds=("", "corrupte
     return {f"{n}{kind}{m}_from_baseline": amount for n in networks for kind in kinds for m in ("ece", "loss")}
 
 
-def _keep_tables(record: OpenRecord) -> None:
+def _keep_tables(record: OpenRecord, with_spreads: bool) -> None:
     bins = [
         {"network": network, "bin": number, "images": 10 * number, "confidence": 8.0 * number, "right": 7 * number}
         for network in NETWORKS
@@ -77,6 +77,8 @@ def _keep_tables(record: OpenRecord) -> None:
         {"moment": moment, "size": size, "weights": 5, "lower": 1e-3, "median": 2e-3, "upper": 4e-3}
         for moment in ("before", "after")
         for size in (0.0, 0.25, 0.5)
+        if with_spreads
     ]
     for name, rows in (("reliability", bins), ("corruptions", corruptions), ("spreads", spreads)):
-        (record.files / f"{name}.csv").write_text(csv_table(rows))
+        if rows:
+            (record.files / f"{name}.csv").write_text(csv_table(rows))

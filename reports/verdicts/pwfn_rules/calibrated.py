@@ -6,10 +6,27 @@ from reports.evidence.row import Row, Subject, runs_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
 from reports.verdicts.over_seeds import Estimate
-from reports.verdicts.pwfn_rules.noisy_rows import CLEAN, COF, CORRUPTED, MEASURES, PWFN, gap, gap_text, row_of
+from reports.verdicts.pwfn_rules.noisy_rows import (
+    CLEAN,
+    COF,
+    CORRUPTED,
+    MEASURES,
+    PWFN,
+    drawn_size,
+    gap,
+    gap_text,
+    row_like,
+    row_of,
+    rows_of,
+    unlike_text,
+)
 
 FLOAT, SCALED = "baseline", "calibrated_baseline"
+NO_REFERENCE = "no scaled reference (nothing was held back)"
 Gaps = Mapping[tuple[str, str], Estimate]  # clean or corrupted, and the measure -> ours less the reference's
+Gains = Mapping[str, Estimate]  # measure -> ours less the float network's, on clean images
+NOISE, CLUSTERING, TRAINING = "noise alone", "clustering alone", "training alone"
+DRAWN = {NOISE: "sampled_"}  # the control whose networks are drawn; of others the network itself counts
 
 
 def well_calibrated(evidence: Evidence, subject: Subject) -> Judgement | None:
@@ -21,8 +38,8 @@ def well_calibrated(evidence: Evidence, subject: Subject) -> Judgement | None:
     to_float, to_scaled = (_gaps(row, "sampled_", reference) if row else {} for reference in (FLOAT, SCALED))
     if not row or (CLEAN, "loss") not in to_float:
         return None
-    unfit = ""
-    if (CLEAN, "loss") in to_scaled and scaled_is_worse(to_float, to_scaled):
+    unfit = "" if (CLEAN, "loss") in to_scaled else "; " + NO_REFERENCE
+    if not unfit and scaled_is_worse(to_float, to_scaled):
         to_scaled = {}
         unfit = (
             "; scaling makes the float network's NLL worse, as it does where that network was trained on the held-back "
@@ -66,40 +83,63 @@ def calibration_verdict(to_float: Gaps, to_scaled: Gaps) -> str:
 
 
 def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
-    """The gain over the float network, taken apart by controls; None where the method or a control was not run."""
+    """The gain over the float network, taken apart by controls; None where the method or a control was not run.
+
+    Undecided where a control was treated otherwise than the method.
+    """
     both = row_of(evidence, subject, COF)
-    noise = row_of(evidence, subject, PWFN, merge="False")
-    clustering = row_of(evidence, subject, COF, noise="False")
-    if not (both and noise and clustering):
+    controls = _controls(evidence, subject, both) if both else {}
+    rows = [row for row in (both, *controls.values()) if row]
+    if not both or len(rows) <= len(controls):
         return None
-    gains = [_clean(both, "sampled_"), _clean(noise, "sampled_"), _clean(clustering, "")]
+    gains = [_clean(both, "sampled_")] + [_clean(row, DRAWN.get(name, "")) for name, row in controls.items() if row]
     if not all(gains):
         return None
-    names = ("both", "noise alone", "clustering alone")
+    names = [name + _size_told(row) for name, row in zip(("both", *controls), rows, strict=True)]
     told = [f"{name} {_measures_told(found)}" for name, found in zip(names, gains, strict=True)]
     others = [
         f"deviations {kind} {_measures_told(found)}"
         for kind in ("permuted", "common")
-        if (row := row_of(evidence, subject, COF, value_deviations=kind)) and (found := _clean(row, "sampled_"))
+        if (row := row_like(both, rows_of(evidence, subject, COF, value_deviations=kind)))
+        and (found := _clean(row, "sampled_"))
     ]
-    rows = [both, noise, clustering]
     verdict, reason = attribution(*gains)
+    if treated := "".join(unlike_text(both, row) for row in rows[1:]):
+        verdict, reason = UNDECIDED, treated
     text = f"less the float network's: {'; '.join(told + others)}{reason} ({subject})"
     return Judgement(text, verdict, (min(len(row.runs) for row in rows),), runs_of(rows))
 
 
-def attribution(
-    both: Mapping[str, Estimate], noise: Mapping[str, Estimate], clustering: Mapping[str, Estimate]
-) -> tuple[str, str]:
+def _controls(evidence: Evidence, subject: Subject, both: Row) -> dict[str, Row | None]:
+    return {
+        NOISE: row_like(both, rows_of(evidence, subject, PWFN, merge="False")),
+        CLUSTERING: row_like(both, rows_of(evidence, subject, COF, noise="False")),
+        TRAINING: row_like(both, rows_of(evidence, subject, PWFN, noise="False", merge="False")),
+    }
+
+
+def _size_told(row: Row) -> str:
+    """The size of the noise that its drawn networks have; nothing where no run tells it, or where it trained none."""
+    size = drawn_size(row)
+    return f" (σ {size:.2g})" if size is not None and row.runs[0].params.get("noise") == "True" else ""
+
+
+def attribution(both: Gains, noise: Gains, clustering: Gains, training: Gains) -> tuple[str, str]:
     """The verdict, and what it rests on where that is not plain.
 
-    Where noise and clustering together do not lower both measures there is nothing to attribute: undecided. Reproduced
-    where noise alone lowers both and clustering alone lowers none; partly where noise alone lowers both and so does
-    clustering some; not where clustering alone lowers both and noise alone none. To lower is an interval below zero.
+    Where noise and clustering together do not lower both measures there is nothing to attribute: undecided. Where
+    training as long without either lowers one, it cannot be told from the noise: undecided. Reproduced where noise
+    alone lowers both and clustering alone lowers none; partly where noise alone lowers both and so does clustering
+    some; not where clustering alone lowers both and noise alone none. To lower is an interval below zero.
     """
-    lowered = [[estimate.high < 0 for estimate in found.values()] for found in (both, noise, clustering)]
+    lowered = [[estimate.high < 0 for estimate in found.values()] for found in (both, noise, clustering, training)]
     if not all(lowered[0]):
         return UNDECIDED, "; both together do not lower both measures for certain, so there is no gain to attribute"
+    if any(lowered[3]):
+        return (
+            UNDECIDED,
+            "; training on without noise and clustering lowers them, too, and cannot be told from the noise",
+        )
     if all(lowered[1]):
         return (PARTLY if any(lowered[2]) else REPRODUCED), ""
     return (NOT if all(lowered[2]) and not any(lowered[1]) else UNDECIDED), ""
@@ -114,13 +154,13 @@ def _gaps(row: Row, network: str, reference: str) -> dict[tuple[str, str], Estim
     return found
 
 
-def _clean(row: Row, network: str) -> dict[str, Estimate]:
+def _clean(row: Row, network: str) -> Gains:
     """Measure -> gap to the float network on clean images; nothing where one was not measured."""
     found = {measure: gap(row, f"{network}{measure}_from_{FLOAT}") for measure in MEASURES}
     return {} if None in found.values() else found
 
 
-def _measures_told(gaps: Mapping[str, Estimate]) -> str:
+def _measures_told(gaps: Gains) -> str:
     return ", ".join(f"{MEASURES[measure]} {gap_text(estimate)}" for measure, estimate in gaps.items())
 
 

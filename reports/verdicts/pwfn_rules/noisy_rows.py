@@ -1,11 +1,13 @@
 """The rows of methods whose weights carry noise, and of their controls."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from reports.evidence.presentation import TRAINING
 from reports.evidence.row import Row, Subject
 from reports.evidence.selection import Evidence
 from reports.verdicts.over_seeds import Estimate
 from wfn.measures.common.paired import student
+from wfn.runs.settings import own_options
 
 COF, PWFN = "cof_pwfn", "pwfn"
 PLAIN: Mapping[str, Mapping[str, str]] = {
@@ -14,10 +16,13 @@ PLAIN: Mapping[str, Mapping[str, str]] = {
 }
 MEASURES = {"ece": "ECE", "loss": "NLL"}
 CLEAN, CORRUPTED = "", "corrupted_"
+AFTER = "after"  # the moment of a table of deviations at which the method is done
+# What the methods may have otherwise where they are compared: their budgets, and what a control is one by.
+NOT_ALIKE = ("epochs", "shares", "noise", "samples")
 
 
-def row_of(evidence: Evidence, subject: Subject, method: str, **others: str) -> Row | None:
-    """The row of a method that departs least from its defaults, or that of a control: ``others`` are its options."""
+def rows_of(evidence: Evidence, subject: Subject, method: str, **others: str) -> list[Row]:
+    """The rows of a method, those that depart least from its defaults first; or of a control: ``others`` it has."""
     wanted = {**PLAIN[method], **others}
     found = [
         row
@@ -25,7 +30,49 @@ def row_of(evidence: Evidence, subject: Subject, method: str, **others: str) -> 
         if (row.subject, row.method) == (subject, method)
         and all(row.runs[0].params.get(name, text) == text for name, text in wanted.items())
     ]
-    return min(found, key=lambda row: (len(row.departures), row.label), default=None)
+    return sorted(found, key=lambda row: (len(row.departures), row.label))
+
+
+def row_of(evidence: Evidence, subject: Subject, method: str, **others: str) -> Row | None:
+    """The first of :func:`rows_of`; None where there are none."""
+    return next(iter(rows_of(evidence, subject, method, **others)), None)
+
+
+def row_like(row: Row, others: Sequence[Row]) -> Row | None:
+    """Of several rows the one that was treated most like ``row``, from the same float networks; the first of equals."""
+    same = [other for other in others if other.networks & row.networks]
+    return min(same, key=lambda other: len(unlike(row, other)), default=None)
+
+
+def unlike(row: Row, other: Row) -> list[str]:
+    """The settings that the methods of both have, and that are not the same in both; their budgets apart."""
+    ours, theirs = (own_options(each.method) for each in (row, other))
+    names = [name for name in ours if name in theirs and name not in NOT_ALIKE] + [*TRAINING]
+    return [name for name in names if _had(row, name, ours) != _had(other, name, theirs)]
+
+
+def _had(row: Row, name: str, defaults: Mapping[str, object]) -> str:
+    return row.runs[0].params.get(name, str(defaults.get(name, "")))
+
+
+def unlike_text(row: Row, other: Row) -> str:
+    """Where two rows were not treated alike; empty where they were."""
+    names = unlike(row, other)
+    return (
+        f"; {row.label} and {other.label} differ in {', '.join(names)} as well, so this decides nothing"
+        if names
+        else ""
+    )
+
+
+def drawn_size(row: Row) -> float | None:
+    """How far drawn weights lie from their means, over all weights and runs; None where no run's tables tell.
+
+    The tables have the median deviation of the weights of each size; this is the mean of these over the weights.
+    """
+    lines = [line for run in row.runs for line in run.tables.get("spreads", ()) if line["moment"] == AFTER]
+    weights = sum(float(line["weights"]) for line in lines)
+    return sum(float(line["weights"]) * float(line["median"]) for line in lines) / weights if weights else None
 
 
 def gap(row: Row, name: str) -> Estimate | None:
