@@ -23,7 +23,9 @@ Row = tuple[Comparison, str]  # and the machine that it was timed on
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), help=f"a folder; {RESULTS} by default, with --quick none")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="a folder; by default benchmarks/results, with --quick none"
+)
 @click.option(
     "--weights", type=click.Path(exists=True, path_type=Path), help="a ResNet-20's trained weights; else random"
 )
@@ -42,13 +44,13 @@ def main(out: Path | None, weights: Path | None, quick: bool, chosen: tuple[str,
     folder = out or (None if quick else RESULTS)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    table = "cpu_seconds.csv" if cpu_seconds else "table.csv"
+    table, plot = ("cpu_seconds.csv", "cpu_seconds.svg") if cpu_seconds else ("table.csv", "growth.svg")
     of_part, machine = _comparisons(weights, device, quick), _machine(device)
     for part in [part for part in PARTS if part in (chosen or PARTS)]:
         if part == GROWTH:
             curves = _growth(quick)
             if folder:
-                _plot(*curves, folder / "growth.svg")
+                _plot(*curves, folder / plot)
             continue
         rows = []
         for comparison in of_part[part]():

@@ -109,6 +109,14 @@ class Plan:
         varied = replace(study.varied, values=values)
         return replace(study, varied=Grid(values) if self.full_grid else varied)
 
+    @property
+    def whole_base(self) -> dict[str, Any]:
+        """The base, and what it lacks where it is older than a setting, as that was then."""
+        absent: dict[str, Any] = {}
+        if (method := self.base.get("method")) in methods.names():  # else the listed points name theirs
+            absent = methods.written_alike(method, methods.where_absent(method))
+        return absent | {setting.name: setting.default for setting in Settings.common()} | dict(self.base)
+
     def points(self) -> list[Point]:
         """What each trial is to run: every varied setting and the nuisance of a grid, nothing of a sampler's choice."""
         if self.listed:
@@ -146,7 +154,7 @@ class Plan:
 
     def differences(self, other: "Plan") -> list[str]:
         """What another plan says otherwise, a phrase each; a setting that an older one lacks is what it was then."""
-        mine, others = ({**asdict(plan), **_where_absent(plan.base), **plan.base} for plan in (self, other))
+        mine, others = ({**asdict(plan), **plan.whole_base} for plan in (self, other))
         for plan in (mine, others):
             del plan["base"]
         mine, others = json.loads(json.dumps(mine)), json.loads(json.dumps(others))
@@ -180,15 +188,6 @@ class Plan:
             _refuse_without_effect(self, study)
         for point in self.points() if not isinstance(study.varied, Sampled) else _extremes(study.varied):
             study.settings.of({**self.base, **point}).make_method()
-
-
-def _where_absent(base: Mapping[str, Any]) -> dict[str, Any]:
-    """What settings were in a plan whose ``base`` is older than they are."""
-    common = {setting.name: setting.default for setting in Settings.common()}
-    method = base.get("method")
-    if method not in methods.names():  # the listed points name theirs
-        return common
-    return methods.written_alike(method, methods.where_absent(method)) | common
 
 
 def _refuse_without_effect(plan: Plan, study: Study) -> None:

@@ -181,7 +181,7 @@ class Queue:
     def results(self) -> Results:
         """What a figure is drawn from."""
         study = self.plan.study
-        return Results(self.plan.base, study.varied.values, study.objectives, self.trials(), study.nuisance)
+        return Results(self.plan.whole_base, study.varied.values, study.objectives, self.trials(), study.nuisance)
 
     def _fill(self) -> None:
         last = self._last_for_each_place()

@@ -58,7 +58,8 @@ def test_a_study_is_extended_with_what_it_had(method, option, extended):
     assert Plan.of_points("tables", {**base, **extended}, []).extends(older)
     other = True if extended == {} else DEFAULT
     told = Plan.of_points("tables", {**base, option: other}, []).differences(older)
-    assert told == [f"{option} is {other}, was {methods.where_absent(method).get(option, False)}"]
+    was = methods.where_absent(method).get(option, False)
+    assert told == [f"{option} is {other}, was {was}"] and older.whole_base[option] == was
 
 
 def test_a_row_says_what_the_run_had():
