@@ -76,6 +76,8 @@ def test_what_would_decide_is_told_by_the_variance_that_was_seen():
     one = would_decide(change(-0.2, -0.4, 0.0, of_images=0.1), MARGIN)
     assert one == "about 39,000 test images would decide on this run"  # 10,000 x (1.96 x 0.1 / 0.1)^2 is 38,415
     assert would_decide(change(-0.3, -0.4, -0.2), MARGIN).startswith("more than 100 times as many test images")
+    sure = would_decide(change(0.0, -0.5, 0.5, of_images=0.1), MARGIN)  # of the images; one run knows of no other's
+    assert sure == "a few more runs would decide"
     few = would_decide(change(0.0, -0.5, 0.5, of_images=0.1, of_runs=0.2, runs=2), MARGIN)
     assert few == "about 4 more runs would decide"
     many = would_decide(change(-0.2, -0.7, 0.3, of_images=0.1, of_runs=0.1, runs=2), MARGIN)

@@ -57,6 +57,12 @@ def test_one_run_has_a_value_and_no_interval():
     assert found.at_least(2) is True and found.above(2) is False
 
 
+def test_a_bound_that_an_end_reaches_but_for_rounding_is_reached():
+    assert Estimate(3, 3, 2 - 1e-12, 4).at_least(2) is True
+    assert Estimate(1, 3, 0, 2 - 1e-12).at_least(2) is None
+    assert Estimate(1, 3, 0, 1.999).at_least(2) is False
+
+
 def test_three_equal_runs_have_an_interval_of_no_width():
     assert mean([2.0, 2.0, 2.0]).text("{:.1f}") == "2.0 [2.0, 2.0]"
 

@@ -27,6 +27,20 @@ def test_of_the_smaller_untrained_files_that_stands_beside_weight_fixing_which_h
     assert {run.id[0] for run in found.runs} == {"1", "3"}
 
 
+def test_only_files_of_the_same_float_network_and_format_are_compared_and_of_equals_the_smaller(tmp_path, read):
+    made_up_runs.weight_fixing(tmp_path, 1, top1=92.5, artefact_bytes=150e3)
+    rows = [(0.01, 95.2, 139e3), (0.005, 95.2, 145e3), (0.02, 99.0, 100e3), (0.03, 99.0, 90e3)]
+    records = [
+        made_up_runs.weight_fixing(
+            tmp_path, number, method="uniform", step=step, held_back_top1=held_back, artefact_bytes=size,
+            artefact_version=None if step == 0.03 else 2,
+        )
+        for number, (step, held_back, size) in enumerate(rows, 2)
+    ]  # fmt: skip
+    records[2].set(params=records[2].header.params | {"weights_sha256": "dd" * 32})
+    assert {run.id[0] for run in without_training(read()).runs} == {"1", "2"}
+
+
 def test_weight_fixing_that_was_not_trained_is_compared_with_nothing(tmp_path, read):
     made_up_runs.weight_fixing(tmp_path, 1, epochs=0, artefact_bytes=150e3)
     made_up_runs.weight_fixing(tmp_path, 2, method="uniform", artefact_bytes=120e3)
