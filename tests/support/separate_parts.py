@@ -16,20 +16,14 @@ class Unread:
         raise AssertionError("these images were read")
 
 
-def parts(test_seed=9, train=256, validation=70, test=110):
-    """Training, validation and test images for the networks of :mod:`small_networks`, and their labels.
-
-    Of another ``test_seed`` the test images alone are others.
-    """
-    return tuple(
-        small_networks.images(count=count, seed=seed)
-        for count, seed in ((train, 7), (validation, 8), (test, test_seed))
-    )
+def parts():
+    """Training, validation and test images for the networks of :mod:`small_networks`, and their labels."""
+    return tuple(small_networks.images(count=count, seed=seed) for count, seed in ((256, 7), (70, 8), (110, 9)))
 
 
-def separate(test_seed=9, **counts):
+def separate():
     """The same as :class:`wfn.data.Data`, batches of 64."""
-    return as_data(parts(test_seed, **counts), batch_size=64)
+    return as_data(parts(), batch_size=64)
 
 
 @torch.no_grad()
