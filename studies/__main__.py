@@ -21,7 +21,8 @@ def studies() -> None:
 def list_questions() -> None:
     """Show the questions."""
     for name in catalogue.names():
-        click.echo(f"{name:12}{catalogue.question(name)}")
+        question = catalogue.question(name).replace("``", "'")  # as help texts mark what is typed
+        click.echo(f"{name:12}{question}")
 
 
 def _where(command: Callable) -> Callable:
@@ -35,7 +36,7 @@ def _where(command: Callable) -> Callable:
     return command
 
 
-@setting_options(leave_out=("workers", "resume"))
+@setting_options(leave_out=("workers", "resume", "trust"))
 @studies.command()
 @_where
 @click.option("--workers", default=2, show_default=True, help="processes; each runs one trial at a time")

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner
 
+from studies.__main__ import studies
 from wfn.__main__ import main, wfn
 from wfn.commands.mlproject import regenerated
 from wfn.commands.options import command_options
@@ -59,6 +60,22 @@ def test_help_names_every_option():
     text = CliRunner().invoke(wfn, ["--help"]).output
     for option in command_options():
         assert f"--{option.name} " in text
+
+
+def test_an_option_that_must_be_given_shows_no_default():
+    text = " ".join(CliRunner().invoke(wfn, ["--help"]).output.split())
+    assert "[apot: none; lqnets: " in text and "one that its authors released [no default]" in text
+
+
+def test_a_study_offers_nothing_that_is_for_resuming_a_run():
+    options = {option.name for option in studies.commands["run"].params}
+    for names in (options, PROJECT["entry_points"]["study"]["parameters"].keys()):
+        assert "seed" in names and not {"resume", "trust"} & names
+
+
+def test_questions_are_listed_without_markup():
+    text = CliRunner().invoke(studies, ["list"]).output
+    assert "by 'python -m studies reproduce'" in text and "`" not in text
 
 
 def test_conda_yaml_lists_the_dependencies_of_pyproject():

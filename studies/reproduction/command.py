@@ -33,7 +33,7 @@ def _own_options(command: Callable) -> Callable:
         click.option("--iterations", default=0, help="iterations of methods that have them, in place of their own"),
         click.option("--epochs", default=0, help="epochs of each iteration, in place of each method's own"),
         click.option("--needed_by", default="", help="only what these need: tables, figures, claims, by comma"),
-        click.option("--save", multiple=True, help="a save of APoT's authors as BITS=FILE; repeatable"),
+        click.option("--save", multiple=True, help="a released save of APoT's to read, as BITS=FILE; repeatable"),
         click.option("--workers", default=2, show_default=True, help="processes; each carries out one run at a time"),
         click.option("--budget", default=0.0, help="hours; the most informative runs first; 0 is no limit"),
         click.option(

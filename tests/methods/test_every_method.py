@@ -97,7 +97,8 @@ def test_what_the_file_says_is_what_the_class_is(name):
 
 def test_what_its_label_and_its_words_speak_of_are_options(name):
     kind, options = methods.load(name), {option.name for option in methods.options(name)}
-    assert {*kind.named, *kind.switched_off, *kind.switched_on, *kind.formerly, *kind.files} <= options
+    assert {*kind.named, *kind.switched_off, *kind.switched_on, *kind.formerly, *kind.files, *kind.needed} <= options
+    assert methods.outlines()[name].needed == kind.needed
 
 
 def test_it_says_how_its_rows_are_called_and_what_it_treats_how(name, tmp_path):

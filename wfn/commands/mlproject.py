@@ -38,7 +38,7 @@ def _entry(entry: dict[str, Any]) -> list[str]:
     names = list(parameters)
     if "method" in names:
         own = {name: parameters[name] for name in names[: names.index("method")]}
-        left_out = {*own} | (set() if start[-1] == "wfn" else {"resume"})
+        left_out = {*own} | (set() if start[-1] == "wfn" else {"resume", "trust"})
         parameters = own | {option.name: _parameter(option) for option in command_options(left_out)}
     handed_on = [name for name in parameters if f"{{{name}}}" not in start]
     return [

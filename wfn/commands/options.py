@@ -53,7 +53,9 @@ class CommandOption:
     def _defaults(self) -> str:
         if self.default is not None:
             return f"default: {self.default}" if self.default != "" else "no default"
-        return "; ".join(f"{method}: {own_options(method)[self.name]}" for method in self.of_methods)
+        texts = {method: own_options(method)[self.name] for method in self.of_methods}
+        texts |= {method: "none" for method in texts if self.name in methods.outlines()[method].needed}
+        return "; ".join(f"{method}: {text}" for method, text in texts.items())
 
 
 class _OrNothing(click.ParamType):

@@ -33,6 +33,7 @@ class Method(ABC):
         switched_off: option -> what a table's row says where it is False or 0, for that alone tells little.
         switched_on: option -> what it says where it is True, which is not the default.
         formerly: option -> what a run had that is older than the option, where that is not its default.
+        needed: the options that must be given: the default of such a one says that it was not.
         files: the options that are paths: what tells runs apart is the files' content, which :meth:`hashes` gives.
         iterations: how many :class:`wfn.interface.Iteration` events it tells of, number 0 apart.
         epochs: of training in each iteration.
@@ -45,6 +46,7 @@ class Method(ABC):
     switched_off: ClassVar[Mapping[str, str]] = {}
     switched_on: ClassVar[Mapping[str, str]] = {}
     formerly: ClassVar[Mapping[str, object]] = {}
+    needed: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
     iterations: int = 0
     epochs: int = 0

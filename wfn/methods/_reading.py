@@ -58,6 +58,7 @@ class Outline:
         options: in the order of the file.
         named: those of them that tell rows of the method apart.
         formerly: option -> what a run had that is older than the option, where that is not its default.
+        needed: those of the options that must be given.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Outline:
     options: tuple[Option, ...]
     named: tuple[str, ...] = ()
     formerly: Mapping[str, Any] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
 
 
 def outline(path: Path) -> Outline:
@@ -115,8 +117,8 @@ def outline(path: Path) -> Outline:
             raise wrong(f"has no help for the option {node.target.id}: a line under Attributes: in the docstring")
         options.append(Option(node.target.id, KINDS[annotation], default, helps[node.target.id]))
     summary = (ast.get_docstring(found) or "").partition("\n")[0]
-    named, formerly = told.get("named") or (), told.get("formerly") or {}
-    return Outline(name, path.stem, found.name, summary, tuple(options), named, formerly)
+    named, formerly, needed = told.get("named") or (), told.get("formerly") or {}, told.get("needed") or ()
+    return Outline(name, path.stem, found.name, summary, tuple(options), named, formerly, needed)
 
 
 def _imported(tree: ast.Module, folder: Path) -> dict[str, Any]:

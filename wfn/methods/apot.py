@@ -38,7 +38,7 @@ class ApotSave(Method):
     have 8 bits; biases and batch-norm are float.
 
     Attributes:
-        save: the file that its authors released.
+        save: the file to read, one that its authors released.
         bits: the bit width that the save was trained for, which it does not tell: 2, 3, 4 or 5.
         quantise_activations: quantise activations, too, as the save was trained to.
         fold_clips: divide the weights of each layer in between by its clipping threshold and fold that into the
@@ -51,6 +51,7 @@ class ApotSave(Method):
     named: ClassVar[tuple[str, ...]] = ("bits",)
     switched_off: ClassVar[dict[str, str]] = {"quantise_activations": "float activations"}
     switched_on: ClassVar[dict[str, str]] = {"fold_clips": "scales folded"}
+    needed: ClassVar[tuple[str, ...]] = ("save", "bits")
     files: ClassVar[tuple[str, ...]] = ("save",)
 
     save: str = ""

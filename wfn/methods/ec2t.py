@@ -31,12 +31,13 @@ class Ec2tSave(Method):
     ``fc`` instead of ``linear``.
 
     Attributes:
-        save: the file that its authors released.
+        save: the file to read, one that its authors released.
     """
 
     name: ClassVar[str] = "ec2t"
     title: ClassVar[str] = "EC2T"
     row_order: ClassVar[int] = 32
+    needed: ClassVar[tuple[str, ...]] = ("save",)
     files: ClassVar[tuple[str, ...]] = ("save",)
 
     save: str = ""

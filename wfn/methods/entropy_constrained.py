@@ -47,7 +47,7 @@ class EntropyConstrained(Taught, Method):
             folded into the batch-norm's statistics; 0 leaves scales as they are.
         fold_sensitivity: how far the deviations of ``fold`` follow the layers' sensitivities, from 0, all alike, to 1
             (:func:`wfn.training.layer_scales.fold_scales`).
-        memory: share of the running histogram that stays from step to step.
+        memory: share of the running histogram of levels that is remembered from step to step.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: temperature of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
