@@ -206,6 +206,14 @@ def test_settings_that_cannot_work_are_refused(change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_clustering_that_would_take_hours_is_refused_before_anything_is_done():
+    def observe(event):
+        raise AssertionError("it has begun")
+
+    with pytest.raises(UserError, match="would take hours to cluster"):
+        compress("shared", replace(QUICK, delta=1e-6, threshold=1e-8), observe)
+
+
 def test_networks_that_cannot_be_fixed_are_refused():
     def refused(model, message):
         with pytest.raises(UserError, match=message):
