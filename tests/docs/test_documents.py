@@ -177,6 +177,40 @@ def test_what_is_said_of_the_rows_is_so():
     assert sentence in " ".join(document.split())
 
 
+def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
+    """The goals themselves were set by hand: that they are met is checked."""
+    readme, document = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/results.md"))
+    with (EXAMPLES / "tables" / "runs.csv").open() as file:
+        runs = {row["run"][:8]: row for row in csv.DictReader(file)}
+    rows = table((ROOT / "docs" / "results.md").read_text(), "| method | top-1")
+    trained = [[runs[run] for run in row[-1].split(", ")] for row in rows if "learning_rate = 0.004" in row[0]]
+    plain, mirrored = [seeds for seeds in trained if len(seeds) == 3]
+    one, two, three = (f"{float(run['top1']):.2f}" for run in plain)
+    assert f"in the mean of three seeds ({one}, {two} and {three})" in document
+    lost, gained = ([float(run[name]) for run in plain] for name in ("images_lost", "images_gained"))
+    changed, net = ([g + sign * w for g, w in zip(lost, gained, strict=True)] for sign in (1, -1))
+    assert f"all but {min(changed):.0f} to {max(changed):.0f} test images" in document
+    assert f"of which it loses {min(net):.0f} to {max(net):.0f} more than it wins" in document
+    one, two, three = (f"{float(run['top1']):.2f}" for run in mirrored)
+    assert f"The three seeds have {one}, {two} and {three} %" in document
+
+    with (EXAMPLES / "tables" / "peers.csv").open() as file:
+        files = [row for row in csv.DictReader(file) if row["Coder"] == "nncodec"]
+    chosen = {loss: row for row in files for loss in row["Chosen at"].split()}
+    small, equal = (f"{chosen[loss]['Top-1 (%)']} % in {chosen[loss]['Bytes']}" for loss in ("0.25", "0.1"))
+    assert f"untrained NNCodec has {small}, or {equal}." in readme
+    assert f"NNCodec, untrained, needs {chosen['0.1']['Bytes']} for {chosen['0.1']['Top-1 (%)']} %" in document
+    assert f"Where both may lose 0.3 points it needs {chosen['0.25']['Bytes']}." in document
+    top1, values, bits, size = (
+        sum(float(run[name]) for run in mirrored) / 3
+        for name in ("top1", "unique_params", "entropy_bits", "artefact_bytes")
+    )
+    assert top1 >= 92.96 and values <= 221 and bits <= 3.07 and size <= 105e3
+    assert size <= 0.85 * 1e3 * float(chosen["0.1"]["Bytes"].split()[0])
+    assert "none of its nine settings" in document and len(files) == 9
+    assert max(float(row["Top-1 (%)"]) for row in files) < top1
+
+
 def _seeds_and_runs(document):
     """Every run behind a row, with its seed: a row of several begins at 0."""
     for *_, cell in table(document, "| method | top-1"):
