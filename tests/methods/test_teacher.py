@@ -1,5 +1,7 @@
 """The network that another one learns from: which it is, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -11,11 +13,15 @@ from wfn.interface import Epoch
 from wfn.methods._teacher import MirrorAverage, check_teacher, teacher_hash, teacher_of
 from wfn.methods.cof_pwfn import ClusterOnTheFly
 from wfn.methods.deep_kmeans import DeepKMeans
+from wfn.methods.ec2t import Ec2tSave
+from wfn.methods.ensemble import DeepEnsemble
 from wfn.methods.entropy_constrained import EntropyConstrained
+from wfn.methods.float_network import FloatNetwork
 from wfn.methods.kernel_quantisation import KernelQuantisation
 from wfn.methods.lq_nets import LearnedBases
 from wfn.methods.lsq import LearnedStepSizes
 from wfn.methods.pwfn import ProbabilisticWeightFixing
+from wfn.methods.uniform import UniformRounding
 from wfn.methods.weight_fixing import WeightFixing
 from wfn.methods.weight_sharing import KMeansSharing
 
@@ -175,3 +181,22 @@ def test_options_that_cannot_work_are_refused(teacher, network, share, match):
 def test_mirroring_a_teacher_that_teaches_nothing_is_refused():
     with pytest.raises(UserError, match="teacher_mirrored=True has no effect with distillation=0"):
         check_teacher(0.0, "", "", True)
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_a_method_says_what_it_learns_from(make, save):
+    assert make().learns_from == "float network's outputs"
+    assert make(teacher=save).learns_from == "another network's outputs"
+    of_shares = {share: replace(make(), distillation=share) for share in (0.0, 0.5)}
+    assert of_shares[0.0].learns_from == "labels"
+    assert of_shares[0.5].learns_from == "labels and float network's outputs"
+    untrained = {"epochs": 0, "start_epochs": 0} if isinstance(make(), ProbabilisticWeightFixing) else {"epochs": 0}
+    assert replace(make(), **untrained).learns_from == "no training"
+
+
+def test_methods_that_have_no_teacher_say_what_they_learn_from_too():
+    assert FloatNetwork().learns_from == UniformRounding().learns_from == "no training"
+    assert DeepEnsemble().learns_from == "labels"
+    assert object.__new__(Ec2tSave).learns_from == "as its authors trained it"
+    assert WeightFixing(epochs=0, value_epochs=1).learns_from == "labels"
+    assert ProbabilisticWeightFixing(epochs=0).learns_from == "labels"  # its first stage has epochs of its own

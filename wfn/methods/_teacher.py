@@ -11,6 +11,7 @@ from wfn import networks
 from wfn.data.dataset import Data
 from wfn.data.passes import first_inputs
 from wfn.errors import UserError, unknown_name
+from wfn.interface import FLOAT_OUTPUTS, LABELS, NO_TRAINING, OTHER_OUTPUTS
 from wfn.networks.own.layout import layout
 from wfn.networks.weights import load_weights
 from wfn.system import ranks
@@ -33,6 +34,17 @@ class Taught:
     teacher: str
     teacher_model: str
     teacher_mirrored: bool
+    trains: Any  # a property of wfn.methods.Method
+
+    @property
+    def learns_from(self) -> str:
+        """The labels, a teacher's outputs, or both, in words that stand in tables."""
+        if not self.trains:
+            return NO_TRAINING
+        if not self.distillation:
+            return LABELS
+        outputs = OTHER_OUTPUTS if self.teacher or self.teacher_model else FLOAT_OUTPUTS
+        return outputs if self.distillation == 1 else f"{LABELS} and {outputs}"
 
     def hashes(self) -> dict[str, str]:
         """``teacher_sha256``, where a file of its weights is given.

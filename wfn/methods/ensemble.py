@@ -61,6 +61,11 @@ class DeepEnsemble(Method):
         return f"{self.title} of {self.members} (float)"
 
     @property
+    def trains(self) -> bool:
+        """The further networks."""
+        return True
+
+    @property
     def treatment(self) -> Treatment:
         """Nothing is changed."""
         return Treatment("float", "float")

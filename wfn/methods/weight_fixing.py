@@ -137,6 +137,11 @@ class WeightFixing(Taught, Method):
         return len(self.shares) + bool(self.value_epochs)
 
     @property
+    def trains(self) -> bool:
+        """Weights, shared values, or both."""
+        return self.epochs > 0 or self.value_epochs > 0
+
+    @property
     def label(self) -> str:
         """The method with its tolerance, and its variant where that is not the paper's."""
         return f"{self.title} δ = {self.delta:g}" + (", as released" if self.released else "")
