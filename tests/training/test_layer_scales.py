@@ -149,11 +149,12 @@ def test_a_power_that_cannot_be_is_refused(value):
 
 
 @pytest.mark.parametrize("odd", ["fc.weight", "bn1.running_mean"])
-def test_sensitivities_of_a_network_that_gives_nan_are_refused_in_a_line(odd):
+@pytest.mark.parametrize("sensitivity", [0.0, 0.5])
+def test_a_network_that_gives_nan_is_refused_in_a_line(odd, sensitivity):
     model, data = residual(), pictures()
     model.state_dict()[odd].view(-1)[0] = float("nan")
-    with pytest.raises(UserError, match=rf"gives NaN for training inputs, for {odd} holds NaN or infinity") as refused:
-        fold_scales(model, data, 2**-6, 0.5)
+    with pytest.raises(UserError, match=rf"the network gives NaN, and {odd} holds NaN or infinity") as refused:
+        fold_scales(model, data, 2**-6, sensitivity)
     assert "\n" not in str(refused.value)
 
 

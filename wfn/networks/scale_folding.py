@@ -152,9 +152,27 @@ def least_factor(var: Tensor, eps: float) -> Tensor:
 
 
 def outputs_of(model: nn.Module, inputs: Any) -> Tensor:
-    """The main outputs of ``model`` in eval mode by plain kernels; it is afterwards as it was."""
+    """The main outputs of ``model`` in eval mode by plain kernels; it is afterwards as it was.
+
+    Raises:
+        UserError: they hold NaN.
+    """
     with undisturbed(model, next(model.parameters()).device), torch.no_grad():
-        return main_output(call(model, inputs))
+        outputs = main_output(call(model, inputs))
+    check_numbers(model, outputs)
+    return outputs
+
+
+def check_numbers(model: nn.Module, found: Tensor) -> None:
+    """Raise :class:`UserError` where what ``model`` gives holds NaN, by which nothing can be told of its layers."""
+    if not found.isnan().any():
+        return
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    odd = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
+    reason = "though its weights are finite: leave folding off"
+    if odd:
+        reason = f"and {odd} holds NaN or infinity: check how it was trained"
+    raise UserError(f"scales of layers cannot be folded, for the network gives NaN, {reason}")
 
 
 def check_same(before: Tensor, after: Tensor, refusal: str) -> None:

@@ -12,7 +12,7 @@ from wfn.data.passes import first_inputs, looking, some_batches
 from wfn.errors import UserError, require
 from wfn.networks.forward_pass import left_alone
 from wfn.networks.own.layout import layout
-from wfn.networks.scale_folding import FoldablePair, fold, foldable_pairs, least_factor
+from wfn.networks.scale_folding import FoldablePair, check_numbers, fold, foldable_pairs, least_factor
 from wfn.system import ranks
 from wfn.tasks.batches import head, size, split
 from wfn.tasks.task import OutputTask
@@ -152,7 +152,7 @@ def _sensitivities(model: nn.Module, data: Data, names: Collection[str]) -> dict
                 weight.requires_grad_(True)
             for batch in some_batches(data.train, device, layout(model), INPUTS):
                 count, loss = size(batch), _loss(model, data, batch)
-                _check_number(model, loss)
+                check_numbers(model, loss)
                 seen += count
                 if not loss.requires_grad:
                     continue
@@ -170,16 +170,6 @@ def _loss(model: nn.Module, data: Data, batch: Any) -> Tensor:
     if not (task.has_classes and isinstance(task, OutputTask)):
         return task.loss(model, batch)
     logs = torch.log_softmax(task.class_scores(task.outputs(model, split(batch)[0])).float(), 1)
-    _check_number(model, logs)
+    check_numbers(model, logs)
     drawn = torch.multinomial(logs.detach().exp().cpu(), 1).to(logs.device)
     return -logs.gather(1, drawn).sum() / size(batch)
-
-
-def _check_number(model: nn.Module, found: Tensor) -> None:
-    """Raise :class:`UserError` where what the network gives is NaN, which says nothing of sensitivities."""
-    if not found.isnan().any():
-        return
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    odd = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), "")
-    reason = f"for {odd} holds NaN or infinity: check how it was trained" if odd else "though its weights are finite"
-    raise UserError(f"the network gives NaN for training inputs, {reason}; or leave fold_sensitivity at 0")
