@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.places import ROOT
 from wfn import compressed_file
-from wfn.compressed_file.coding import NEIGHBOURS
+from wfn.compressed_file.coding import NEIGHBOURS, adaptive, literal
 from wfn.system.fingerprint import by_name, fingerprint
 
 OLD = ROOT / "tests" / "support" / "compressed_version_2"
@@ -20,3 +20,10 @@ def test_every_tensor_comes_back(model):
     assert fingerprint(by_name(compressed_file.load(path))) == PRINT
     contents = compressed_file.inspect(path)
     assert (contents.version, contents.coding, contents.about) == (2, model, {"model": "of a test"})
+
+
+def test_both_coders_have_the_numbers_of_the_format():
+    """By its words alone another SCALE would show from some 400,000 weights on."""
+    for name in ("PRECISION", "SCALE", "CLASSES"):
+        assert getattr(adaptive, name) == getattr(literal, name)
+    assert dict(enumerate(adaptive.ESCAPE)).items() >= literal.ESCAPE.items()
