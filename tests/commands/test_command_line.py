@@ -125,6 +125,7 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn, tmp_path):
         "unique_params",
         "unique_params_no_bn_fl",
         "entropy_bits",
+        "codebook_bytes",
         "zeros",
         "entropy_nonzero_bits",
         "share_fixed",
@@ -137,7 +138,7 @@ def test_a_run_ends_with_a_table_its_files_and_status_finished(wfn, tmp_path):
         "total_training_seconds",
     ):
         assert name in logged, name
-    assert {"baseline_top1", "top1_from_baseline", "weights_order_1"} <= logged
+    assert {"baseline_top1", "top1_from_baseline", "weights_order_1", "codebook_bytes_from_baseline"} <= logged
     assert {"commit", "tree", "version_torch", "device", "weights_sha256", "data_sha256", "seed", "delta"} <= set(
         record.header.params
     )
