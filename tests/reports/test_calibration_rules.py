@@ -226,6 +226,17 @@ def test_controls_that_were_treated_otherwise_decide_nothing(tmp_path):
     assert judged(tmp_path, NOISE).verdict == "reproduced"
 
 
+@pytest.mark.parametrize(("steps", "verdict"), [(899, "undecided"), (900, "reproduced")])
+def test_a_control_that_was_trained_for_less_decides_nothing(tmp_path, steps, verdict):
+    seeds(tmp_path, 1, gaps=lowering())
+    seeds(tmp_path, 11, method="pwfn", merge=False, reestimate=True, gaps=lowering())
+    seeds(tmp_path, 21, noise=False)
+    seeds(tmp_path, 31, method="pwfn", merge=False, noise=False, reestimate=True, training_steps=steps)
+    found = judged(tmp_path, NOISE)
+    assert found.verdict == verdict
+    assert ("was trained for 0.90 times the steps" in found.ours) == (verdict == "undecided")
+
+
 SAME = change_of_counts(20, 20, 100_000)
 LOST = change_of_counts(2000, 20, 100_000)
 WIDE = change_of_counts(60, 60, 1000)

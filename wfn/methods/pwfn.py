@@ -63,8 +63,8 @@ class ProbabilisticWeightFixing(Taught, Method):
         - The distance 0 of small weights is always to zero itself, not to whichever centre is in the middle.
         - Batch-norm, layer-norm and embeddings carry noise and are fixed as all weights are; there they never are.
           ``fix_batch_norm=False`` leaves batch-norm alone. The regulariser acts on tensors of two dimensions or more,
-          which are the weights of layers there. Others stay narrow, are merged last, and can have most of the values,
-          few as they are: ``unique_params_conv_linear`` counts without them.
+          which are the weights of layers there. Where it has made these wide, batch-norm's are narrow still, merged
+          last, and may have most of the values: ``unique_params_conv_linear`` counts without them.
         - ``distillation`` is not in the paper; it is off by default.
         - The last clustering's network is measured, too; there only what is before it.
         - Samples are averaged as probabilities. There ``bayes_test_the_models.py`` adds up their scores, once with

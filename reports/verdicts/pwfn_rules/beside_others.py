@@ -10,13 +10,12 @@ from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
 from reports.verdicts.no_loss import margin
 from reports.verdicts.over_seeds import Estimate, ratio
-from reports.verdicts.pwfn_rules.noisy_rows import COF, PWFN, row_like, row_of, rows_of, unlike_text
+from reports.verdicts.pwfn_rules.noisy_rows import COF, LESS, PWFN, row_like, row_of, rows_of, unlike_text
 from wfn.measures.common.paired import Change
 
 MACHINE = ("device_name", "threads")  # on which seconds can be compared
 SECONDS = ("total_training_seconds", "total_clustering_seconds")
 AS_MANY = 1.1  # values, up to this ratio, count as many
-LESS = 0.9  # steps and seconds are fewer below this ratio: steps are set by our defaults, and seconds follow them
 
 
 def pwfn_beats_wfn(evidence: Evidence, subject: Subject) -> Judgement | None:

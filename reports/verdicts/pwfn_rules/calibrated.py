@@ -18,6 +18,7 @@ from reports.verdicts.pwfn_rules.noisy_rows import (
     row_like,
     row_of,
     rows_of,
+    shorter_text,
     unlike_text,
 )
 
@@ -25,8 +26,8 @@ FLOAT, SCALED = "baseline", "calibrated_baseline"
 NO_REFERENCE = "no scaled reference (nothing was held back)"
 Gaps = Mapping[tuple[str, str], Estimate]  # clean or corrupted, and the measure -> ours less the reference's
 Gains = Mapping[str, Estimate]  # measure -> ours less the float network's, on clean images
-NOISE, CLUSTERING, TRAINING = "noise alone", "clustering alone", "training alone"
-DRAWN = {NOISE: "sampled_"}  # the control whose networks are drawn; of others the network itself counts
+NOISE_ALONE, CLUSTERING_ALONE, TRAINING_ALONE = "noise alone", "clustering alone", "training alone"
+DRAWN = {NOISE_ALONE: "sampled_"}  # the control whose networks are drawn; of others the network itself counts
 
 
 def well_calibrated(evidence: Evidence, subject: Subject) -> Judgement | None:
@@ -85,7 +86,7 @@ def calibration_verdict(to_float: Gaps, to_scaled: Gaps) -> str:
 def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
     """The gain over the float network, taken apart by controls; None where the method or a control was not run.
 
-    Undecided where a control was treated otherwise than the method.
+    Undecided where a control was treated otherwise than the method, or trained for less.
     """
     both = row_of(evidence, subject, COF)
     controls = _controls(evidence, subject, both) if both else {}
@@ -104,7 +105,7 @@ def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
         and (found := _clean(row, "sampled_"))
     ]
     verdict, reason = attribution(*gains)
-    if treated := "".join(unlike_text(both, row) for row in rows[1:]):
+    if treated := "".join(unlike_text(both, row) + shorter_text(both, row) for row in rows[1:]):
         verdict, reason = UNDECIDED, treated
     text = f"less the float network's: {'; '.join(told + others)}{reason} ({subject})"
     return Judgement(text, verdict, (min(len(row.runs) for row in rows),), runs_of(rows))
@@ -112,9 +113,9 @@ def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
 
 def _controls(evidence: Evidence, subject: Subject, both: Row) -> dict[str, Row | None]:
     return {
-        NOISE: row_like(both, rows_of(evidence, subject, PWFN, merge="False")),
-        CLUSTERING: row_like(both, rows_of(evidence, subject, COF, noise="False")),
-        TRAINING: row_like(both, rows_of(evidence, subject, PWFN, noise="False", merge="False")),
+        NOISE_ALONE: row_like(both, rows_of(evidence, subject, PWFN, merge="False")),
+        CLUSTERING_ALONE: row_like(both, rows_of(evidence, subject, COF, noise="False")),
+        TRAINING_ALONE: row_like(both, rows_of(evidence, subject, PWFN, noise="False", merge="False")),
     }
 
 
@@ -136,10 +137,7 @@ def attribution(both: Gains, noise: Gains, clustering: Gains, training: Gains) -
     if not all(lowered[0]):
         return UNDECIDED, "; both together do not lower both measures for certain, so there is no gain to attribute"
     if any(lowered[3]):
-        return (
-            UNDECIDED,
-            "; training on without noise and clustering lowers them, too, and cannot be told from the noise",
-        )
+        return UNDECIDED, "; training on without either lowers them, too, and cannot be told from the noise"
     if all(lowered[1]):
         return (PARTLY if any(lowered[2]) else REPRODUCED), ""
     return (NOT if all(lowered[2]) and not any(lowered[1]) else UNDECIDED), ""

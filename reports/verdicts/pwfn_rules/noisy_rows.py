@@ -16,7 +16,8 @@ PLAIN: Mapping[str, Mapping[str, str]] = {
 }
 MEASURES = {"ece": "ECE", "loss": "NLL"}
 CLEAN, CORRUPTED = "", "corrupted_"
-AFTER = "after"  # the moment of a table of deviations at which the method is done
+METHOD_DONE = "after"  # the moment of a row of the table of deviations
+LESS = 0.9  # steps and seconds are fewer below this ratio: steps are set by our defaults, and seconds follow them
 # What the methods may have otherwise where they are compared: their budgets, and what a control is one by.
 NOT_ALIKE = ("epochs", "shares", "noise", "samples")
 
@@ -58,11 +59,16 @@ def _had(row: Row, name: str, defaults: Mapping[str, object]) -> str:
 def unlike_text(row: Row, other: Row) -> str:
     """Where two rows were not treated alike; empty where they were."""
     names = unlike(row, other)
-    return (
-        f"; {row.label} and {other.label} differ in {', '.join(names)} as well, so this decides nothing"
-        if names
-        else ""
-    )
+    differ = f"; {row.label} and {other.label} differ in {', '.join(names)} as well, so this decides nothing"
+    return differ if names else ""
+
+
+def shorter_text(row: Row, other: Row) -> str:
+    """Where ``other`` was trained for fewer steps than ``row``; empty where it was not, or one does not tell."""
+    steps, others = row.mean("training_steps"), other.mean("training_steps")
+    if not steps or others is None or others >= LESS * steps:
+        return ""
+    return f"; {other.label} was trained for {others / steps:.2f} times the steps, so this decides nothing"
 
 
 def drawn_size(row: Row) -> float | None:
@@ -70,7 +76,7 @@ def drawn_size(row: Row) -> float | None:
 
     The tables have the median deviation of the weights of each size; this is the mean of these over the weights.
     """
-    lines = [line for run in row.runs for line in run.tables.get("spreads", ()) if line["moment"] == AFTER]
+    lines = [line for run in row.runs for line in run.tables.get("spreads", ()) if line["moment"] == METHOD_DONE]
     weights = sum(float(line["weights"]) for line in lines)
     return sum(float(line["weights"]) * float(line["median"]) for line in lines) / weights if weights else None
 
