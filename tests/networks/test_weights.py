@@ -4,8 +4,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.support import made_up_saves, small_networks
 from wfn import data, networks
 from wfn.errors import UserError
+from wfn.methods.apot import ApotSave
+from wfn.methods.ec2t import Ec2tSave
 from wfn.networks.weights import load_weights
 
 
@@ -186,3 +189,30 @@ def test_a_network_that_asks_for_a_version_takes_a_file_of_tensors(tmp_path):
     save_file(saved.state_dict(), tmp_path / "x.safetensors")
     load_weights(model, str(tmp_path / "x.safetensors"), "own")
     assert torch.equal(model.weight, saved.weight)
+
+
+def tied():
+    model = made_up_saves.network()
+    model.layer1[0].conv2.weight = model.layer1[0].conv1.weight
+    return model
+
+
+@pytest.mark.parametrize("write", [made_up_saves.write, made_up_saves.write_ternary])
+def test_two_tensors_for_one_that_layers_share_are_refused(write, tmp_path):
+    """torch loads one after the other, so that the first layer would compute with the second one's."""
+    file = write(tmp_path / "save.tar")
+    method = ApotSave(file, 3) if write is made_up_saves.write else Ec2tSave(file)
+    expected = (
+        r"layer1\.0\.conv1\.weight and layer1\.0\.conv2\.weight are one tensor in the network, but not in the file"
+    )
+    with pytest.raises(UserError, match=expected) as refused:
+        method.compress(tied(), small_networks.data())
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_of_a_network_with_tied_layers_is_taken(tmp_path):
+    model, other = tied(), tied()
+    torch.nn.init.normal_(model.layer1[0].conv1.weight)
+    torch.save(model.state_dict(), tmp_path / "tied.pth")
+    load_weights(other, str(tmp_path / "tied.pth"), "own")
+    assert same(other, model.state_dict()) and other.layer1[0].conv1.weight is other.layer1[0].conv2.weight

@@ -18,6 +18,7 @@ from wfn.measures.accuracy import evaluate
 from wfn.methods import Method
 from wfn.networks.own.layout import layout
 from wfn.networks.own.permanent import check_unpruned
+from wfn.networks.own.state import check_ties
 from wfn.networks.weights import check_variances
 from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
@@ -153,6 +154,10 @@ class ApotSave(Method):
                 f"{name} is {given.get(name, 'missing')} and should be {expected.get(name, 'absent')}"
                 f" ({len({name for name, _ in odd})} tensors differ); choose the model that it was made for"
             )
+        try:
+            check_ties(model, tensors)
+        except ValueError as error:
+            raise self._unfit(f"{error}; choose the model that it was made for") from error
 
     def _quantised_layers(self, model: nn.Module, clips: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
         """Name of each layer in between -> its clipping thresholds, for weights and for activations."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from wfn import networks
 from wfn.errors import UserError, some_of
-from wfn.networks.own.state import load_state
+from wfn.networks.own.state import check_ties, load_state
 from wfn.networks.weight_files.save_reading import read_weights
 from wfn.networks.weight_files.tensor_names import near_names, renamed
 
@@ -29,8 +29,8 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
 
     Raises:
         UserError: no such file, or not one of weights alone; keys, shapes or kinds of number that do not fit; NaN or
-            infinity, also where float64 numbers are too large for float32; a variance below zero; torchvision has no
-            such weights, or they could not be downloaded.
+            infinity, also where float64 numbers are too large for float32; a variance below zero; two tensors for one
+            that layers of the network share; torchvision has no such weights, or they could not be downloaded.
     """
     is_torchvisions = source == "torchvision"
     state = _torchvision_state(network) if is_torchvisions else read_weights(Path(source).expanduser())
@@ -47,8 +47,9 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
     state = {name: _converted(value, expected[name].dtype, name, source) for name, value in state.items()}
     try:
         check_variances(state)
+        check_ties(model, state)
     except ValueError as error:
-        raise UserError(f"weights {source!r} cannot be those of a network: {error}; use a sound save") from error
+        raise UserError(f"weights {source!r} cannot be those of this network: {error}; use a sound save") from error
     load_state(model, state, strict=False)  # strict but for num_batches_tracked: the keys were compared above
 
 

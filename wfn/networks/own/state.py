@@ -61,6 +61,20 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], strict: bool = Tru
     model.load_state_dict(versioned, strict=strict)
 
 
+def check_ties(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Raise :class:`ValueError` where ``state`` has two tensors for one of the network's, and they are not the same.
+
+    torch loads one after the other, and the last one stays.
+    """
+    own, first = model.state_dict(), {}
+    for name, values in state.items():
+        tensor = own.get(name)
+        if isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.numel():
+            other = first.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride()), name)
+            if not torch.equal(values, state[other]):
+                raise ValueError(f"{other} and {name} are one tensor in the network, but not in the file")
+
+
 def copy_buffer(buffer: Tensor, values: Tensor) -> None:
     """Give ``buffer``, of whatever layout, dense ``values`` of its shape."""
     buffer.copy_(values if buffer.layout == torch.strided else values.to(buffer.device).to_sparse(layout=buffer.layout))
