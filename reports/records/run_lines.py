@@ -15,7 +15,7 @@ from reports.evidence.presentation import files_of
 from reports.evidence.readings import Run, SharedValue
 from reports.evidence.uncertainty_files import COLUMNS, checked
 from wfn.measures.common.outcomes import Outcomes
-from wfn.runs.run_header import STATUSES
+from wfn.runs.run_header import STATUSES, renamed
 from wfn.runs.settings import LOCAL_SETTINGS
 
 MOST_VALUES = 65_536  # of a codebook that is kept: a float network's has one for nearly every weight, and is not shown
@@ -58,8 +58,10 @@ def run_from(line: Mapping[str, Any]) -> Run:
         started=int(line["started"]),
         params={name: str(text) for name, text in line["params"].items()},
         tags={name: str(text) for name, text in line["tags"].items()},
-        metrics={name: float(value) for name, value in line["metrics"].items()},
-        iterations=tuple({name: _number(name, value) for name, value in row.items()} for row in line["iterations"]),
+        metrics={name: float(value) for name, value in renamed(line["metrics"]).items()},
+        iterations=tuple(
+            {name: _number(name, value) for name, value in renamed(row).items()} for row in line["iterations"]
+        ),
         codebook=tuple(SharedValue(float(value), int(order), int(n)) for value, order, n in line["codebook"]),
         tables={name: checked(rows, name) for name, rows in line.get("tables", {}).items() if name in COLUMNS},
         outcomes=_unpacked(outcomes) if outcomes else None,

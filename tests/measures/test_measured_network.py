@@ -32,7 +32,7 @@ def test_accuracy_and_temperature_that_a_search_may_look_at_are_of_images_held_b
     right = [percent_correct(model, part) for part in (validation, test)]
     assert [row["held_back_top1"], row["top1"]] == pytest.approx(right) and right[0] != right[1]
     temperatures = [fitted_temperature(predict(model, part, CPU)) for part in (data.validation, data.test)]
-    assert row["temperature"] == temperatures[0] != temperatures[1]
+    assert row["calibration_temperature"] == temperatures[0] != temperatures[1]
 
 
 def test_the_score_of_another_task_is_of_inputs_held_back_as_well():

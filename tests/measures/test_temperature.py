@@ -67,4 +67,4 @@ def test_images_that_are_all_right_end_at_the_coldest():
 
 def test_accuracy_is_not_told_again():
     values = named_as_calibrated({"top1": 1.0, "top5": 2.0, "ece": 0.1}, 1.5)
-    assert values == {"calibrated_ece": 0.1, "temperature": 1.5}
+    assert values == {"calibrated_ece": 0.1, "calibration_temperature": 1.5}

@@ -40,6 +40,19 @@ def test_names_of_an_older_version_are_the_records_and_others_are_none():
     assert in_record("system/cpu_utilization_percentage") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("temperature", "calibration_temperature"),
+        ("iteration/temperature", "calibration_temperature"),
+        ("baseline/temperature", "baseline_calibration_temperature"),
+        ("change/temperature", "calibration_temperature_from_baseline"),
+    ],
+)
+def test_a_metric_that_was_called_otherwise_has_its_name_of_now(name, key):
+    assert in_record(name) == key
+
+
 def test_of_older_records_the_header_tells_what_steps_count():
     header = RunHeader("a", {}, iterations={1: {"iteration": 1, "top1": 1.0}})
     lines = {key: {"key": key, "per": ""} for key in ("top1", "train_loss", "held_back_top1_by_epoch", "lzw_bytes")}

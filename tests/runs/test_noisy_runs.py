@@ -98,7 +98,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(change, message, tmp_pat
 
 def test_samples_and_a_fitted_temperature_are_measured_before_and_after(finished):
     record, result = finished
-    for name in ("ece", "brier", "calibrated_ece", "calibrated_loss", "temperature"):
+    for name in ("ece", "brier", "calibrated_ece", "calibrated_loss", "calibration_temperature"):
         assert name in result.baseline and name in result.fixed
     assert {"sampled_ece", "sampled_loss", "sampled_top1"} <= result.fixed.keys()
     logged = record.last_values()

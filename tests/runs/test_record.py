@@ -130,6 +130,17 @@ def test_a_record_of_an_older_version_is_read(tmp_path):
     assert record.last_values() == {"top1": 90.5}
 
 
+def test_a_metric_that_was_called_otherwise_is_read_by_its_name_of_now(tmp_path):
+    old = RunHeader("abc", {"temperature": 0.05}, iterations={1: {"temperature": 1.5, "top1": 90.5}})
+    (tmp_path / "record.json").write_text(old.to_json())
+    names = ("temperature", "baseline_temperature", "temperature_from_baseline", "top1")
+    lines = [{"key": name, "value": 1.5, "step": 1, "timestamp": 1} for name in names]
+    (tmp_path / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record, now = Record.read(tmp_path), "calibration_temperature"
+    assert record.header.settings == old.settings and record.header.iterations[1] == {now: 1.5, "top1": 90.5}
+    assert {*record.last_values()} == {now, f"baseline_{now}", f"{now}_from_baseline", "top1"}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

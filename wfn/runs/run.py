@@ -165,7 +165,7 @@ class _Outputs:
     """
 
     def __init__(self, workload: Workload, baseline: Measures, before: Predictions) -> None:
-        self._workload, self._before, self._temperature = workload, before, baseline.get("temperature")
+        self._workload, self._before, self._temperature = workload, before, baseline.get("calibration_temperature")
         self._corrupted = [predict(workload.model, each.batches(), workload.device) for each in workload.corrupted]
         self.values: Measures = {}
         self.counts: dict[str, int] = {}

@@ -7,7 +7,7 @@ into a database. What a run itself writes is always within it.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -42,6 +42,17 @@ Plain = Annotated[Any, AfterValidator(_is_plain)]
 LATEST = 253_402_300_799_999  # milliseconds since 1970: the end of the year 9999
 Milliseconds = Annotated[int, Field(ge=0, lt=LATEST + 1)]
 Values = Mapping[Name, bool | int | float | None]
+# Metrics by the names that older records have; this one was called as the setting is.
+RENAMED = {
+    "temperature": "calibration_temperature",
+    "baseline_temperature": "baseline_calibration_temperature",
+    "temperature_from_baseline": "calibration_temperature_from_baseline",
+}
+
+
+def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics by the names that they have now, whatever the version that wrote them."""
+    return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ class RunHeader:
         given = json.loads(text)
         if missing := [field.name for field in fields(header) if field.name not in given]:  # defaults are for new ones
             raise damaged(folder, f"{missing[0]} is missing in {file}")
-        return header
+        return replace(header, iterations={number: renamed(row) for number, row in header.iterations.items()})
 
     def to_json(self) -> str:
         """The header as text; a path that is not of Unicode has a ``?`` for what is not."""
@@ -127,10 +138,11 @@ def logged_value(folder: Path, number: int, line: bytes, file: str) -> dict[str,
         UnusableRecordError: it is none.
     """
     try:
-        return _LoggedValue.model_validate_json(line, strict=True).model_dump()
+        value = _LoggedValue.model_validate_json(line, strict=True).model_dump()
     except ValidationError as error:
         reason = f"line {number + 1} of {file} must be a key, a value, a step and a timestamp"
         raise damaged(folder, f"{reason} ({reason_in(error, 'it')})") from error
+    return value | {"key": RENAMED.get(value["key"], value["key"])}
 
 
 def damaged(folder: Path, reason: str) -> UnusableRecordError:

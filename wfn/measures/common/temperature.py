@@ -56,4 +56,4 @@ def scaled(predictions: Predictions, temperature: float) -> Predictions:
 def named_as_calibrated(values: Values, temperature: float) -> Values:
     """Measures of scaled predictions under names that say so; accuracy, which no temperature changes, is left out."""
     changed = {f"calibrated_{name}": value for name, value in values.items() if not name.startswith("top")}
-    return changed | {"temperature": temperature}
+    return changed | {"calibration_temperature": temperature}

@@ -9,7 +9,7 @@ from typing import Any
 
 from wfn import methods
 from wfn.methods.observers.metric_groups import BASELINE, CHANGE, EPOCH, FINAL, ITERATION
-from wfn.runs.run_header import RunHeader
+from wfn.runs.run_header import RENAMED, RunHeader
 from wfn.runs.settings import own_options
 
 BEFORE, CHANGED = "baseline_", "_from_baseline"  # how a record's names begin, and end
@@ -34,12 +34,14 @@ def in_record(name: str) -> str | None:
     """The record's name of a metric in MLflow; None for one that no record has, such as MLflow's own ``system/``."""
     group, slash, key = name.partition("/")
     if not slash:  # an older version's
-        return name
-    if group == BASELINE:
-        return BEFORE + key
-    if group == CHANGE:
-        return key if "_from_" in key else key + CHANGED
-    return key if group in (FINAL, ITERATION, EPOCH) else None
+        key = name
+    elif group == BASELINE:
+        key = BEFORE + key
+    elif group == CHANGE:
+        key = key if "_from_" in key else key + CHANGED
+    elif group not in (FINAL, ITERATION, EPOCH):
+        return None
+    return RENAMED.get(key, key)
 
 
 def per_of(line: Mapping[str, Any], header: RunHeader) -> str:
