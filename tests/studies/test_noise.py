@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from studies.questions import noise
+from tests.support.separate_parts import percent_correct
 from wfn.errors import UserError
 from wfn.runs.lifecycle import RunHandle
 from wfn.runs.record import OpenRecord
+from wfn.runs.workload import prepare
 
 
 def new_run(folder, settings):
@@ -52,6 +54,9 @@ def test_noise_goes_on_where_its_record_stands(tmp_path, monkeypatch):
     values = [[(line["key"], line["value"]) for line in run.record.metrics_from(0)] for run in (whole, again)]
     assert values[0] == values[1]
     assert any(value != 0 for key, value in values[0] if key.startswith("top1_change_layer"))
+    workload = prepare(settings)
+    test_images = map(torch.cat, zip(*workload.data.test, strict=True))
+    assert dict(values[0])["baseline_top1"] == pytest.approx(percent_correct(workload.model, test_images))
     params = {
         "noise": "relative",
         "beta": 2.0,
