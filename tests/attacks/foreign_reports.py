@@ -10,9 +10,9 @@ from random import Random
 
 from reports.document import markdown
 from reports.evidence.readings import Run, read_folder
+from reports.evidence.uncertainty_files import COLUMNS, read_table
 from reports.records.peer_files import read_peers
 from reports.records.record_files import read_records, write_records
-from reports.evidence.uncertainty_files import COLUMNS, read_table
 from reports.report import compose, runs_csv
 from tests.attacks.attack import Attack
 from tests.attacks.damage import damaged
