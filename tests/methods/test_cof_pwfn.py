@@ -164,7 +164,8 @@ def test_nothing_left_to_train_ends_the_training(shape, method):
 
     model = small_networks.build("convolutional")
     method = replace(method, learning_rate=0.01, **shape)
-    quantised = method.compress(model, small_networks.data(), observe)
+    data = small_networks.images(), small_networks.images(count=90, seed=1)  # of three batches and of one
+    quantised = method.compress(model, data, observe)
     whole = method.iterations * method.epochs * 3
     size, schedule = len(flat(quantised.weights)), Schedule(whole, 1, method.shares)
     last = next(step for step in range(1, whole + 1) if ceil(schedule.share(step) * size) == size)
