@@ -170,6 +170,13 @@ def test_outputs_that_are_no_tensor_are_refused(deployed):
     assert status == 2 and "gives a dict, and a graph one tensor" in error and error.count("\n") == 1
 
 
+@pytest.mark.usefixtures("everything_installed")
+def test_data_of_another_network_are_refused(deployed):
+    names = SUMS | {"dataset": "tests.support.tiny:data"}
+    status, _, error = deployed(own_tasks.network(3), {}, *named_again(**names))
+    assert status == 2 and "cannot take the test inputs (" in error and error.count("\n") == 1
+
+
 def test_the_inputs_are_those_that_networks_are_given_everywhere():
     _, inputs = _first_test_inputs("onnx", f"{HERE}:one_by_one", "regression", "")
     assert isinstance(inputs, torch.Tensor) and inputs.shape == (2, 6) and inputs.dtype == torch.float32

@@ -13,7 +13,7 @@ from wfn import data, networks, tasks
 from wfn.compressed_file.deployment import check_form, indexed_safetensors
 from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.data.passes import first_inputs
-from wfn.errors import UserError, some_of
+from wfn.errors import UserError, first_line, some_of
 from wfn.networks.forward_pass import trace, unreached
 from wfn.networks.own.folded_batch_norm import fold_batch_norm
 from wfn.networks.own.plain import plain
@@ -162,8 +162,14 @@ def _rebuilt(network: SharedTable, name: str, loaded: data.Data, inputs: Inputs)
         raise UserError(
             f"the file's weights do not fit network {name!r} ({reason:.200}): give the right --model"
         ) from error
-    with torch.no_grad():
-        outputs = call(built, inputs)
+    try:
+        with torch.no_grad():
+            outputs = call(built, inputs)
+    except Exception as error:  # whatever a network does with what it is not for
+        raise UserError(
+            f"network {name!r} cannot take the test inputs ({first_line(error)}): give the data that it is for as "
+            "--dataset"
+        ) from error
     if not isinstance(outputs, Tensor):
         raise UserError(
             f"network {name!r} gives a {type(outputs).__name__}, and a graph one tensor: give as --model one that "
