@@ -14,7 +14,7 @@ from wfn.methods.weight_fixing import WeightFixing
 
 METHOD = WeightFixing(
     delta=0.03, alpha=0.7, threshold=2.0**-4, temperature=0.2, shares=(0.4, 0.75, 1.0), epochs=2, learning_rate=4e-3,
-    clip_norm=0.2,
+    clip_norm=0.2, value_epochs=3,
 )  # fmt: skip
 
 
@@ -35,11 +35,11 @@ def test_every_epoch_and_iteration_ends_where_it_does_written_out():
             iterations.append((event.scores, flat))
 
     METHOD.compress(model, as_data((batches, batches)), observe)
-    assert [len(epochs), len(iterations)] == [6, 3]
+    assert [len(epochs), len(iterations)] == [9, 4]
     for found, as_written in ((epochs, expected.epochs), (iterations, expected.iterations)):
         for (scores, weights), (scores_written, weights_written) in zip(found, as_written, strict=True):
             torch.testing.assert_close(weights, weights_written, rtol=1e-4, atol=2e-6)
             assert {name: scores[name] for name in scores_written} == pytest.approx(scores_written, rel=1e-3)
-    assert all(scores["penalty"] > 0 for scores, _ in epochs[2:])
+    assert all(scores["penalty"] > 0 for scores, _ in epochs[2:6])
     for name, buffer in other.named_buffers():
         torch.testing.assert_close(model.get_buffer(name), buffer, rtol=1e-4, atol=1e-6)
