@@ -1,7 +1,7 @@
 """Shannon's entropy: the bound that no code of single weights goes below.
 
 Differs: the paper prints the entropy without the zero weights; ``entropy_bits`` has them, ``entropy_nonzero_bits`` is
-comparable with the print.
+comparable with the published numbers.
 """
 
 from collections import Counter
