@@ -183,8 +183,12 @@ def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
     with (EXAMPLES / "tables" / "runs.csv").open() as file:
         runs = {row["run"][:8]: row for row in csv.DictReader(file)}
     rows = table((ROOT / "docs" / "results.md").read_text(), "| method | top-1")
-    trained = [[runs[run] for run in row[-1].split(", ")] for row in rows if "learning_rate = 0.004" in row[0]]
-    plain, mirrored = [seeds for seeds in trained if len(seeds) == 3]
+    trained = [row for row in rows if "learning_rate = 0.004" in row[0] and row[-1].count(", ") == 2]
+    for _, top1, change, values, _, bits, _, size, _ in trained:
+        shares = f"{values.split()[0]} values.*?, {bits.split()[0]} bits and {size.split()[0]} kB"
+        said = rf"{top1.split()[0]} % in the mean.*?, a change of {re.escape(change)}, with {shares}"
+        assert re.search(said, document), said
+    plain, mirrored = ([runs[run] for run in row[-1].split(", ")] for row in trained)
     one, two, three = (f"{float(run['top1']):.2f}" for run in plain)
     assert f"in the mean of three seeds ({one}, {two} and {three})" in document
     lost, gained = ([float(run[name]) for run in plain] for name in ("images_lost", "images_gained"))
@@ -201,6 +205,10 @@ def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
     assert f"untrained NNCodec has {small}, or {equal}." in readme
     assert f"NNCodec, untrained, needs {chosen['0.1']['Bytes']} for {chosen['0.1']['Top-1 (%)']} %" in document
     assert f"Where both may lose 0.3 points it needs {chosen['0.25']['Bytes']}." in document
+    scaled, level = runs["dcffc005"], min(files, key=lambda row: abs(float(row["Top-1 (%)"]) - 91.8))
+    assert f"{float(scaled['top1']):.1f}" == f"{float(level['Top-1 (%)']):.1f}"
+    sizes = f"In {float(scaled['artefact_bytes']) / 1e3:.1f} kB it has what NNCodec has in {level['Bytes']} (91.8 %)"
+    assert sizes in document
     top1, values, bits, size = (
         sum(float(run[name]) for run in mirrored) / 3
         for name in ("top1", "unique_params", "entropy_bits", "artefact_bytes")
