@@ -22,6 +22,7 @@ def measured(monkeypatch):
     return seen
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("epochs", "expected"), [(0, 1), (1, 3)])
 def test_a_network_that_an_iteration_left_as_it_was_is_measured_once(tmp_path, measured, epochs, expected):
     options = {"method": "kmeans", "clusters": 8, "iterations": 3, "epochs": epochs, "learning_rate": 0.01}
