@@ -56,7 +56,7 @@ def test_a_baselines_curve_is_of_images_held_back(tmp_path, monkeypatch):
 
 
 class Told:
-    """Batches that keep the first label of every one of each pass."""
+    """Batches that keep the first labels of every batch, pass by pass."""
 
     def __init__(self, batches):
         self.batches, self.passes = batches, []
