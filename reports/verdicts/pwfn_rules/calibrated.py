@@ -19,6 +19,7 @@ from reports.verdicts.pwfn_rules.noisy_rows import (
     row_of,
     rows_of,
     shorter_text,
+    unlike,
     unlike_text,
 )
 
@@ -26,8 +27,8 @@ FLOAT, SCALED = "baseline", "calibrated_baseline"
 NO_REFERENCE = "no scaled reference (nothing was held back)"
 Gaps = Mapping[tuple[str, str], Estimate]  # clean or corrupted, and the measure -> ours less the reference's
 Gains = Mapping[str, Estimate]  # measure -> ours less the float network's, on clean images
-NOISE_ALONE, CLUSTERING_ALONE, TRAINING_ALONE = "noise alone", "clustering alone", "training alone"
-DRAWN = {NOISE_ALONE: "sampled_"}  # the control whose networks are drawn; of others the network itself counts
+# The method and its controls -> whose confidence counts: that of the mean of drawn networks, or of the network itself.
+TAKEN_APART = {"both": "sampled_", "noise alone": "sampled_", "clustering alone": "", "training alone": ""}
 
 
 def well_calibrated(evidence: Evidence, subject: Subject) -> Judgement | None:
@@ -88,15 +89,16 @@ def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
 
     Undecided where a control was treated otherwise than the method, or trained for less.
     """
-    both = row_of(evidence, subject, COF)
-    controls = _controls(evidence, subject, both) if both else {}
-    rows = [row for row in (both, *controls.values()) if row]
-    if not both or len(rows) <= len(controls):
+    tried = [(row, *_controls(evidence, subject, row)) for row in rows_of(evidence, subject, COF)]
+    complete = [rows for rows in tried if all(rows)]
+    rows = min(complete, key=lambda rows: sum(len(unlike(rows[0], row)) for row in rows[1:]), default=())
+    if not rows:
         return None
-    gains = [_clean(both, "sampled_")] + [_clean(row, DRAWN.get(name, "")) for name, row in controls.items() if row]
+    both = rows[0]
+    gains = [_clean(row, network) for row, network in zip(rows, TAKEN_APART.values(), strict=True)]
     if not all(gains):
         return None
-    names = [name + _size_told(row) for name, row in zip(("both", *controls), rows, strict=True)]
+    names = [name + _size_told(row) for name, row in zip(TAKEN_APART, rows, strict=True)]
     told = [f"{name} {_measures_told(found)}" for name, found in zip(names, gains, strict=True)]
     others = [
         f"deviations {kind} {_measures_told(found)}"
@@ -105,18 +107,16 @@ def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
         and (found := _clean(row, "sampled_"))
     ]
     verdict, reason = attribution(*gains)
-    if treated := "".join(unlike_text(both, row) + shorter_text(both, row) for row in rows[1:]):
+    if treated := unlike_text(*rows) + "".join(shorter_text(both, row) for row in rows[1:]):
         verdict, reason = UNDECIDED, treated
     text = f"less the float network's: {'; '.join(told + others)}{reason} ({subject})"
     return Judgement(text, verdict, (min(len(row.runs) for row in rows),), runs_of(rows))
 
 
-def _controls(evidence: Evidence, subject: Subject, both: Row) -> dict[str, Row | None]:
-    return {
-        NOISE_ALONE: row_like(both, rows_of(evidence, subject, PWFN, merge="False")),
-        CLUSTERING_ALONE: row_like(both, rows_of(evidence, subject, COF, noise="False")),
-        TRAINING_ALONE: row_like(both, rows_of(evidence, subject, PWFN, noise="False", merge="False")),
-    }
+def _controls(evidence: Evidence, subject: Subject, both: Row) -> list[Row | None]:
+    """Noise alone, clustering alone, training alone: of each the row that was treated most like the method."""
+    controls = ((PWFN, {"merge": "False"}), (COF, {"noise": "False"}), (PWFN, {"noise": "False", "merge": "False"}))
+    return [row_like(both, rows_of(evidence, subject, method, **options)) for method, options in controls]
 
 
 def _size_told(row: Row) -> str:

@@ -56,11 +56,10 @@ def _had(row: Row, name: str, defaults: Mapping[str, object]) -> str:
     return row.runs[0].params.get(name, str(defaults.get(name, "")))
 
 
-def unlike_text(row: Row, other: Row) -> str:
-    """Where two rows were not treated alike; empty where they were."""
-    names = unlike(row, other)
-    differ = f"; {row.label} and {other.label} differ in {', '.join(names)} as well, so this decides nothing"
-    return differ if names else ""
+def unlike_text(row: Row, *others: Row) -> str:
+    """In what ``row`` and the others were not treated alike; empty where they were."""
+    names = dict.fromkeys(name for other in others for name in unlike(row, other))
+    return f"; they differ in {', '.join(names)} as well, so this decides nothing" if names else ""
 
 
 def shorter_text(row: Row, other: Row) -> str:
