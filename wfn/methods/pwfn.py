@@ -52,7 +52,7 @@ class ProbabilisticWeightFixing(Taught, Method):
     Differs:
         - lambda times the run's steps is by default what it was on ImageNet (``regularisation_used``). In the authors'
           code, their script for CIFAR-10 included, lambda is 2^-11 whatever the number of steps is:
-          ``scale_regularisation=False``. Which decides the result;
+          ``scale_regularisation=False``. The result depends on it:
           :func:`wfn.training.weight_noise.scaled_regularisation` says what scaling keeps and what it does not.
         - Deviations start by the prior. There ``run_experiment`` replaces such a start: it loads ``baseline.pt``, a
           network with means and deviations that was trained before with the regulariser, for how many epochs is not
