@@ -52,6 +52,14 @@ def training(method: str, params: Params) -> str:
     return counted(epochs, "epoch") if epochs else UNTRAINED
 
 
+def learns_from(method: str, params: Params, tags: Params) -> str:
+    """What the method's training learnt from, in words."""
+    if "learns_from" in tags:
+        return tags["learns_from"]
+    made = _made(method, params)
+    return made.learns_from if made else "not stated"
+
+
 def counted(number: int, noun: str) -> str:
     """A number and what it counts, such as "1 run" or "2 runs"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

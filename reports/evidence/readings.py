@@ -17,6 +17,7 @@ from wfn.runs.record import CODEBOOK, COMPRESSED, Record, leads_out, read_each
 log = logging.getLogger("wfn.reports.readings")
 
 CODED_BY = "artefact_version"  # of which version of the format COMPRESSED is; older runs do not say it
+CODEBOOK_SIZE = "codebook_bytes"
 FOLLOWED = ("share_fixed", "centres", "delta_t", "unique_params", "entropy_bits")
 
 
@@ -179,7 +180,7 @@ def _read(folder: Path) -> Run:
         started=header.started,
         params=_texts({**header.settings, **header.params}),
         tags=_texts(header.tags),
-        metrics={**metrics, **_coded_now(_inside(record, COMPRESSED), metrics)},
+        metrics={**metrics, **_told_by_file(_inside(record, COMPRESSED), metrics)},
         iterations=iterations(value for value in values if is_of_iterations(value[0])),
         codebook=read_codebook(_inside(record, CODEBOOK)),
         outcomes=read_outcomes(_inside(record, OUTCOMES)),
@@ -187,20 +188,26 @@ def _read(folder: Path) -> Run:
     )
 
 
-def _coded_now(path: Path, metrics: Mapping[str, float]) -> dict[str, float]:
-    """The size of the compressed file as this version writes it, for a run that does not say which version wrote it.
+def _told_by_file(path: Path, metrics: Mapping[str, float]) -> dict[str, float]:
+    """What the compressed file tells of a run that is older than a measure, or than the version of the format.
 
     Sizes of one network differ between versions by up to a half: only those of one version can be compared.
     """
-    if "artefact_bytes" not in metrics or CODED_BY in metrics or not path.is_file():
+    is_older = "artefact_bytes" in metrics and CODED_BY not in metrics
+    lacking = "top1" in metrics and CODEBOOK_SIZE not in metrics
+    if not (is_older or lacking) or not path.is_file():
         return {}
     from wfn import compressed_file  # imports torch
+    from wfn.measures.codebook_size import size_of_state
 
     try:
-        return {"artefact_bytes": len(compressed_file.recoded(path)), CODED_BY: compressed_file.VERSION}
+        recoded = {"artefact_bytes": len(compressed_file.recoded(path)), CODED_BY: compressed_file.VERSION}
+        counted = compressed_file.inspect(path).shapes
+        size = {CODEBOOK_SIZE: size_of_state(compressed_file.load(path), counted)}
     except UserError as error:
-        log.warning("the size of %s stays as the run told it: %s", path, error)
+        log.warning("the sizes of %s stay as the run told them: %s", path, error)
         return {}
+    return (recoded if is_older else {}) | (size if lacking else {})
 
 
 def _inside(record: Record, name: str) -> Path:

@@ -6,7 +6,15 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from reports.evidence.paired_runs import paired_change
-from reports.evidence.presentation import in_words, title, training, variant
+from reports.evidence.presentation import (
+    BY_ITS_AUTHORS,
+    UNTRAINED,
+    in_words,
+    learns_from,
+    title,
+    training,
+    variant,
+)
 from reports.evidence.readings import CODED_BY, Run
 from wfn import data, networks
 from wfn.interface import Treatment
@@ -83,6 +91,13 @@ class Row:
     def training(self) -> str:
         """What training the method had for itself, in words."""
         return training(self.method, self.runs[0].params)
+
+    @property
+    def taught_text(self) -> str:
+        """That, and what it learnt from."""
+        own = self.training not in (UNTRAINED, BY_ITS_AUTHORS)
+        of = learns_from(self.method, self.runs[0].params, self.runs[0].tags)
+        return f"{self.training}, {of}" if own else self.training
 
     def values(self, metric: str) -> list[float]:
         """The metric of every run that has it."""

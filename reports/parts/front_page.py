@@ -59,7 +59,7 @@ def _in_short(evidence: Evidence) -> Table:
         f"test images. Tables 1 and 2 have all rows. {OF_EARLIER}",
         [
             Column("Method", 3.4),
-            Column("Training", 1.2),
+            Column("Training", 1.5),
             *(Column(title, width, numeric=True) for title, width in titles.items()),
         ],
         [Section("", groups or [Group("Nothing: no run of a method is finished", [])])],
@@ -79,7 +79,7 @@ def _main_rows(evidence: Evidence, subject: Subject) -> list[Row]:
 def _figures(row: Row) -> list[str]:
     return [
         row.label,
-        "–" if row.prefix else row.training,
+        "–" if row.prefix else row.taught_text,
         row.text("top1"),
         row.change_text,
         row.values_text,

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from tests.support.oracles_measures import bits_by_form, symbol_bits
 from wfn.errors import UserError
 from wfn.measures import codebook_size, measure
-from wfn.measures.codebook_size import cheapest_codebooks
+from wfn.measures.codebook_size import cheapest_codebooks, size_of_state
 from wfn.networks.forward_pass import ForwardPass
 
 few_values = st.sampled_from([np.float32(v) for v in (-2.0, -0.0, 0.0, 0.25, 1e-45, 3e38, float("-inf"))])
@@ -121,3 +121,6 @@ def test_a_run_measures_the_weights_and_the_statistics_of_batch_norm():
     assert found["codebook_bytes"] == pytest.approx((36 * 32 + 32 + 3 * 32 + 6 + log2(3)) / 8 + 2 * 4 * 4)
     alone = cheapest_codebooks({name: tensor.numpy() for name, tensor in tensors.items()})
     assert found["codebook_bytes"] == alone.bits / 8 + 2 * 4 * 4
+    statistics = {"bn.running_mean": torch.ones(4), "bn.running_var": torch.ones(4)}
+    others = {"bn.num_batches_tracked": torch.tensor(7)}
+    assert size_of_state(tensors | statistics | others, tensors) == found["codebook_bytes"]

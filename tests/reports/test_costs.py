@@ -11,6 +11,7 @@ from reports.parts.fronts.costs import size_figure, size_table
 from tests.support import made_up_runs
 from tests.support.places import ROOT
 from wfn import compressed_file
+from wfn.measures.codebook_size import size_of_state
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,10 @@ def test_trained_and_untrained_rows_are_apart_and_the_smallest_file_is_last(evid
     groups = rows_of(size_table(evidence))
     trained, untrained = groups.values()
     assert [*groups] == ["ResNet-20 on CIFAR-10, trained", "ResNet-20 on CIFAR-10, without training"]
-    assert [(row["Training"], row["File"]) for row in trained] == [("30 epochs", "180.0 kB"), ("30 epochs", "150.0 kB")]
+    assert [(row["Training"], row["File"]) for row in trained] == [
+        ("30 epochs, labels", "180.0 kB"),
+        ("30 epochs, labels", "150.0 kB"),
+    ]
     assert [(row["Training"], row["File"]) for row in untrained] == [("none", "155.0 kB"), ("none", "139.0 kB")]
 
 
@@ -71,8 +75,13 @@ def test_sizes_are_those_of_todays_format_where_the_file_is_at_hand(tmp_path):
         return row.file_text
 
     assert size() == "1.2 kB†"
+    ((row,),) = rows_of(size_table(Evidence(read_folder(tmp_path)))).values()
+    assert row["Codebooks"] == "not meas."
     old = ROOT / "tests" / "support" / "compressed_version_1" / "ordinary.wfn"
     shutil.copy(old, record.files / "fixed.wfn")
     assert size() == f"{len(compressed_file.recoded(old)) / 1000:.1f} kB"
+    codebooks = size_of_state(compressed_file.load(old), compressed_file.inspect(old).shapes)
+    ((row,),) = rows_of(size_table(Evidence(read_folder(tmp_path)))).values()
+    assert row["Codebooks"] == f"{codebooks / 1000:.1f} kB"
     (record.files / "fixed.wfn").write_bytes(b"torn")
     assert size() == "1.2 kB†"

@@ -47,7 +47,7 @@ def test_in_short_has_the_float_network_weight_fixing_and_what_stands_beside_it(
     (group,) = page["in-short"].sections[0].groups
     labels = [row[0] for row in group.rows]
     assert labels == ["Baseline", "WFN δ = 0.01", "APoT (3bit)", "k-means, 32 values, near-uniform"]
-    assert group.rows[1][1:5] == ["30 epochs", "92.25", group.rows[1][3], "32"]
+    assert group.rows[1][1:5] == ["30 epochs, labels", "92.25", group.rows[1][3], "32"]
 
 
 def test_its_verdicts_are_those_of_table_3(page, runs):

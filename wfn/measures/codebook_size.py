@@ -23,11 +23,12 @@ counted are names and shapes, which form a tensor has, and how many symbols are 
 from fewer numbers, as those of a learned basis do, would need less than is counted here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import lgamma, log, log2, prod
 
 import numpy as np
+import torch
 
 from wfn.measures.common.distinct import Distinct, distinct, frequencies, run_bounds, sum_n_log_n
 from wfn.measures.common.kinds import Block, Quantity, Values, WeightMeasure
@@ -37,6 +38,7 @@ from wfn.system.float32 import key_of_float
 FORMS = ("float32", "values", "channels", "rows", "kernels")
 FLOAT32, VALUES, CHANNELS, ROWS, KERNELS = FORMS
 VALUE_BITS = 32
+STATISTICS = ("running_mean", "running_var")
 
 
 class CodebookSize(WeightMeasure):
@@ -102,6 +104,18 @@ def cheapest_codebooks(weights: Mapping[str, np.ndarray]) -> CheapestCodebooks:
     for found in distinct(weights):
         counts.add(found)
     return counts.codebooks(weights)
+
+
+def size_of_state(state: Mapping[str, torch.Tensor], counted: Iterable[str]) -> float:
+    """The measure of a network of which only the tensors are at hand, such as those of a compressed file; bytes.
+
+    Args:
+        state: name -> tensor, the running statistics of batch-norm under the names that torch gives them.
+        counted: the names of the counted weights.
+    """
+    weights = {name: state[name].numpy() for name in counted}
+    statistics = sum(tensor.numel() for name, tensor in state.items() if name.endswith(STATISTICS))
+    return (cheapest_codebooks(weights).bits + VALUE_BITS * statistics) / 8
 
 
 def symbol_bits(size: int, kinds: int, total: float) -> float:

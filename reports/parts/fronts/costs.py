@@ -66,7 +66,8 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
         for title, some in _by_training(shown).items():
             groups.append(Group(f"{subject}, {title}", [_cells(row, ahead) for row in some]))
     columns = [
-        Column("Method", 4.2),
+        Column("Method", 4.6),
+        Column("Training", 2.4),
         *(Column(title, width, numeric=True) for title, width in COLUMNS.items()),
         Column("Ahead in", 0.9),
         Column("Runs", 1, code=True),
@@ -77,28 +78,40 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
         columns,
         [Section("", groups or [Group("Nothing: no run of a method is finished", [])])],
         [
-            "Training: epochs that the method trained for itself; that of the float network is not counted. File: all "
-            "of it, the running statistics included. Ahead in: no other row of the network, trained or not, has as few "
-            "bytes (or values) and as good a mean change, and better in one of the two, nor has a peer's file; the "
-            "intervals are not looked at. n: runs that differ in their seed only; in brackets behind a mean the least "
-            "and the largest of them.",
+            "Training: epochs that the method trained for itself, and what it learnt from; the float network's own are "
+            "not counted. File: all of it, the running statistics included. Codebooks: an ideal code in which each "
+            "tensor has the cheapest of one codebook of values, one a channel, of rows, of kernels, or float32; the "
+            "running statistics as float32. Ahead in: no other row of the network, trained or not, has as few bytes "
+            "(or values) and as good a mean change, and better in one of the two, nor has a peer's file; the intervals are "
+            "not looked at. n: runs that differ in their seed only; in brackets behind a mean the least and the "
+            "largest of them.",
             OF_EARLIER,
         ],
+        wide=True,
     )
 
 
 SHORT = {"artefact_bytes": "file", "unique_params": "values"}
-COLUMNS = {"Training": 1.35, "Top-1 (%)": 1, "Change": 1.9, "File": 1.1, "Values": 1, "Entropy": 0.9, "n": 0.3}
+COLUMNS = {
+    "Top-1 (%)": 1,
+    "Change": 2,
+    "File": 1.6,
+    "Codebooks": 1.6,
+    "Values": 1,
+    "Entropy": 0.9,
+    "n": 0.3,
+}
 
 
 def _cells(row: Row, ahead: dict[str, set[str]]) -> list[str]:
     where = [name for metric, name in SHORT.items() if row.label in ahead[metric]]
     return [
         row.label,
-        row.training,
+        row.taught_text,
         row.text("top1"),
         row.change_text,
         row.file_text,
+        row.size_text("codebook_bytes"),
         row.values_text,
         row.entropy_text,
         str(len(row.runs)),
