@@ -82,8 +82,8 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
             "not counted. File: all of it, the running statistics included. Codebooks: an ideal code in which each "
             "tensor has the cheapest of one codebook of values, one a channel, of rows, of kernels, or float32; the "
             "running statistics as float32. Ahead in: no other row of the network, trained or not, has as few bytes "
-            "(or values) and as good a mean change, and better in one of the two, nor has a peer's file; the intervals are "
-            "not looked at. n: runs that differ in their seed only; in brackets behind a mean the least and the "
+            "(or values) and as good a mean change, and better in one of the two, nor has a peer's file; the intervals "
+            "are not looked at. n: runs that differ in their seed only; in brackets behind a mean the least and the "
             "largest of them.",
             OF_EARLIER,
         ],
