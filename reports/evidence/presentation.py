@@ -48,8 +48,7 @@ def training(method: str, params: Params) -> str:
         return "not stated"
     if made.files:
         return BY_ITS_AUTHORS
-    epochs = made.iterations * made.epochs
-    return counted(epochs, "epoch") if epochs else UNTRAINED
+    return counted(made.total_epochs, "epoch") if made.total_epochs else UNTRAINED
 
 
 def learns_from(method: str, params: Params, tags: Params) -> str:
@@ -60,9 +59,10 @@ def learns_from(method: str, params: Params, tags: Params) -> str:
     return made.learns_from if made else "not stated"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and what it counts, such as "1 run" or "2 runs"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: float, noun: str) -> str:
+    """A number, of a fraction the first three digits, and what it counts, such as "1 run" or "2 runs"."""
+    text = f"{number:.0f}" if number == int(number) else f"{number:.3g}"
+    return f"{text} {noun}" if number == 1 else f"{text} {noun}s"
 
 
 def row_order(method: str) -> int:
@@ -94,6 +94,11 @@ def files_of(method: str) -> tuple[str, ...]:
     """The options that are paths of files."""
     kind = _class(method)
     return kind.files if kind else ()
+
+
+def had(method: str, params: Params, name: str) -> str:
+    """What a run had for a setting that tells rows of the method apart, whether it is older than the setting or not."""
+    return _had(method, name, params, _defaults(method).get(name, ""))
 
 
 def departures(method: str, params: Params, tags: Params) -> dict[str, str]:

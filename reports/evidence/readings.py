@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 
-from reports.evidence.soundness import check
+from reports.evidence.soundness import check, is_of_noise
 from reports.evidence.uncertainty_files import COLUMNS, Rows, read_table
 from wfn.errors import UserError, reason
 from wfn.measures.common import outcomes as outcomes_of_images
@@ -87,7 +87,7 @@ class Run:
     @property
     def is_of_noise(self) -> bool:
         """Whether this is a trial of the study of noise whose settings are known."""
-        return "mean_top1_change" in self.metrics and {"noise", "beta"} <= self.params.keys()
+        return is_of_noise(self.params, self.metrics)
 
     @property
     def compresses(self) -> bool:
@@ -200,14 +200,16 @@ def _told_by_file(path: Path, metrics: Mapping[str, float]) -> dict[str, float]:
     from wfn import compressed_file  # imports torch
     from wfn.measures.codebook_size import size_of_state
 
+    found: dict[str, float] = {}
     try:
-        recoded = {"artefact_bytes": len(compressed_file.recoded(path)), CODED_BY: compressed_file.VERSION}
-        counted = compressed_file.inspect(path).shapes
-        size = {CODEBOOK_SIZE: size_of_state(compressed_file.load(path), counted)}
+        if is_older:
+            found |= {"artefact_bytes": len(compressed_file.recoded(path)), CODED_BY: compressed_file.VERSION}
+        if lacking:
+            counted = compressed_file.inspect(path).shapes
+            found[CODEBOOK_SIZE] = size_of_state(compressed_file.load(path), counted)
     except UserError as error:
         log.warning("the sizes of %s stay as the run told them: %s", path, error)
-        return {}
-    return (recoded if is_older else {}) | (size if lacking else {})
+    return found
 
 
 def _inside(record: Record, name: str) -> Path:

@@ -15,7 +15,7 @@ from wfn.runs.settings import Settings
 PERCENT = ("top1", "top5")
 NEVER_NEGATIVE = (
     "unique_params", "unique_params_no_bn_fl", "entropy_bits", "entropy_nonzero_bits", "lzw_bytes", "artefact_bytes",
-    "compression_ratio", "weights", "zeros",
+    "codebook_bytes", "compression_ratio", "weights", "zeros",
 )  # fmt: skip
 TREATED = ("first_last", "batch_norm", "activations")
 MOST_LETTERS = 20_000  # of a text that stands in a table
@@ -61,9 +61,14 @@ def _problems(status: str, params: Texts, tags: Texts, metrics: Mapping[str, flo
         yield f"of {images:.0f} test images {lost:.0f} cannot be lost and {gained:.0f} gained"
 
 
+def is_of_noise(params: Texts, metrics: Mapping[str, float]) -> bool:
+    """Whether a run is a trial of the study of noise whose settings are known; older trials do not tell them."""
+    return "mean_top1_change" in metrics and {"noise", "beta"} <= params.keys()
+
+
 def _needed(params: Texts, tags: Texts, metrics: Mapping[str, float]) -> Iterator[str]:
     """The params that a row or a figure takes from such a run."""
-    if "mean_top1_change" in metrics and {"noise", "beta"} <= params.keys():  # older trials are not drawn
+    if is_of_noise(params, metrics):
         yield "noise_seed"
     if "method" in tags and "top1" in metrics:
         yield from OF_ABLATION if tags.get("question", tags.get("study")) == "ablation" else ()

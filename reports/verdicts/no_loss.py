@@ -46,7 +46,7 @@ def would_decide(change: Change, allowed: float) -> str:
     distance = abs(change.points + allowed)
     of_images = student(inf) * change.image_deviation
     if change.run_deviation is not None and of_images < distance:
-        for runs in range(change.runs + 1, MOST_RUNS):
+        for runs in range(change.runs + 1, MOST_RUNS + 1):
             half = (of_images**2 + (student(runs - 1) * change.run_deviation) ** 2 / runs) ** 0.5
             if half < distance:
                 return f"about {counted(runs - change.runs, 'more run')} would decide"

@@ -156,15 +156,16 @@ class Reproduction:
         log.info("timing a few steps of training by each method, and a part of a pass over the test images")
         of_methods = [self._settings(run) for run in waiting if run.need.question != "noise"]
         costs = timed(of_methods, self.settings, threads_of_each(self.workers))
-        trained: set[int] = set()
+        trained: set[tuple[int, Any]] = set()  # float networks: images that are held back are not trained on
         found = []
         for run in runs:
             if run not in waiting:
                 found.append(run)
                 continue
             seconds = costs.of_noise() if run.need.question == "noise" else costs.of_run(self._settings(run))
-            first = costs.of_baseline(self.settings) if run.seed not in trained else 0.0
-            trained.add(run.seed)
+            network = run.seed, run.need.settings.get("validation_share")
+            first = costs.of_baseline(self.settings) if network not in trained else 0.0
+            trained.add(network)
             found.append(replace(run, seconds=seconds, baseline_seconds=first))
         return found, costs
 

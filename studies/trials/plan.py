@@ -242,4 +242,4 @@ def trial_settings(plan: Plan, study: Study, point: Point, here: Mapping[str, An
     Where the plan says no number of threads, it is 1, however many workers there are: a trial's bits depend on it.
     """
     threads = plan.base.get("threads") or 1
-    return study.settings.of({**plan.base, "threads": threads, **here, **point})
+    return study.settings.of({**plan.whole_base, "threads": threads, **here, **point})

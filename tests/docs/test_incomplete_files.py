@@ -45,6 +45,9 @@ INCOMPLETE_METHODS = {
     "lacks _compress in TernaryRounding": replaced(METHOD, "def _compress", "def squeeze"),
     "lacks name: ClassVar[str]": without(METHOD, "    name: ", end="\n"),
     "has the option cut of type complex": replaced(METHOD, "cut: float = ", "cut: complex = "),
+    "has formerly in": replaced(
+        METHOD, "cut: float", "formerly: ClassVar[dict[str, object]] = dict(cut=0.5)\n    cut: float"
+    ),
     "has the option cut without a plain constant": replaced(METHOD, "float = 0.75", "float = max(0, 1)"),
     "has no help for the option cut": replaced(METHOD, "        cut: what", "        slice: what"),
     "cannot be read": METHOD + "\n)",

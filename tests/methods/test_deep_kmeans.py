@@ -98,7 +98,7 @@ def test_the_penalty_brings_rows_together(relaxation):
 def test_the_penalty_is_told_of_every_epoch():
     events = []
     compress(observe=events.append)
-    penalties = [event.scores["penalty"] for event in events if isinstance(event, Epoch)]
+    penalties = [event.scores["row_penalty"] for event in events if isinstance(event, Epoch)]
     assert len(penalties) == 4 and all(penalty >= 0 for penalty in penalties)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reports.evidence import presentation
-from studies.trials.plan import Plan
+from studies.trials.plan import Plan, trial_settings
 from tests.support import small_networks
 from wfn import methods
 from wfn.errors import UserError
@@ -60,6 +60,8 @@ def test_a_study_is_extended_with_what_it_had(method, option, extended):
     told = Plan.of_points("tables", {**base, option: other}, []).differences(older)
     was = methods.where_absent(method).get(option, False)
     assert told == [f"{option} is {other}, was {was}"] and older.whole_base[option] == was
+    if extended != {}:
+        assert trial_settings(older, older.study, {}, {}).options[option] == was
 
 
 def test_a_row_says_what_the_run_had():

@@ -84,6 +84,8 @@ def test_what_would_decide_is_told_by_the_variance_that_was_seen():
     assert many == "about 39,000 test images would decide, more runs alone would not"
     scattered = would_decide(change(0.0, -9.0, 9.0, of_images=0.148, of_runs=1.6, runs=2), MARGIN)
     assert scattered == "more than 100 runs would be needed to decide"  # the images at hand are enough
+    hundred = would_decide(change(0.0, -9.0, 9.0, of_images=0.0, of_runs=1.508, runs=2), MARGIN)
+    assert hundred == "about 98 more runs would decide"
 
 
 @pytest.fixture

@@ -115,11 +115,11 @@ def test_a_dry_run_says_what_would_be_run_and_begins_nothing(call_here, tmp_path
     timing, first, second, *each, last = output.splitlines()
     assert timing.startswith("timing a few steps")
     needed = [line for line in each if "each" in line]
-    assert first.endswith("63 runs are needed, none done, 63 to do now")
+    assert first.endswith("73 runs are needed, none done, 73 to do now")
     assert "s a step of wfn" in second and "s a step of kmeans" in second
     assert "ablation alpha=0.4 delta=0.0075 fix_batch_norm=True, seed 0 1: for Overview, Table 1" in output
-    assert len(needed) == 33
-    assert last.startswith("all 63: about ") and "with 2 at a time" in last
+    assert len(needed) == 38
+    assert last.startswith("all 73: about ") and "with 2 at a time" in last
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,6 +8,8 @@ from torch.nn.modules.conv import _ConvNd
 from wfn.errors import UserError
 from wfn.training.flat_weights import FlatWeights
 
+MATRIX = 2  # dimensions of a linear layer's weight: biases and batch-norm's tensors have fewer, kernels more
+
 
 def layers_of_weights(model: nn.Module, weights: FlatWeights) -> dict[str, list[nn.Module]]:
     """Name of a counted weight -> the layers whose ``weight`` lies in it: convolutions and linear layers of torch's.

@@ -62,9 +62,14 @@ class Method(ABC):
         """What it does to which part of the network."""
 
     @property
+    def total_epochs(self) -> float:
+        """How many passes of the training data its training takes, with its options as they are."""
+        return self.iterations * self.epochs
+
+    @property
     def trains(self) -> bool:
         """Whether anything is trained, with its options as they are."""
-        return self.iterations * self.epochs > 0
+        return self.total_epochs > 0
 
     @property
     def learns_from(self) -> str:

@@ -98,6 +98,8 @@ def outline(path: Path) -> Outline:
         raise wrong(f"lacks {' and '.join(missing)} in {found.name}")
     fields = [node for node in found.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
     told = {node.target.id: _constant(node.value, {}) for node in fields}
+    if vague := [name for name in ("named", "formerly", "needed") if name in told and told[name] is None]:
+        raise wrong(f"has {' and '.join(vague)} in {found.name} that is no plain constant: the file is read, not run")
     name = told.get("name")
     if not isinstance(name, str) or not name.isidentifier():
         raise wrong(f'lacks name: ClassVar[str] = "..." in {found.name}, by which the command line calls it')

@@ -26,7 +26,7 @@ from wfn.methods._shares import PROBABILISTIC_SHARES, check_shares
 from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.stages import StagedTraining
-from wfn.training.updates.clustered_on_the_fly import ClusteredOnTheFly, Schedule
+from wfn.training.updates.clustered_on_the_fly import LAST_CLUSTERING, ClusteredOnTheFly, Schedule
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
 
 ASSIGNMENTS = ("permanent", "straight_through")
@@ -96,7 +96,7 @@ class ClusterOnTheFly(Taught, Method):
     switched_off: ClassVar[dict[str, str]] = {
         "fix_batch_norm": "batch-norm not fixed",
         "prior": "equal deviations at the start",
-        "reestimate": "running statistics as trained",
+        "reestimate": "statistics not re-estimated",
         "scale_regularisation": "λ not scaled",
     }
 
@@ -152,6 +152,11 @@ class ClusterOnTheFly(Taught, Method):
         noise = "" if self.noise else ", without noise"
         deviations = "" if self.value_deviations == "own" else f", {self.value_deviations} deviations"
         return f"{self.title} (reconstruction{reading}{noise}{deviations})"
+
+    @property
+    def total_epochs(self) -> float:
+        """Those until the last free weight is merged; all, where batch-norm is left to train."""
+        return self.iterations * self.epochs * (LAST_CLUSTERING if self.fix_batch_norm else 1)
 
     @property
     def treatment(self) -> Treatment:

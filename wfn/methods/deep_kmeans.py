@@ -26,9 +26,9 @@ class DeepKMeans(Taught, Method):
     """The rows of a convolution's kernels share few rows (Deep k-Means: Wu et al., ICML 2018).
 
     All weights are trained under the penalty of :mod:`wfn.codebooks.quantisers.kernel_rows`, whose clusters are renewed
-    after every iteration. Whether rows come together, the ``penalty`` of each epoch tells: without lambda / 2, a mean
-    over the rows. At the end the rows of each layer are clustered once, by k-means from k-means++, and every row is its
-    cluster's mean. First and last layer, linear layers, biases and batch-norm stay float. A layer with no more
+    after every iteration. Whether rows come together, ``row_penalty`` tells after each epoch: without lambda / 2, a
+    mean over the rows. At the end the rows of each layer are clustered once, by k-means from k-means++, and every row
+    is its cluster's mean. First and last layer, linear layers, biases and batch-norm stay float. A layer with no more
     distinct rows than clusters keeps its rows, but for those that a ``sparse_share`` makes one.
 
     Differs:
@@ -37,8 +37,8 @@ class DeepKMeans(Taught, Method):
           own, chosen by hand.
         - There the first layer is clustered, too, with as many clusters as rows.
         - The weight of the penalty is not known from any source that was at hand. Here its pull at the start,
-          ``lambda |W - means|``, is about as strong as the gradient of the loss, a mean over the training images: for
-          ResNet-20 and 64 clusters 0.5 to 0.8 over 5.6, about 0.1. No run was compared for it.
+          ``lambda |W - means|``, is about as strong as the gradient of the loss, a mean over the training images, on
+          ResNet-20 with 64 clusters. No run was compared for it.
         - It trains from the trained network with the budget of this project's other methods.
 
     Attributes:
@@ -157,7 +157,7 @@ class RowTraining(StraightThroughTraining[DeepKMeans]):
     def iterate(self) -> dict[str, float]:
         """Train; then take the penalty's clusters anew, or, after the last stage, the network's own."""
         values = self.weights.values.data
-        self.train(self.straight_through, lambda: {"penalty": self._regulariser.penalty(values)})
+        self.train(self.straight_through, lambda: {"row_penalty": self._regulariser.penalty(values)})
         if self.progress.iteration < self.method.iterations:
             self._regulariser.renew(values)
             return {"share_fixed": 0.0, "centres": 0.0}

@@ -16,15 +16,13 @@ from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._kernels import positions
-from wfn.methods._layers import check_whole, layers_of_weights
+from wfn.methods._layers import MATRIX, check_whole, layers_of_weights
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
 from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.networks.own.permanent import check_unpruned
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.stages import StagedTraining, check_stage_settings
 from wfn.training.updates.free_weights import FreeUpdate
-
-MATRIX = 2  # dimensions of a linear layer's weight
 
 
 @dataclass(frozen=True)
@@ -216,6 +214,10 @@ class KernelTraining(StagedTraining[KernelQuantisation]):
         bits = sum(layer.bits(method.parameter_bits) for layer in convolutions)
         weights = sum(layer.places.numel() for layer in convolutions)
         self._bits = {"bits_per_conv_weight": bits / weights} if convolutions else {}
+
+    def identity(self) -> dict[str, object]:
+        """As any; and when entries are rounded, which once was after the last stage."""
+        return super().identity() | {"entries are rounded": "before the last stage"}
 
     def iterate(self) -> dict[str, float]:
         """Train what is free, then fix more kernels; in the last iteration codebooks are rounded first."""

@@ -15,15 +15,13 @@ from wfn.data.passes import first_inputs
 from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
-from wfn.methods._layers import check_whole
+from wfn.methods._layers import MATRIX, check_whole
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import MIRRORED, Taught
 from wfn.networks.own.layout import layout
 from wfn.system import ranks
 from wfn.tasks.batches import call
 from wfn.training.layer_scales import share_step
-
-MATRIX = 2  # dimensions; batch-norm's tensors and biases have fewer
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,8 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
     def identity(self) -> dict[str, object]:
         """As any; and the bits of biases and batch-norm, which once were others."""
         method = self.method
-        return super().identity() | ({"bits of vectors": method.first_last_bits} if method.whole_network else {})
+        are_others = method.whole_network and method.first_last_bits != method.bits
+        return super().identity() | ({"bits of vectors": method.first_last_bits} if are_others else {})
 
     def quantiser(self) -> LearnedSteps:
         """A step for each layer, and one for what enters it where that is quantised."""

@@ -167,9 +167,9 @@ class ProbabilisticWeightFixing(Taught, Method):
         return len(self.shares)
 
     @property
-    def trains(self) -> bool:
-        """In the first stage or in later ones."""
-        return self.start_epochs > 0 or (self.iterations > 1 and self.epochs > 0)
+    def total_epochs(self) -> float:
+        """Those of the first stage, on a share of the batches, and those of the rounds after the first."""
+        return self.start_share * self.start_epochs + (self.iterations - 1) * self.epochs
 
     @property
     def label(self) -> str:

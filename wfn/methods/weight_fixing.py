@@ -137,9 +137,14 @@ class WeightFixing(Taught, Method):
         return len(self.shares) + bool(self.value_epochs)
 
     @property
-    def trains(self) -> bool:
-        """Weights, shared values, or both."""
-        return self.epochs > 0 or self.value_epochs > 0
+    def total_epochs(self) -> float:
+        """Those of the weights, and those of the shared values."""
+        return (len(self.shares) - (not self.trains_first)) * self.epochs + self.value_epochs
+
+    @property
+    def trains_first(self) -> bool:
+        """Whether the first iteration trains."""
+        return self.train_first and not self.released
 
     @property
     def label(self) -> str:
@@ -188,11 +193,10 @@ class FixingTraining(StagedTraining[WeightFixing]):
     def iterate(self) -> dict[str, float]:
         """Train, then cluster; after the last clustering train the values and take statistics anew, where asked to."""
         trains = self.method.epochs > 0 and bool(self.weights.trainable.any())
-        trains_first = self.method.train_first and not self.method.released
         if self.progress.iteration > len(self.method.shares):
             scores = self._value_stage()
         else:
-            if trains and (self.progress.iteration > 1 or trains_first):
+            if trains and (self.progress.iteration > 1 or self.method.trains_first):
                 self._training_stage()
             scores = self._clustering_stage()
         if self.method.reestimate and self.progress.iteration == self.method.iterations:

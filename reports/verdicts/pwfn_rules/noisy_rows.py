@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from reports.evidence.presentation import TRAINING
+from reports.evidence.presentation import TRAINING, had
 from reports.evidence.row import Row, Subject
 from reports.evidence.selection import Evidence
 from reports.verdicts.over_seeds import Estimate
@@ -49,11 +49,7 @@ def unlike(row: Row, other: Row) -> list[str]:
     """The settings that the methods of both have, and that are not the same in both; their budgets apart."""
     ours, theirs = (own_options(each.method) for each in (row, other))
     names = [name for name in ours if name in theirs and name not in NOT_ALIKE] + [*TRAINING]
-    return [name for name in names if _had(row, name, ours) != _had(other, name, theirs)]
-
-
-def _had(row: Row, name: str, defaults: Mapping[str, object]) -> str:
-    return row.runs[0].params.get(name, str(defaults.get(name, "")))
+    return [name for name in names if len({had(each.method, each.runs[0].params, name) for each in (row, other)}) > 1]
 
 
 def unlike_text(row: Row, *others: Row) -> str:

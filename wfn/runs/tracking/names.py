@@ -14,7 +14,7 @@ from wfn.runs.settings import own_options
 
 BEFORE, CHANGED = "baseline_", "_from_baseline"  # how a record's names begin, and end
 # Older records do not say what a step counts; in them these are of epochs.
-OF_EPOCHS = {"train_loss", "train_top1", "penalty", "training_seconds", "validation_top1"}
+OF_EPOCHS = {"train_loss", "train_top1", "penalty", "row_penalty", "training_seconds", "validation_top1"}
 
 SYMBOLS = {"delta": "δ"}  # of settings in a run's name
 WORKLOAD = ("model", "dataset")
