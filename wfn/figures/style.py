@@ -79,15 +79,17 @@ def render_each(
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with matplotlib.rc_context(RC):
-        canvas = Figure(figsize=size, layout="constrained", dpi=DOTS_PER_INCH)
+        layout = ConstrainedLayoutEngine()
+        canvas = Figure(figsize=size, layout=layout, dpi=DOTS_PER_INCH)
         FigureCanvasAgg(canvas)
         draw(canvas)
         if title:
             canvas.suptitle(textwrap.fill(title, max(int(LETTERS * size[0]), 1)))
         _show_as_it_is(canvas)
-        canvas.draw_without_rendering()
+        layout.execute(canvas)
         canvas.set_layout_engine("none")  # it is laid out: once, and not again for each form
         return {form: _saved(canvas, form.lower()) for form in forms}
 
