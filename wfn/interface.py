@@ -104,7 +104,7 @@ class Quantised:
 
 
 # What a method's training learns from, in words that stand in tables; a teacher's outputs are told apart by whose.
-LABELS, NO_TRAINING, BY_ITS_AUTHORS = "labels", "no training", "as its authors trained it"
+LABELS, NO_TRAINING, AS_ITS_AUTHORS = "labels", "no training", "as its authors trained it"
 FLOAT_OUTPUTS, OTHER_OUTPUTS = "float network's outputs", "another network's outputs"
 
 

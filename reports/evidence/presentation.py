@@ -79,8 +79,7 @@ def told_by_label(method: str) -> tuple[str, ...]:
 
 def named(method: str, params: Params) -> dict[str, str]:
     """The options that the label tells, as the run had them."""
-    defaults = own_options(method) if _class(method) else {}
-    return {name: _had(method, name, params, str(defaults[name])) for name in told_by_label(method)}
+    return {name: had(method, params, name) for name in told_by_label(method)}
 
 
 def variant(method: str, params: Params) -> dict[str, str]:
@@ -97,8 +96,8 @@ def files_of(method: str) -> tuple[str, ...]:
 
 
 def had(method: str, params: Params, name: str) -> str:
-    """What a run had for a setting that tells rows of the method apart, whether it is older than the setting or not."""
-    return _had(method, name, params, _defaults(method).get(name, ""))
+    """What a run had for a setting; one that is older than an option had what the method did before."""
+    return params[name] if name in params else _where_absent(method).get(name, "")
 
 
 def departures(method: str, params: Params, tags: Params) -> dict[str, str]:
@@ -108,11 +107,10 @@ def departures(method: str, params: Params, tags: Params) -> dict[str, str]:
     """
     if not _class(method):
         return {name: params[name] for name in tags.get("options", "").split() if name in params}
-    defaults = _defaults(method)
     return {
-        name: had
-        for name, default in defaults.items()
-        if name not in told_by_label(method) and (had := _had(method, name, params, default)) != default
+        name: value
+        for name, default in _defaults(method).items()
+        if name not in told_by_label(method) and (value := had(method, params, name)) != default
     }
 
 
@@ -148,8 +146,11 @@ def _defaults(method: str) -> dict[str, str]:
     if not kind:
         return {}
     options = {name: str(value) for name, value in own_options(method).items() if name not in kind.files}
-    trains = {s.name: str(s.default) for s in Settings.common() if s.name in TRAINING and s.name not in WHERE}
-    return options | (trains if "epochs" in options else {})
+    return options | (_training_defaults() if "epochs" in options else {})
+
+
+def _training_defaults() -> dict[str, str]:
+    return {s.name: str(s.default) for s in Settings.common() if s.name in TRAINING and s.name not in WHERE}
 
 
 def _made(method: str, params: Params) -> "Method | None":
@@ -159,22 +160,17 @@ def _made(method: str, params: Params) -> "Method | None":
         return None
     made = object.__new__(kind)
     for option in methods.options(method):
-        object.__setattr__(made, option.name, _value(_had(method, option.name, params), option.kind))
+        object.__setattr__(made, option.name, _value(had(method, params, option.name), option.kind))
     return made
-
-
-def _had(method: str, name: str, params: Params, default: str = "") -> str:
-    """What a run had for a setting; one that is older than the option had what the method did before."""
-    return params[name] if name in params else _where_absent(method).get(name, default)
 
 
 @cache
 def _where_absent(method: str) -> dict[str, str]:
-    """Option of the method -> what a run had that does not tell it, as params have it; nothing of an unknown method."""
+    """Setting -> what a run of the method had that does not tell it, as in params; nothing of an unknown method."""
     if method not in methods.names():
         return {}
-    had = methods.written_alike(method, methods.where_absent(method))
-    return {name: str(value) for name, value in had.items()}
+    options = methods.written_alike(method, methods.where_absent(method))
+    return _training_defaults() | {name: str(value) for name, value in options.items()}
 
 
 def _value(text: str, kind: type) -> object:

@@ -197,12 +197,6 @@ def test_without_training_all_is_merged_at_once(method):
     assert quantised.records[-1]["share_fixed"] == 1
 
 
-def test_running_statistics_are_computed_anew_unless_that_is_off():
-    kept, anew = (compress("convolutional", replace(QUICK, reestimate=on)) for on in (False, True))
-    assert torch.equal(flat(kept[1].weights), flat(anew[1].weights))
-    assert not torch.equal(kept[0][1].running_mean, anew[0][1].running_mean)
-
-
 def test_its_rows_say_that_it_is_a_reconstruction():
     assert all("reconstruction" in replace(QUICK, assign=assign).label for assign in READINGS)
     assert "without noise" in replace(QUICK, noise=False).label

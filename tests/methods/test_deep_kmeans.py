@@ -76,16 +76,6 @@ def test_the_penaltys_clusters_are_taken_anew_after_each_iteration_but_the_last(
     assert all(not torch.equal(one[0], other[0]) for one, other in pairwise(renewed))
 
 
-def test_statistics_are_taken_anew_at_the_end_unless_that_is_turned_off():
-    kept = {}
-    for anew in (True, False):
-        model = network()
-        weights = compress(replace(QUICK, reestimate=anew), model).weights
-        kept[anew] = weights, model[3].running_var.clone()
-    assert all(torch.equal(weight, kept[False][0][name]) for name, weight in kept[True][0].items())
-    assert not torch.equal(kept[True][1], kept[False][1])
-
-
 @pytest.mark.parametrize("relaxation", ["indicators", "spectral"])
 def test_the_penalty_brings_rows_together(relaxation):
     moves = {}

@@ -21,6 +21,7 @@ from wfn.methods import Method
 from wfn.training.checkpoint import Checkpoint
 
 METHODS = methods.names()
+RE_ESTIMATING = [name for name in METHODS if "reestimate" in {option.name for option in methods.options(name)}]
 # So that a run takes moments: a method takes those that are options of its own.
 QUICK = {
     "delta": 0.05, "shares": (0.5, 1.0), "iterations": 2, "epochs": 2, "learning_rate": 1e-3, "clusters": 8, "bits": 3,
@@ -104,6 +105,15 @@ def test_it_says_how_its_rows_are_called_and_what_it_treats_how(name, tmp_path):
     method = made(name, tmp_path)
     treatment = method.treatment
     assert all([method.label, treatment.first_last, treatment.batch_norm, treatment.activations])
+
+
+@pytest.mark.parametrize("name", RE_ESTIMATING, indirect=True)
+def test_running_statistics_are_taken_anew_where_the_option_says_so_and_no_weight_moves_by_it(name, uncut, tmp_path):
+    method, model, quantised, _ = uncut
+    other, without = compressed(made(name, tmp_path, reestimate=not method.reestimate))
+    assert same_bits(quantised.weights, without.weights)
+    for statistics in ("running_mean", "running_var"):
+        assert not torch.equal(getattr(model[1], statistics), getattr(other[1], statistics))
 
 
 def test_every_counted_weight_ends_on_a_shared_value(uncut):

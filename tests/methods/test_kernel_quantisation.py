@@ -130,16 +130,6 @@ def test_entries_are_rounded_before_the_last_stage_trains():
     assert (seen[0][:, None] == rounded).all(2).any(1).sum() >= 18
 
 
-def test_statistics_are_taken_anew_at_the_end_unless_that_is_turned_off():
-    kept = {}
-    for anew in (True, False):
-        model = network()
-        weights = compress(replace(QUICK, reestimate=anew), model).weights
-        kept[anew] = weights, model[3].running_var.clone()
-    assert all(torch.equal(weight, kept[False][0][name]) for name, weight in kept[True][0].items())
-    assert not torch.equal(kept[True][1], kept[False][1])
-
-
 def test_a_network_without_layers_is_refused():
     model = nn.Sequential(nn.AdaptiveAvgPool2d((1, 3)), nn.BatchNorm2d(2), nn.Flatten(), nn.BatchNorm1d(6))
     with pytest.raises(UserError, match="no convolution or linear layer"):

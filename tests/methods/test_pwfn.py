@@ -145,12 +145,6 @@ def test_frozen_parameters_are_fixed_but_never_trained():
     assert model.first.weight is model.second.weight
 
 
-def test_running_statistics_can_be_computed_anew():
-    kept, anew = (compress("convolutional", replace(QUICK, reestimate=on)) for on in (False, True))
-    assert torch.equal(flat(kept[1].weights), flat(anew[1].weights))
-    assert not torch.equal(kept[0][1].running_mean, anew[0][1].running_mean)
-
-
 def test_training_raises_the_accuracy():
     losses = []
     method = replace(QUICK, shares=(0.1, 0.2, 1.0), epochs=8, learning_rate=0.02)

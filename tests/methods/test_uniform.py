@@ -45,16 +45,6 @@ def test_every_counted_weight_is_rounded_and_no_other(kind):
     assert not quantised.model.training
 
 
-def test_statistics_are_taken_anew_where_it_is_asked_for():
-    kept = {}
-    for reestimate in (False, True):
-        model = small_networks.build("convolutional")
-        quantised = UniformRounding(step=0.25, reestimate=reestimate).compress(model, small_networks.data())
-        kept[reestimate] = model[1].running_var.clone(), quantised.weights
-    assert not torch.equal(kept[True][0], kept[False][0])
-    assert all(torch.equal(weight, kept[False][1][name]) for name, weight in kept[True][1].items())
-
-
 @pytest.mark.parametrize("step", [0.0, -0.5, float("nan"), float("inf")])
 def test_steps_that_cannot_work_are_refused(step):
     with pytest.raises(UserError, match=f"step must be from 1e-30 to 1e8, but got step={step}"):

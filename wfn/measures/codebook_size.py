@@ -68,7 +68,7 @@ class CodebookSize(WeightMeasure):
     def compute(self, weights: Mapping[str, np.ndarray]) -> Values:
         """The size, a fraction of a byte included."""
         statistics = sum(weights[name].size for name in self.forward_pass.batch_norm)
-        return {"codebook_bytes": (self._counts.codebooks(weights).bits + VALUE_BITS * statistics) / 8}
+        return {"codebook_bytes": self._counts.codebooks(weights).bytes_with(statistics)}
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,10 @@ class CheapestCodebooks:
     def bits(self) -> float:
         """What the network takes."""
         return min(sum(self.bits_of.values()), self.shared_bits)
+
+    def bytes_with(self, statistics: int) -> float:
+        """What it takes in bytes with so many running statistics, which are float32."""
+        return (self.bits + VALUE_BITS * statistics) / 8
 
 
 def cheapest_codebooks(weights: Mapping[str, np.ndarray]) -> CheapestCodebooks:
@@ -115,7 +119,7 @@ def size_of_state(state: Mapping[str, torch.Tensor], counted: Iterable[str]) -> 
     """
     weights = {name: state[name].numpy() for name in counted}
     statistics = sum(tensor.numel() for name, tensor in state.items() if name.endswith(STATISTICS))
-    return (cheapest_codebooks(weights).bits + VALUE_BITS * statistics) / 8
+    return cheapest_codebooks(weights).bytes_with(statistics)
 
 
 def symbol_bits(size: int, kinds: int, total: float) -> float:

@@ -11,7 +11,7 @@ from torch import nn
 
 from wfn import methods
 from wfn.data import Data, as_data
-from wfn.interface import BY_ITS_AUTHORS, LABELS, NO_TRAINING, Event, Observe, Quantised, Treatment, ignore
+from wfn.interface import AS_ITS_AUTHORS, LABELS, NO_TRAINING, Event, Observe, Quantised, Treatment, ignore
 from wfn.methods.observers.mlflow_run import tracked
 from wfn.methods.observers.step_bar import shown
 from wfn.system import ranks
@@ -75,7 +75,7 @@ class Method(ABC):
     def learns_from(self) -> str:
         """What its training learns from, such as :data:`wfn.interface.LABELS`, in words that stand in tables."""
         if self.files:
-            return BY_ITS_AUTHORS
+            return AS_ITS_AUTHORS
         return LABELS if self.trains else NO_TRAINING
 
     @classmethod
