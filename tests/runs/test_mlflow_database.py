@@ -1,6 +1,7 @@
 """The way to a tracking store: what MLflow's local file refuses for a moment is tried again."""
 
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,9 @@ from wfn.runs.tracking import mlflow_database
 from wfn.runs.tracking.mlflow_database import StoreAwayError, _PatientClient, opened
 
 BUSY = "(sqlite3.OperationalError) database is locked [SQL: INSERT INTO runs ...]"
+ADDED = "(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.experiment_id, datasets.name, datasets.digest"
+ADDED_IN_POSTGRESQL = '(psycopg.errors.UniqueViolation) duplicate key value violates unique constraint "dataset_pk"'
+TAKEN = "Experiment(name=wfn) already exists. Error: (sqlite3.IntegrityError) UNIQUE constraint failed: experiments.name"
 
 
 @pytest.fixture
@@ -34,8 +38,9 @@ def refusing(times, message):
     return _PatientClient(SimpleNamespace(create_run=create_run, tracking_uri="sqlite:///x"))
 
 
-def test_a_file_that_another_process_writes_to_is_waited_for(slept):
-    assert refusing(3, BUSY).create_run("0", tags={}) == (("0",), {"tags": {}})
+@pytest.mark.parametrize("message", [BUSY, ADDED, ADDED_IN_POSTGRESQL])
+def test_where_another_process_came_first_it_is_tried_again(slept, message):
+    assert refusing(3, message).create_run("0", tags={}) == (("0",), {"tags": {}})
     assert len(slept) == 3
     assert refusing(0, "").tracking_uri == "sqlite:///x"
 
@@ -43,12 +48,13 @@ def test_a_file_that_another_process_writes_to_is_waited_for(slept):
 def test_it_is_not_waited_for_without_end(slept):
     with pytest.raises(MlflowException, match="database is locked"):
         refusing(1000, BUSY).create_run()
-    assert mlflow_database.LOCKED_FOR <= sum(slept) < 2 * mlflow_database.LOCKED_FOR
+    assert mlflow_database.OVERTAKEN_FOR <= sum(slept) < 2 * mlflow_database.OVERTAKEN_FOR
 
 
-def test_what_else_a_store_refuses_is_told_at_once(slept):
-    with pytest.raises(MlflowException, match="no such run"):
-        refusing(1, "no such run").create_run()
+@pytest.mark.parametrize("message", ["no such run", TAKEN])
+def test_what_else_a_store_refuses_is_told_at_once(slept, message):
+    with pytest.raises(MlflowException, match=re.escape(message)):
+        refusing(1, message).create_run()
     assert slept == []
 
 

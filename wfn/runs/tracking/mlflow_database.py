@@ -24,7 +24,10 @@ PATIENCE = 5  # seconds for a database to answer at the start of a run, whose us
 LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # of a request on the way
 AT_START = "8"  # seconds for a request then
 BROKEN, BUSY = 500, 429  # HTTP's: from where on it is the server's fault, and that it has too much to do
-LOCKED, LOCKED_FOR = "database is locked", 20.0  # SQLite's words, and seconds for which that is waited for
+# What a database says where another process came first: to a file that it writes to, or, where MLflow looks for a data set
+# and then adds it, between the two; SQLite's words, then PostgreSQL's.
+OVERTAKEN = ("database is locked", "UNIQUE constraint failed: datasets.", 'unique constraint "dataset_pk"')
+OVERTAKEN_FOR = 20.0  # seconds in which it is tried again
 LOOKS = 5  # at a file that is not complete, a second each: another process may be making it
 
 
@@ -63,10 +66,11 @@ def opened() -> Iterator[Any]:
 
 
 class _PatientClient:
-    """MLflow's client, which tries again what a local file refuses because another process writes to it.
+    """MLflow's client, which tries again what a database refuses because another process came first.
 
-    SQLite waits for another writer, except where both have read before: then one of them is refused at once. Each of
-    the client's calls is a transaction, of which nothing is left then.
+    SQLite waits for another writer, except where both have read before: then one of them is refused at once. So is one
+    of two first runs on the same data, by any database. Each of the client's calls is a transaction, of which nothing is
+    left then.
     """
 
     def __init__(self, client: Any) -> None:
@@ -74,18 +78,18 @@ class _PatientClient:
 
     def __getattr__(self, name: str) -> Any:
         given = getattr(self._client, name)
-        return partial(_once_unlocked, given) if callable(given) else given
+        return partial(_once_let, given) if callable(given) else given
 
 
-def _once_unlocked(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def _once_let(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     from mlflow.exceptions import MlflowException
 
-    deadline = time.monotonic() + LOCKED_FOR
+    deadline = time.monotonic() + OVERTAKEN_FOR
     while True:
         try:
             return call(*arguments, **named)
         except MlflowException as error:
-            if LOCKED not in str(error) or time.monotonic() > deadline:
+            if not any(words in str(error) for words in OVERTAKEN) or time.monotonic() > deadline:
                 raise
             time.sleep(0.1 + os.getpid() % 10 / 20)  # others that were refused try again, too
 
