@@ -226,6 +226,19 @@ def test_rows_that_an_older_version_wrote_are_enough_to_resume(name, uncut, tmp_
     assert steps[0] == steps[1]
 
 
+def test_a_huge_weight_is_compressed_or_refused_before_training(name, tmp_path):
+    method = made(name, tmp_path)
+    model, events = network_for(method), []
+    layer = next(module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    layer.weight.data.view(-1)[0] = 1e9
+    try:
+        quantised = method.compress(model, small_networks.data(), events.append)
+    except UserError:
+        assert not events
+    else:
+        assert all(values.isfinite().all() for values in quantised.weights.values())
+
+
 def test_a_checkpoint_of_other_settings_is_refused(name, tmp_path):
     method, path = made(name, tmp_path), tmp_path / "checkpoint"
     compressed(method, checkpoint=path)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wfn.codebooks.codebook import Codebook
-from wfn.codebooks.probabilistic_clustering.merging import Rules
+from wfn.codebooks.probabilistic_clustering.merging import Rules, check_reach
 from wfn.errors import require
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.stages import StagedMethod, check_stage_settings
@@ -60,7 +60,12 @@ def check_noise_settings(method: NoisyMethod) -> None:
 
 
 def starting_deviations(method: NoisyMethod, weights: FlatWeights) -> Tensor:
-    """float32 [f], by the prior or all alike."""
+    """float32 [f], by the prior or all alike.
+
+    Raises:
+        UserError: a weight is so large that no clustering could merge it.
+    """
+    check_reach(float(weights.values.data[: weights.fixable].abs().max()), method.threshold)
     if method.prior:
         return start_deviations(weights, method.prior_scale, method.largest_deviation)
     return torch.full((weights.fixable,), method.deviation, device=weights.values.device)

@@ -22,7 +22,7 @@ from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.methods._shares import WEIGHT_FIXING_SHARES, check_shares
 from wfn.methods._teacher import MIRRORED, Taught, check_teaching
-from wfn.regulariser.penalty import Penalty
+from wfn.regulariser.penalty import Penalty, check_largest
 from wfn.training import MOST_EPOCHS
 from wfn.training.checkpoint import Checkpoint
 from wfn.training.layer_scales import check_fold, fold_scales
@@ -186,7 +186,10 @@ class FixingTraining(StagedTraining[WeightFixing]):
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
         self.objective = objective
         values = self.weights.values.data[: self.weights.fixable]
-        check_cost(method.delta, method.threshold, float(values.abs().max()), values.numel())
+        largest = float(values.abs().max())
+        check_cost(method.delta, method.threshold, largest, values.numel())
+        if method.alpha and method.epochs:
+            check_largest(largest)
         self.codebook = Codebook.empty(self.weights.fixable)
         self._trained: Tensor | None = None  # the shared values, while they are trained
 

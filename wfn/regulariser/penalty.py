@@ -21,6 +21,7 @@ from torch import Tensor
 from wfn.errors import UserError
 from wfn.regulariser.table import build
 
+LARGEST = 1e8  # magnitude of a centre
 
 class Penalty:
     """Eq. 4 of one set of centres: the sum over the weights and its gradient, in fixed memory.
@@ -95,8 +96,17 @@ class Penalty:
                 )
 
 
+def check_largest(largest: float) -> None:
+    """Raise :class:`UserError` where a weight of magnitude ``largest`` could become a centre that has no penalty."""
+    if largest > LARGEST:
+        raise UserError(
+            f"weights must be at most {LARGEST:g} for the regulariser, but one is {largest:g}: turn it off by alpha=0, "
+            "or scale the network"
+        )
+
+
 def _check(centres: np.ndarray, threshold: float, temperature: float) -> None:
-    outside = centres[~(np.abs(centres) <= 1e8)]
+    outside = centres[~(np.abs(centres) <= LARGEST)]
     if not len(centres) or len(outside):
         got = outside[0] if len(outside) else "none"
         raise UserError(f"centres must be one or more numbers from -1e8 to 1e8, got {got}: check the weights")

@@ -185,8 +185,12 @@ def _check(means: np.ndarray, deviations: np.ndarray, threshold: float) -> None:
             raise UserError(f"{what} must be one vector of float32, but are {values.dtype} {values.shape}")
         if not np.isfinite(values).all():
             raise UserError(f"{what} must be finite, but some are NaN or infinite: lower learning_rate")
+    check_reach(float(np.abs(means).max(initial=0.0)), threshold)
+
+
+def check_reach(largest: float, threshold: float) -> None:
+    """Raise :class:`UserError` where a weight of magnitude ``largest`` is too far above ``threshold`` for a centre."""
     most = threshold * 2.0**MOST_OCTAVES
-    largest = float(np.abs(means).max(initial=0.0))
     if largest > most:
         raise UserError(
             f"weights must be at most {most:g}, but one is {largest:g}: raise threshold or scale the network"
