@@ -14,7 +14,9 @@ from wfn.runs.tracking.mlflow_database import StoreAwayError, _PatientClient, op
 BUSY = "(sqlite3.OperationalError) database is locked [SQL: INSERT INTO runs ...]"
 ADDED = "(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.experiment_id, datasets.name, datasets.digest"
 ADDED_IN_POSTGRESQL = '(psycopg.errors.UniqueViolation) duplicate key value violates unique constraint "dataset_pk"'
-TAKEN = "Experiment(name=wfn) already exists. Error: (sqlite3.IntegrityError) UNIQUE constraint failed: experiments.name"
+TAKEN = (
+    "Experiment(name=wfn) already exists. Error: (sqlite3.IntegrityError) UNIQUE constraint failed: experiments.name"
+)
 
 
 @pytest.fixture

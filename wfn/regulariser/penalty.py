@@ -23,6 +23,7 @@ from wfn.regulariser.table import build
 
 LARGEST = 1e8  # magnitude of a centre
 
+
 class Penalty:
     """Eq. 4 of one set of centres: the sum over the weights and its gradient, in fixed memory.
 

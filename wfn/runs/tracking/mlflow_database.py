@@ -24,8 +24,8 @@ PATIENCE = 5  # seconds for a database to answer at the start of a run, whose us
 LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # of a request on the way
 AT_START = "8"  # seconds for a request then
 BROKEN, BUSY = 500, 429  # HTTP's: from where on it is the server's fault, and that it has too much to do
-# What a database says where another process came first: to a file that it writes to, or, where MLflow looks for a data set
-# and then adds it, between the two; SQLite's words, then PostgreSQL's.
+# What a database says where another process came first: to a file that it writes to, or, where MLflow looks for a data
+# set and then adds it, between the two; SQLite's words, then PostgreSQL's.
 OVERTAKEN = ("database is locked", "UNIQUE constraint failed: datasets.", 'unique constraint "dataset_pk"')
 OVERTAKEN_FOR = 20.0  # seconds in which it is tried again
 LOOKS = 5  # at a file that is not complete, a second each: another process may be making it
@@ -69,8 +69,8 @@ class _PatientClient:
     """MLflow's client, which tries again what a database refuses because another process came first.
 
     SQLite waits for another writer, except where both have read before: then one of them is refused at once. So is one
-    of two first runs on the same data, by any database. Each of the client's calls is a transaction, of which nothing is
-    left then.
+    of two first runs on the same data, by any database. Each of the client's calls is a transaction, of which nothing
+    is left then.
     """
 
     def __init__(self, client: Any) -> None:
