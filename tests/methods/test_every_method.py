@@ -226,6 +226,18 @@ def test_rows_that_an_older_version_wrote_are_enough_to_resume(name, uncut, tmp_
     assert steps[0] == steps[1]
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"), [("running_mean", math.nan), ("running_var", math.inf), ("running_var", -1)]
+)
+def test_statistics_that_cannot_be_are_refused(name, tmp_path, kind, value):
+    method = made(name, tmp_path)
+    model = made_up_saves.network() if method.files else small_networks.build("convolutional")
+    statistics = next(buffer for buffer_name, buffer in model.named_buffers() if buffer_name.endswith(kind))
+    statistics[0] = value
+    with pytest.raises(UserError, match=f"the network cannot be used: .*{kind} holds .*; check how it was trained"):
+        method.compress(model, small_networks.data())
+
+
 def test_a_huge_weight_is_compressed_or_refused_before_training(name, tmp_path):
     method = made(name, tmp_path)
     model, events = network_for(method), []

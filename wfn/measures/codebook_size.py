@@ -33,12 +33,12 @@ import torch
 from wfn.measures.common.distinct import Distinct, distinct, frequencies, run_bounds, sum_n_log_n
 from wfn.measures.common.kinds import Block, Quantity, Values, WeightMeasure
 from wfn.networks.forward_pass import ForwardPass
+from wfn.networks.weights import STATISTICS
 from wfn.system.float32 import key_of_float
 
 FORMS = ("float32", "values", "channels", "rows", "kernels")
 FLOAT32, VALUES, CHANNELS, ROWS, KERNELS = FORMS
 VALUE_BITS = 32
-STATISTICS = ("running_mean", "running_var")
 
 
 class CodebookSize(WeightMeasure):

@@ -19,7 +19,7 @@ from wfn.methods import Method
 from wfn.networks.own.layout import layout
 from wfn.networks.own.permanent import check_unpruned
 from wfn.networks.own.state import check_ties
-from wfn.networks.weights import check_variances
+from wfn.networks.weights import check_statistics
 from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
 from wfn.training.layer_scales import share_step
@@ -226,7 +226,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         if not torch.isfinite(value.float()).all():  # a number of float64 may be too large
             raise UserError(f"save {str(path)!r} holds NaN or infinity in {name}: use a sound save")
     try:
-        check_variances(tensors)
+        check_statistics(tensors)
     except ValueError as error:
         raise UserError(f"save {str(path)!r} cannot be that of a network: {error}; use a sound save") from error
     return {name.removeprefix("module."): value for name, value in tensors.items()}

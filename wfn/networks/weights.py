@@ -15,6 +15,7 @@ from wfn.networks.weight_files.save_reading import read_weights
 from wfn.networks.weight_files.tensor_names import near_names, renamed
 
 log = logging.getLogger(__name__)
+STATISTICS = _, VARIANCE = ("running_mean", "running_var")  # of batch-norm, at the end of buffers' names
 
 
 def load_weights(model: nn.Module, source: str, network: str) -> None:
@@ -46,17 +47,20 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
         raise UserError(f"weights {source!r} do not fit network {network!r}: {misfit}{advice}")
     state = {name: _converted(value, expected[name].dtype, name, source) for name, value in state.items()}
     try:
-        check_variances(state)
+        check_statistics(state)
         check_ties(model, state)
     except ValueError as error:
         raise UserError(f"weights {source!r} cannot be those of this network: {error}; use a sound save") from error
     load_state(model, state, strict=False)  # strict but for num_batches_tracked: the keys were compared above
 
 
-def check_variances(state: Mapping[str, Tensor]) -> None:
-    """Raise :class:`ValueError` for a running variance below zero: batch-norm takes its root."""
+def check_statistics(state: Mapping[str, Tensor]) -> None:
+    """Raise :class:`ValueError` for running statistics that are not finite, or a variance below zero."""
     for name, value in state.items():
-        if name.rpartition(".")[2] == "running_var" and (value < 0).any():
+        kind = name.rpartition(".")[2]
+        if kind in STATISTICS and not value.isfinite().all():
+            raise ValueError(f"{name} holds NaN or infinity, and statistics must be finite")
+        if kind == VARIANCE and (value < 0).any():  # batch-norm takes its root
             raise ValueError(f"{name} holds {value.min():g}, and a variance is 0 or more")
 
 

@@ -18,6 +18,7 @@ from wfn.networks.own.permanent import PRUNED
 from wfn.networks.own.plain import plain
 from wfn.networks.own.transformed import OtherWeights, other_weights
 from wfn.networks.shared_memory import Tie, ties
+from wfn.networks.weights import check_statistics
 from wfn.tasks.batches import size
 from wfn.tasks.task import OutputTask
 
@@ -136,7 +137,8 @@ def adopted(model: nn.Module, data: Data, fix_unused: bool = False) -> nn.Module
         the network itself; of one in a wrapper, such as ``DataParallel``, the inner one.
 
     Raises:
-        UserError: it is no network, has no weights, or complex ones, cannot be made so, or does not fit the data.
+        UserError: it is no network, has no weights, or complex ones, or statistics that are not finite, cannot be made
+            so, or does not fit the data.
     """
     if not isinstance(model, nn.Module):
         hint = "call it, and give what it returns" if callable(model) else "give the network itself"
@@ -149,6 +151,10 @@ def adopted(model: nn.Module, data: Data, fix_unused: bool = False) -> nn.Module
         raise UserError(NO_WEIGHT)
     if odd := [name for name, parameter in model.named_parameters() if parameter.is_complex()]:
         raise UserError(f"weights must be real numbers, but {odd[0]} is complex: there is no method for such networks")
+    try:
+        check_statistics(dict(model.named_buffers()))
+    except ValueError as error:
+        raise UserError(f"the network cannot be used: {error}; check how it was trained") from error
     count_unused(model, fix_unused)
     return model
 

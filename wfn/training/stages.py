@@ -18,7 +18,7 @@ from wfn.errors import UserError, require
 from wfn.interface import Epoch, Iteration, Observe, Quantised, Step
 from wfn.measures.common.task_scores import task_scores
 from wfn.networks.own.state import copy_buffer, dense
-from wfn.networks.weights import check_variances
+from wfn.networks.weights import check_statistics
 from wfn.system import ranks
 from wfn.system.fingerprint import by_name, fingerprint
 from wfn.system.torch_context import PRECISIONS
@@ -279,7 +279,7 @@ class _Buffers:
         return {name: dense(buffer) for name, buffer in self._buffers.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        check_variances(state)
+        check_statistics(state)
         for name, buffer in self._buffers.items():
             copy_buffer(buffer, state[name])
 
