@@ -24,7 +24,7 @@ _HOMES = {
     "UserError": "wfn.errors",
     "as_data": "wfn.data",
     "measure": "wfn.measures",
-    "scores": "wfn.measures.common.task_scores",
+    "scores": "wfn.measures.evaluation.task_scores",
     "trace": "wfn.networks.forward_pass",
 }
 

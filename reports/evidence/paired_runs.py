@@ -6,7 +6,7 @@ import numpy as np
 
 from reports.evidence.readings import Run
 from wfn.errors import UserError
-from wfn.measures.common.paired import IMAGE_COUNTS, Change, change_of_counts, change_of_images
+from wfn.measures.evaluation.paired import IMAGE_COUNTS, Change, change_of_counts, change_of_images
 
 
 def paired_change(runs: Sequence[Run]) -> Change | None:

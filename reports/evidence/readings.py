@@ -10,8 +10,8 @@ from pathlib import Path
 from reports.evidence.soundness import check, is_of_noise
 from reports.evidence.uncertainty_files import COLUMNS, Rows, read_table
 from wfn.errors import UserError, reason
-from wfn.measures.common import outcomes as outcomes_of_images
-from wfn.measures.common.outcomes import OUTCOMES, Outcomes
+from wfn.measures.evaluation import outcomes as outcomes_of_images
+from wfn.measures.evaluation.outcomes import OUTCOMES, Outcomes
 from wfn.runs.record import CODEBOOK, COMPRESSED, Record, leads_out, read_each
 
 log = logging.getLogger("wfn.reports.readings")

@@ -18,7 +18,7 @@ from reports.evidence.presentation import (
 from reports.evidence.readings import CODED_BY, Run
 from wfn import data, networks
 from wfn.interface import Treatment
-from wfn.measures.common.paired import Change, signed
+from wfn.measures.evaluation.paired import Change, signed
 
 NOT_MEASURED = "not meas."
 EARLIER = "†"

@@ -9,7 +9,7 @@ from math import isfinite, isnan
 
 from wfn import methods
 from wfn.errors import UserError, printable
-from wfn.measures.common.paired import IMAGE_COUNTS
+from wfn.measures.evaluation.paired import IMAGE_COUNTS
 from wfn.runs.settings import Settings
 
 PERCENT = ("top1", "top5")

@@ -16,7 +16,7 @@ from reports.evidence.readings import (
 )
 from reports.evidence.uncertainty_files import COLUMNS, read_table
 from wfn.errors import UserError
-from wfn.measures.common.outcomes import OUTCOMES
+from wfn.measures.evaluation.outcomes import OUTCOMES
 from wfn.runs.record import CODEBOOK
 from wfn.runs.tracking.launched import experiment_of_launcher
 from wfn.runs.tracking.mlflow_database import reached

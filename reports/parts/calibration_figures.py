@@ -12,7 +12,7 @@ from reports.verdicts.pwfn_rules.beside_others import nearest_in_values
 from reports.verdicts.pwfn_rules.noisy_rows import COF, PWFN, row_of
 from reports.verdicts.wfn_rules.orders_and_centres import mean_by_iteration
 from wfn.figures.confidence import noise_spreads, reliability_diagrams, under_corruption, values_by_round
-from wfn.measures.common.networks_compared import AFTER, BEFORE, SAMPLED, SCALED
+from wfn.measures.evaluation.networks_compared import AFTER, BEFORE, SAMPLED, SCALED
 
 TITLES = {
     "figure-6": "Figure 6. Reliability: accuracy against confidence, and how many images each bin has.",

@@ -8,7 +8,7 @@ from reports.evidence.row import NOT_MEASURED, OF_EARLIER, Row, Subject, run_ids
 from reports.evidence.selection import Evidence
 from reports.verdicts.claims import Claim, verdicts
 from reports.verdicts.judgement import Judgement
-from wfn.measures.common.paired import signed
+from wfn.measures.evaluation.paired import signed
 
 NOT_PRINTED = "–"  # as the paper has it
 MEASURED = "Measured here"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reports.evidence.row import Row, Subject
 from wfn.errors import UserError, reason
-from wfn.measures.common.paired import IMAGE_COUNTS, Change, change_of_counts
+from wfn.measures.evaluation.paired import IMAGE_COUNTS, Change, change_of_counts
 
 FLOAT = "float"  # the row of the network itself
 

@@ -14,7 +14,7 @@ import numpy as np
 from reports.evidence.presentation import files_of
 from reports.evidence.readings import Run, SharedValue
 from reports.evidence.uncertainty_files import COLUMNS, checked
-from wfn.measures.common.outcomes import Outcomes
+from wfn.measures.evaluation.outcomes import Outcomes
 from wfn.runs.run_header import STATUSES, renamed
 from wfn.runs.settings import LOCAL_SETTINGS
 

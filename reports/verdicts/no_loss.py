@@ -7,7 +7,7 @@ from reports.evidence.presentation import counted
 from reports.evidence.row import Row, Subject, conditions
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, REPRODUCED, UNDECIDED, Judgement
-from wfn.measures.common.paired import Change, student
+from wfn.measures.evaluation.paired import Change, student
 from wfn.runs.settings import own_options
 
 MOST_RUNS = 100  # more than anybody would add

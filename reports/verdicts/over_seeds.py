@@ -6,7 +6,7 @@ from math import exp, isclose, log
 from statistics import fmean, variance
 
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED
-from wfn.measures.common.paired import student
+from wfn.measures.evaluation.paired import student
 
 
 @dataclass(frozen=True)

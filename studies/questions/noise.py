@@ -52,7 +52,7 @@ def measure(settings: NoiseSettings, handle: "RunHandle") -> None:
         UserError: the network has no such layer; as :func:`wfn.runs.workload.prepare` and
             :func:`wfn.runs.run.describe`.
     """
-    from wfn.measures.common.perturbed_accuracy import top1_of_each
+    from wfn.measures.evaluation.perturbed_accuracy import top1_of_each
     from wfn.runs.run import describe
     from wfn.runs.workload import prepare
 

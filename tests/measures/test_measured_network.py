@@ -7,9 +7,9 @@ from torch.nn import functional
 
 from tests.support.separate_parts import parts, percent_correct, separate
 from wfn.data import as_data
-from wfn.measures.common.measured_network import measured_network
 from wfn.measures.common.predictions import predict
-from wfn.measures.common.temperature import fitted_temperature
+from wfn.measures.evaluation.measured_network import measured_network
+from wfn.measures.evaluation.temperature import fitted_temperature
 from wfn.networks.forward_pass import trace
 
 CPU = torch.device("cpu")

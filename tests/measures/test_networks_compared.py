@@ -8,12 +8,12 @@ from torch.nn import functional
 
 from wfn.measures import measure_outputs
 from wfn.measures.calibration_error import BINS
-from wfn.measures.common import networks_compared
 from wfn.measures.common.averaged import predict_mean
-from wfn.measures.common.networks_compared import ComparedOutputs
-from wfn.measures.common.paired_calibration import paired_calibration
 from wfn.measures.common.predictions import Predictions
-from wfn.measures.common.reliability import reliability
+from wfn.measures.evaluation import networks_compared
+from wfn.measures.evaluation.networks_compared import ComparedOutputs
+from wfn.measures.evaluation.paired_calibration import paired_calibration
+from wfn.measures.evaluation.reliability import reliability
 
 
 def drawn(count=400, sharpness=1.0, seed=0, noise=0.0):

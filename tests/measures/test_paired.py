@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from wfn.commands.summary import summarise
 from wfn.errors import UserError
-from wfn.measures.common.paired import MOST_CODED, _patterns, change_of_counts, change_of_images, mcnemar, signed
+from wfn.measures.evaluation.paired import MOST_CODED, _patterns, change_of_counts, change_of_images, mcnemar, signed
 from wfn.runs.record import OpenRecord
 from wfn.runs.run import Result
 

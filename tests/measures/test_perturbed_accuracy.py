@@ -8,7 +8,7 @@ from torch.nn import functional
 from tests.support import small_networks
 from wfn import networks
 from wfn.measures.accuracy import evaluate
-from wfn.measures.common.perturbed_accuracy import INPUTS, Memory, top1_of_each
+from wfn.measures.evaluation.perturbed_accuracy import INPUTS, Memory, top1_of_each
 
 CPU = torch.device("cpu")
 
@@ -167,6 +167,6 @@ def test_parts_are_as_large_as_memory_allows(monkeypatch):
     sizes = []
     model.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
     for limit in (1, 3 * memory.bytes(), 2**30):
-        monkeypatch.setattr("wfn.measures.common.perturbed_accuracy.BYTES", limit)
+        monkeypatch.setattr("wfn.measures.evaluation.perturbed_accuracy.BYTES", limit)
         top1_of_each(model, [batch], CPU, [])
     assert sizes == [1, *[1] * 20, 1, *[3] * 6, 2, 1, 20]  # before each the one that is measured

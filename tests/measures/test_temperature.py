@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from wfn.measures import measure_outputs
 from wfn.measures.common.predictions import Predictions
-from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
+from wfn.measures.evaluation.temperature import fitted_temperature, named_as_calibrated, scaled
 
 
 def drawn(count, temperature, seed=0):

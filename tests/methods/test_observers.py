@@ -9,7 +9,7 @@ from tqdm import tqdm
 from tests.support import small_networks, tiny
 from wfn import WeightFixing, as_data
 from wfn.interface import Iteration, Step
-from wfn.measures.common.measured_network import measured_network
+from wfn.measures.evaluation.measured_network import measured_network
 from wfn.methods.observers import mlflow_run, step_bar
 from wfn.methods.rounding import PowerOfTwoRounding
 from wfn.runs.run import run_tracked

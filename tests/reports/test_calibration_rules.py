@@ -11,7 +11,7 @@ from reports.verdicts.pwfn_rules.noisy_rows import gap, row_of
 from reports.verdicts.pwfn_rules.probabilistic_claims import probabilistic_claims, probabilistic_verdicts
 from tests.support import made_up_runs
 from tests.support.made_up_noisy_runs import lowering, noisy
-from wfn.measures.common.paired import change_of_counts
+from wfn.measures.evaluation.paired import change_of_counts
 
 BEATS, DEIT, STREAMLINES, CALIBRATED, NOISE = range(5)
 

@@ -9,7 +9,7 @@ from reports.verdicts.claims import claims
 from reports.verdicts.judgement import NOT, REPRODUCED, UNDECIDED
 from reports.verdicts.no_loss import no_loss, would_decide
 from tests.support import made_up_runs
-from wfn.measures.common.paired import Change, change_of_counts, change_of_images
+from wfn.measures.evaluation.paired import Change, change_of_counts, change_of_images
 
 MARGIN, TRIALS = 0.3, 200
 # How often a rule of 2.5 % on each side may be wrong in so many trials: three standard deviations more.

@@ -18,7 +18,7 @@ from tests.support import made_up_runs
 from tests.support.made_up_peers import ROW
 from tests.support.places import ROOT
 from wfn.errors import UserError
-from wfn.measures.common.paired import change_of_counts
+from wfn.measures.evaluation.paired import change_of_counts
 
 RESULTS = ROOT / "benchmarks" / "peers" / "results"
 

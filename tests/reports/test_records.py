@@ -18,7 +18,7 @@ from reports.records.run_lines import run_from, run_line
 from reports.report import as_csv, compose, runs_csv
 from tests.support import made_up_runs
 from wfn.errors import UserError
-from wfn.measures.common.outcomes import Outcomes
+from wfn.measures.evaluation.outcomes import Outcomes
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from reports.evidence.rows import rows
 from tests.support.places import ROOT
 from wfn import compressed_file
 from wfn.__main__ import main
-from wfn.measures.common import outcomes
+from wfn.measures.evaluation import outcomes
 from wfn.runs.record import Record
 from wfn.runs.settings import Settings
 from wfn.system.fingerprint import by_name, fingerprint

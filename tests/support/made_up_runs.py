@@ -8,8 +8,8 @@ from types import MappingProxyType
 import numpy as np
 
 from wfn import methods
-from wfn.measures.common import outcomes
-from wfn.measures.common.outcomes import OUTCOMES, Outcomes
+from wfn.measures.evaluation import outcomes
+from wfn.measures.evaluation.outcomes import OUTCOMES, Outcomes
 from wfn.runs.record import OpenRecord
 from wfn.runs.settings import Settings
 

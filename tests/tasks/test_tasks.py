@@ -8,7 +8,7 @@ from torch import nn
 
 from wfn import Epoch, WeightFixing, as_data, tasks
 from wfn.errors import UserError
-from wfn.measures.common.task_scores import task_scores
+from wfn.measures.evaluation.task_scores import task_scores
 from wfn.tasks.task import OwnTask
 
 CPU = torch.device("cpu")

@@ -1,7 +1,7 @@
 """What a run came to, for a person at the terminal: the baseline beside the fixed network, and where to look next."""
 
 from wfn.measures import quantities
-from wfn.measures.common.paired import IMAGE_COUNTS, change_of_counts
+from wfn.measures.evaluation.paired import IMAGE_COUNTS, change_of_counts
 from wfn.runs.artifacts import FILE_QUANTITIES
 from wfn.runs.record import Record
 from wfn.runs.run import Result

@@ -104,7 +104,7 @@ def write_calibration(
 ) -> None:
     """Write as tables what is known of confidence, of corrupted images, and of the noise around weights.
 
-    What a row holds: :mod:`wfn.measures.common.networks_compared` and :attr:`wfn.interface.Quantised.spreads` say.
+    What a row holds: :mod:`wfn.measures.evaluation.networks_compared` and :attr:`wfn.interface.Quantised.spreads` say.
 
     Raises:
         OSError: a file cannot be written.

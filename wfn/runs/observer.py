@@ -8,8 +8,8 @@ from torch import nn
 
 from wfn.interface import Epoch, Event, Iteration, Step
 from wfn.measures import quantities
-from wfn.measures.common.measured_network import measured_network
 from wfn.measures.common.predictions import Predictions
+from wfn.measures.evaluation.measured_network import measured_network
 from wfn.methods.observers.metric_groups import by_epoch
 from wfn.methods.observers.step_bar import StepBar
 from wfn.networks.own.state import tensors_of
@@ -109,7 +109,7 @@ class Observer:
 def measured_row(
     workload: Workload, model: nn.Module, weights: Mapping[str, torch.Tensor]
 ) -> tuple[Measures, Predictions | None]:
-    """What is measured of every iteration: :func:`wfn.measures.common.measured_network.measured_network`."""
+    """What is measured of every iteration: :func:`wfn.measures.evaluation.measured_network.measured_network`."""
     row, predictions = measured_network(model, weights, workload.data, workload.forward_pass, workload.device)
     return dict(row), predictions
 

@@ -13,17 +13,17 @@ from wfn.data.passes import first_inputs
 from wfn.errors import UserError
 from wfn.interface import Quantised
 from wfn.measures import compared, measure, measure_outputs
-from wfn.measures.common import outcomes as outcomes_of_images
 from wfn.measures.common.averaged import predict_mean
-from wfn.measures.common.measured_network import changes
-from wfn.measures.common.networks_compared import (
+from wfn.measures.common.predictions import Predictions, predict
+from wfn.measures.evaluation import outcomes as outcomes_of_images
+from wfn.measures.evaluation.measured_network import changes
+from wfn.measures.evaluation.networks_compared import (
     ComparedOutputs,
     calibration_changes,
     corruption_means,
     corruption_rows,
     reliability_rows,
 )
-from wfn.measures.common.predictions import Predictions, predict
 from wfn.methods.observers.metric_groups import by_epoch
 from wfn.runs.artifacts import write_calibration, write_files
 from wfn.runs.lifecycle import RunHandle

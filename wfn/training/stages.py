@@ -16,7 +16,7 @@ from wfn.data.dataset import Batches, Data
 from wfn.data.passes import check_divisible
 from wfn.errors import UserError, require
 from wfn.interface import Epoch, Iteration, Observe, Quantised, Step
-from wfn.measures.common.task_scores import task_scores
+from wfn.measures.evaluation.task_scores import task_scores
 from wfn.networks.own.state import copy_buffer, dense
 from wfn.networks.weights import check_statistics
 from wfn.system import ranks

@@ -11,7 +11,7 @@ from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judge
 from reports.verdicts.no_loss import margin
 from reports.verdicts.over_seeds import Estimate, ratio
 from reports.verdicts.pwfn_rules.noisy_rows import COF, LESS, PWFN, row_like, row_of, rows_of, unlike_text
-from wfn.measures.common.paired import Change
+from wfn.measures.evaluation.paired import Change
 
 MACHINE = ("device_name", "threads")  # on which seconds can be compared
 SECONDS = ("total_training_seconds", "total_clustering_seconds")

@@ -6,7 +6,7 @@ from reports.evidence.presentation import TRAINING, had
 from reports.evidence.row import Row, Subject
 from reports.evidence.selection import Evidence
 from reports.verdicts.over_seeds import Estimate
-from wfn.measures.common.paired import student
+from wfn.measures.evaluation.paired import student
 from wfn.runs.settings import own_options
 
 COF, PWFN = "cof_pwfn", "pwfn"

@@ -8,7 +8,7 @@ from reports.evidence.row import Subject, subject_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
 from reports.verdicts.over_seeds import Estimate, mean
-from wfn.measures.common.paired import signed
+from wfn.measures.evaluation.paired import signed
 
 
 def relative_noise(evidence: Evidence) -> list[Judgement]:

@@ -1,1 +1,1 @@
-"""What measures share: what a measure is, distinct values, predictions, paired outcomes."""
+"""What measures share: what a measure is, distinct values, a network's predictions."""

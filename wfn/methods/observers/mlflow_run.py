@@ -11,7 +11,7 @@ from wfn.data import Data
 from wfn.interface import Epoch, Event, Iteration, Quantised
 from wfn.measures import compared, measure
 from wfn.measures.common.kinds import Values
-from wfn.measures.common.measured_network import changes, measured_network
+from wfn.measures.evaluation.measured_network import changes, measured_network
 from wfn.methods._reading import numbers_text
 from wfn.methods.observers.metric_groups import BASELINE, CHANGE, EPOCH, FINAL, ITERATION, by_epoch, in_group
 from wfn.networks.forward_pass import ForwardPass

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from wfn.data import Data
 from wfn.data.passes import on_device
 from wfn.errors import UserError
-from wfn.measures.common.task_scores import task_scores
+from wfn.measures.evaluation.task_scores import task_scores
 from wfn.networks.own.layout import layout
 from wfn.system.torch_context import autocast
 from wfn.tasks.batches import call, main_output

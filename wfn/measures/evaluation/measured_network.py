@@ -10,8 +10,8 @@ from wfn.data.dataset import Data
 from wfn.measures import measure, measure_outputs
 from wfn.measures.common.kinds import Values
 from wfn.measures.common.predictions import Predictions, predict
-from wfn.measures.common.task_scores import task_scores
-from wfn.measures.common.temperature import fitted_temperature, named_as_calibrated, scaled
+from wfn.measures.evaluation.task_scores import task_scores
+from wfn.measures.evaluation.temperature import fitted_temperature, named_as_calibrated, scaled
 from wfn.networks.forward_pass import ForwardPass
 from wfn.tasks.classification import Classification
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from wfn.measures import measure_outputs
 from wfn.measures.common.kinds import Values
-from wfn.measures.common.paired_calibration import paired_calibration, same_images
 from wfn.measures.common.predictions import Predictions
-from wfn.measures.common.reliability import reliability
-from wfn.measures.common.temperature import scaled
+from wfn.measures.evaluation.paired_calibration import paired_calibration, same_images
+from wfn.measures.evaluation.reliability import reliability
+from wfn.measures.evaluation.temperature import scaled
 
 # Network -> how the names of its measures begin.
 BEFORE, SCALED, AFTER, SAMPLED = "before", "before_scaled", "after", "sampled"
@@ -43,7 +43,7 @@ class ComparedOutputs:
 
 
 def reliability_rows(outputs: ComparedOutputs) -> list[dict[str, float | str]]:
-    """A row for each network and bin of confidence: :class:`wfn.measures.common.reliability.ReliabilityBin`."""
+    """A row for each network and bin of confidence: :class:`wfn.measures.evaluation.reliability.ReliabilityBin`."""
     return [
         {"network": network, "bin": number, **row._asdict()}
         for network, predictions in outputs.networks.items()
