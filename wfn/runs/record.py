@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 
 HEADER, METRICS, CHECKPOINT, FILES = "record.json", "metrics.jsonl", "checkpoint.safetensors", "files"
 LOCK = "lock"  # held by the process that carries the run out
-# In FILES: the fixed network, the same entropy-coded, its values, and tables; evaluation.outcomes has a name of its own.
+# In FILES: the fixed network, that entropy-coded, its values, and tables; evaluation.outcomes has a name of its own.
 FIXED, COMPRESSED, CODEBOOK, ITERATIONS = "fixed.safetensors", "fixed.wfn", "codebook.csv", "iterations.csv"
 RELIABILITY, CORRUPTIONS, SPREADS = "reliability.csv", "corruptions.csv", "spreads.csv"
 
