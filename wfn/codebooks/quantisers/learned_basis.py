@@ -12,9 +12,8 @@ In training each step finds codes once and fits the basis once; the basis in use
 Differs: the basis starts from the channel's own deviation, where the authors' code takes that of its initialisation,
 and is then fitted until codes stay, as weights here are trained ones; B B^T gets the same small ridge as there.
 
-Their start ends in a local optimum: of a trained ResNet-20 (3 bits, all layers but the first and the last) the squared
-error is 12.6 % above that of the best of 12 random starts a channel; from half their scale it would be 2.2 %. At 2 bits
-it is 0.1 %.
+Their start ends in a local optimum, which is near the best at 2 bits: 0.3 % more squared error on a trained ResNet-20
+(``benchmarks/results/learned_bases.csv``, beside another project's bases). Of 3 and 4 bits the best is not known here.
 
 A channel's weights of one code are an interval of them once they are sorted, so B B^T and B w are sums over 2^K numbers
 and sums of weights: the first basis takes one sort, and each of its passes but a few searches a channel. On the CPU a
