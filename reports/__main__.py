@@ -41,7 +41,7 @@ def reports(
     write_records: str,
     **common: str,
 ) -> None:
-    """Write the paper's tables, figures and claims, with our runs beside the print, as PDF, HTML, Markdown and CSV.
+    """Write the paper's tables, figures and claims, with our runs beside the paper, as PDF, HTML, Markdown and CSV.
 
     From --records, which --write_records has written, follows the very report that follows from the runs themselves.
     """

@@ -39,7 +39,7 @@ def compose(runs: Sequence[Run], peers: Sequence[PeerFile] = ()) -> Document:
     drawn, of_confidence = figures(evidence), calibration_figures(evidence)
     return Document(
         "Weight Fixing Networks: what our runs reproduce",
-        "The tables, figures and claims of Subia-Waud & Dasmahapatra (ECCV 2022), measured, beside the print",
+        "The tables, figures and claims of Subia-Waud & Dasmahapatra (ECCV 2022), measured, beside the paper",
         [
             *front_page(evidence, _missing([*drawn, *of_confidence])),
             Heading("Tables", begins_page=True),
@@ -56,7 +56,7 @@ def compose(runs: Sequence[Run], peers: Sequence[PeerFile] = ()) -> Document:
             calibration_table(evidence),
             probabilistic_claims_table(evidence),
             *of_confidence,
-            Heading("Findings: what the print gets wrong or leaves out"),
+            Heading("Findings: what the paper gets wrong or leaves out"),
             *(Paragraph(f.text, f"{number}. {f.title}") for number, f in enumerate(findings(evidence, peers), 1)),
             Heading("Appendix: where every number comes from"),
             provenance_table(evidence),

@@ -26,7 +26,7 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
             f"Which of the paper's claims hold on the networks below? Each of {len(judged)} claims is judged by a rule "
             "that is the same for all runs (Table 3). Accuracy is compared on the same test images before and after: "
             f"it counts as not lost where the 95 % interval of its change lies above −{margin():g} points, what the "
-            "print itself calls lossless, and as lost where all of it lies below; else the claim is undecided.",
+            "paper itself calls lossless, and as lost where all of it lies below; else the claim is undecided.",
             "Question.",
         ),
         _measured(evidence),

@@ -205,6 +205,6 @@ def _marked(line: printed.Line, column: str) -> str:
 
 
 def _printed_change(table: list[printed.Line], line: printed.Line) -> str:
-    """What the print says before and after differ by; no interval follows from two rounded figures."""
+    """What the paper says before and after differ by; no interval follows from two rounded figures."""
     before = printed.find(table, line["model"], "Baseline")["top1"]
     return NOT_PRINTED if line["method"] == "Baseline" else signed(float(line["top1"]) - float(before))

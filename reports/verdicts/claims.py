@@ -134,7 +134,7 @@ def _lossless(delta: str) -> Claim:
     return Claim(
         f"No accuracy is lost at δ = {delta}",
         ", ".join(f"{before['model']} {before['top1']} → {after['top1']}" for before, after in pairs),
-        f"95 % interval of the paired change wholly above −{margin():g} points, which the print itself calls lossless: "
+        f"95 % interval of the paired change wholly above −{margin():g} points, which the paper itself calls lossless: "
         "reproduced; wholly below: not; else undecided",
         f"needs a finished and trained run at δ = {delta}, and its baseline",
         on_each(lossless, delta),

@@ -52,7 +52,7 @@ def joined(judged: Sequence[Judgement]) -> Judgement:
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: what is wrong in the print or left open by it, and what our runs say of it."""
+    """One finding: what is wrong in the paper or left open by it, and what our runs say of it."""
 
     title: str
     print_says: str

@@ -15,7 +15,7 @@ MOST_IMAGES = 100  # times the test images: more than any test set of a kind is 
 
 
 def margin() -> float:
-    """Percentage points that may be lost: what the print itself calls lossless.
+    """Percentage points that may be lost: what the paper itself calls lossless.
 
     It is the most that a network of Table 1 loses at the smallest δ, and the same at every δ.
     """

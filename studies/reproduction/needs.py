@@ -36,7 +36,7 @@ STREAMLINES = "Clustering within the training streamlines compression (COF-PWFN,
 CALIBRATED = "Its networks are well calibrated (COF-PWFN, a reconstruction)"
 FROM_NOISE = "Calibration comes from the noise, not from compression (COF-PWFN, a reconstruction)"
 NOISY = (*TABLED, TABLE_4, RELIABILITY, SPREADS, ROUNDS, STREAMLINES)
-BESIDE_K_MEANS = "Plain k-means with about as many shared values is not in the print."
+BESIDE_K_MEANS = "Plain k-means with about as many shared values is not in the paper."
 
 # PWFN where it is compared with its reconstruction, which does so by default.
 ALIKE = {"reestimate": True}

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from reports import printed
-from reports.verdicts.findings import of_the_print
+from reports.verdicts.findings import of_the_paper
 from reports.verdicts.no_loss import margin
 
 TABLE_1, TABLE_2, TEXT = printed.table1(), printed.table2(), printed.text()
@@ -28,14 +28,14 @@ def test_both_tables_print_the_same_accuracy(line):
 
 
 def test_ratios_of_table_1_are_quotients_of_the_sizes_of_table_2_but_for_resnet50_at_0015():
-    wrong = [(named(line), ratio) for line, ratio in of_the_print.contradicting_ratios()]
+    wrong = [(named(line), ratio) for line, ratio in of_the_paper.contradicting_ratios()]
     assert wrong == [("ResNet-50, WFN δ = 0.015", "10.3")]  # 97.5 / 9.3 is 10.5
 
 
 @pytest.mark.parametrize("line", TABLE_2, ids=named)
 def test_values_entropies_and_parameters_fit_each_other(line):
     unique, inner = int(line["unique_params"]), int(line["unique_params_no_bn_fl"])
-    assert inner <= unique <= of_the_print.PARAMETERS[line["model"]]
+    assert inner <= unique <= of_the_paper.PARAMETERS[line["model"]]
     assert float(line["entropy_nonzero_bits"]) <= math.log2(unique) + 0.05
 
 
@@ -43,21 +43,21 @@ def test_parameters_are_torchvisions():
     torchvision = pytest.importorskip("torchvision")
     import torch
 
-    for name, parameters in of_the_print.PARAMETERS.items():
+    for name, parameters in of_the_paper.PARAMETERS.items():
         with torch.device("meta"):
             model = torchvision.models.get_model(name.lower().replace("-", ""))
         assert sum(p.numel() for p in model.parameters()) == parameters
         if name == "ResNet-18":
             norms = (p for n, p in model.named_parameters() if "bn" in n or "downsample.1" in n)
-            assert sum(p.numel() for p in norms) == of_the_print.RESNET18_BATCH_NORM
+            assert sum(p.numel() for p in norms) == of_the_paper.RESNET18_BATCH_NORM
 
 
 def test_float_sizes_are_four_bytes_a_parameter_but_resnet50_is_in_units_of_2_to_the_20():
     sizes = {line["model"]: float(line["model_size_mb"]) for line in TABLE_2 if line["method"] == "Baseline"}
     units = {"ResNet-18": 1e6, "ResNet-34": 1e6, "ResNet-50": 2**20}
     for model, size in sizes.items():
-        assert size == pytest.approx(4 * of_the_print.PARAMETERS[model] / units[model], rel=0.003)
-    assert sizes["ResNet-50"] != pytest.approx(4 * of_the_print.PARAMETERS["ResNet-50"] / 1e6, rel=0.04)
+        assert size == pytest.approx(4 * of_the_paper.PARAMETERS[model] / units[model], rel=0.003)
+    assert sizes["ResNet-50"] != pytest.approx(4 * of_the_paper.PARAMETERS["ResNet-50"] / 1e6, rel=0.04)
 
 
 def test_text_and_table_2_contradict_each_other_on_apots_unique_values():
@@ -89,11 +89,11 @@ def test_the_abstracts_entropy_follows_from_table_2():
 
 @pytest.mark.parametrize("line", FIXED_2, ids=named)
 def test_rep_mixed_as_printed_is_impossible_below_a_bit_a_use(line):
-    assert of_the_print.bits_a_use(line) < 1
+    assert of_the_paper.bits_a_use(line) < 1
 
 
 def test_least_bits_a_use_are_those_of_the_finding():
-    assert min(map(of_the_print.bits_a_use, FIXED_2)) == pytest.approx(0.05, abs=0.005)
+    assert min(map(of_the_paper.bits_a_use, FIXED_2)) == pytest.approx(0.05, abs=0.005)
 
 
 def test_the_print_calls_a_loss_of_03_points_lossless():

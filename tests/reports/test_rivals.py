@@ -1,4 +1,4 @@
-"""The findings on rivals that the print leaves out."""
+"""The findings on rivals that the paper leaves out."""
 
 import pytest
 

@@ -39,7 +39,7 @@ def page(tmp_path):
     return web_page.render(
         Document(
             NASTY,
-            "beside the print",
+            "beside the paper",
             [
                 Heading("Tables"),
                 Paragraph(NASTY, "Lead."),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from reports.evidence.selection import Evidence
 from reports.records.peer_files import PeerFile
-from reports.verdicts.findings.of_the_print import findings_of_the_print
+from reports.verdicts.findings.of_the_paper import findings_of_the_paper
 from reports.verdicts.findings.reviewers import beside_kmeans
 from reports.verdicts.findings.rivals import beside_coders, folded_scales, without_training
 from reports.verdicts.findings.two_networks import two_networks
@@ -19,5 +19,5 @@ def findings(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> list[Finding
         beside_kmeans(evidence),
         folded_scales(evidence),
         *two_networks(evidence),
-        *findings_of_the_print(evidence),
+        *findings_of_the_paper(evidence),
     ]

@@ -24,7 +24,7 @@ def beside_kmeans(evidence: Evidence) -> Finding:
     pairs = [pair for subject in trained.subjects if (pair := trained.alike_in_size(subject))]
     ours = " ".join(_compared(*pair) for pair in pairs)
     return Finding(
-        f"Plain k-means with about {SAME_SIZE} is not in the print.",
+        f"Plain k-means with about {SAME_SIZE} is not in the paper.",
         "Weight sharing over the whole network with the same budget of fine-tuning is the baseline that a reader asks "
         "for first.",
         ours

@@ -1,4 +1,4 @@
-"""What the print does not set weight fixing beside: rounding, APoT with its scales folded, coders of other projects."""
+"""What the paper does not set weight fixing beside: rounding, APoT with its scales folded, coders of other projects."""
 
 from collections.abc import Sequence
 
@@ -21,9 +21,9 @@ def without_training(evidence: Evidence) -> Finding:
     """
     pairs = [pair for subject in evidence.subjects if (pair := smaller_and_untrained(evidence, subject))]
     return Finding(
-        "Rounding without any training is not in the print.",
+        "Rounding without any training is not in the paper.",
         "“No accuracy is lost” is the merit of a method only where no method at all loses more. The power of two "
-        "nearest to each weight, the print's own building block, is no such measure: a uniform grid is. Shown is, of "
+        "nearest to each weight, the paper's own building block, is no such measure: a uniform grid is. Shown is, of "
         "the untrained rows with a smaller file, that with most held-back training images right.",
         " ".join(_beside(*pair) for pair in pairs)
         or "Not checked here: no finished runs of weight fixing and, from the same float network, of a method without "
@@ -73,7 +73,7 @@ def beside_coders(evidence: Evidence, peers: Sequence[PeerFile]) -> Finding:
     """Weight fixing, and the smallest file of ours that loses little, beside the files of other projects' coders."""
     shown = [(row, files) for row in _of_interest(evidence) if (files := _as_good(row, peers))]
     return Finding(
-        "A coder that needs no training is not in the print.",
+        "A coder that needs no training is not in the paper.",
         "Who wants a small file of a trained network can have one in a second, from a standard's coder that sees no "
         "image. Shown are weight fixing and the smallest file here whose mean change is "
         f"−{margin():g} points or more; and of each coder's settings the smallest file within the same margin, or that "

@@ -1,4 +1,4 @@
-"""What the print gets wrong or leaves out, each checked against our own numbers where that is possible."""
+"""What the paper gets wrong or leaves out, each checked against our own numbers where that is possible."""
 
 from reports import printed
 from reports.evidence.row import Row, runs_of
@@ -12,7 +12,7 @@ RESNET18_BATCH_NORM = 9_600
 UNTESTED = "Not checked here:"
 
 
-def findings_of_the_print(evidence: Evidence) -> list[Finding]:
+def findings_of_the_paper(evidence: Evidence) -> list[Finding]:
     """All of them, the weightiest first."""
     return [
         _rep_mixed(evidence),
@@ -241,7 +241,7 @@ def _left_out(evidence: Evidence) -> Finding:
         for name, title in (("threshold", "δ₀"), ("shares", "p_t"), ("temperature", "Temperature"))
     )
     return Finding(
-        "What the print leaves out.",
+        "What the paper leaves out.",
         "δ₀, the shares p_t, the temperature of Eq. 4 (1 in print, 0.05 in the released code), the clipping of "
         "gradients, the variant of LZW, the split of the training images and the batch sizes are not given.",
         f"Ours: {settings}" if runs else f"{UNTESTED} no finished run of WFN.",
