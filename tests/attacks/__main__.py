@@ -5,7 +5,7 @@ from datetime import date
 
 import click
 
-from tests.attacks.attack import attacks, carry_out
+from tests.attacks.attack import attacks, run_attack
 
 HEAD = "| attack | what happens, and what survives it | tried | survived | blows | seconds |\n|---|---|---|---|---|---|"
 
@@ -27,7 +27,7 @@ def main(names: tuple[str, ...], seed: int, cases: int, first: int, short: bool)
         if missing := attack.missing():
             print(f"| {attack.name} | {attack.what} | 0 | needs {missing} | | |", flush=True)
             continue
-        outcome = carry_out(attack, cases or (attack.short if short else attack.cases), seed, first)
+        outcome = run_attack(attack, cases or (attack.short if short else attack.cases), seed, first)
         survived = outcome.tried - len(outcome.lost)
         lost += len(outcome.lost)
         counts = f"{outcome.tried} | {survived} | {outcome.blows} | {outcome.seconds:.0f}"

@@ -63,7 +63,7 @@ def attacks() -> dict[str, Attack]:
     return {attack.name: attack for module in modules if (attack := getattr(module, "ATTACK", None))}
 
 
-def carry_out(attack: Attack, cases: int, seed: int, first: int = 0) -> Outcome:
+def run_attack(attack: Attack, cases: int, seed: int, first: int = 0) -> Outcome:
     """Try ``cases`` cases, from the number ``first`` on; what is lost is told at once, on standard error."""
     outcome, began = Outcome(), time.monotonic()
     with _folder() as place:

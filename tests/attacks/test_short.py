@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from tests.attacks.attack import attacks, carry_out
+from tests.attacks.attack import attacks, run_attack
 
 ATTACKS = attacks()
 SEED = 4  # one that has a run tracked in MLflow among the first two kills, and among the first two signals
@@ -24,4 +24,4 @@ def test_nothing_is_lost(name, prepared):
     if missing := attack.missing():
         pytest.skip(f"needs {missing}")
     attack = replace(attack, prepare=lambda folder, prepare=attack.prepare: prepared(prepare))
-    assert carry_out(attack, attack.short, seed=SEED).lost == {}
+    assert run_attack(attack, attack.short, seed=SEED).lost == {}
