@@ -36,9 +36,9 @@ class DeepKMeans(Taught, Method):
         - Each layer has the same number of clusters, and the same ``sparse_share``. In the released code each has its
           own, chosen by hand.
         - There the first layer is clustered, too, with as many clusters as rows.
-        - The weight of the penalty is not known from any source that was at hand. Of 0, 0.1, 0.5 and 2.5 the three above
-          0 kept alike of ResNet-20's accuracy on held-back images, in runs of two epochs
-          (``reports/examples/choices/deep_kmeans.csv``); the weakest of them is the default.
+        - The weight of the penalty is not known from any source that was at hand. Of 0, 0.1, 0.5 and 2.5 all but 0 kept
+          as much of ResNet-20's accuracy on held-back images, in runs of two epochs
+          (``reports/examples/choices/deep_kmeans.csv``); the least of them is the default.
         - It trains from the trained network with the budget of this project's other methods.
 
     Attributes:
