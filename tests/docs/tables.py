@@ -117,16 +117,21 @@ def of_grid() -> str:
     return _sizes("shared_grid")
 
 
+def of_table_1() -> str:
+    """A row for each other method of the paper's Table 1 that is trained here, from the records of its runs."""
+    return _sizes("table_1_methods")
+
+
 def _sizes(records: str) -> str:
     evidence = Evidence(record_files.read_records(ROOT / "reports" / "examples" / "records" / f"{records}.jsonl.gz"))
     rows = [
         f"| {row.label} | {row.text('top1')} | {row.change_text} | {row.range_text('unique_params', '{:,.0f}')} "
         f"| {row.range_text('entropy_bits')} | {row.range_text('artefact_bytes', '{:.1f}', 1000, ' kB')} "
-        f"| {run_ids(row.runs)} |"
+        f"| {row.range_text('codebook_bytes', '{:.1f}', 1000, ' kB')} | {run_ids(row.runs)} |"
         for row in evidence.rows
     ]
-    head = "| method | top-1 (%) | change (points) | unique values | entropy (bits) | file | run |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
+    head = "| method | top-1 (%) | change (points) | unique values | entropy (bits) | file | codebooks | run |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *rows])
 
 
 def of_peers() -> str:
@@ -160,6 +165,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "other_differs": of_other_differs,
     "untrained": of_untrained,
     "grid": of_grid,
+    "table_1": of_table_1,
     "peers": of_peers,
 }
 
