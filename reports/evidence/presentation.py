@@ -41,6 +41,12 @@ def treatment(method: str, params: Params, tags: Params) -> Treatment:
     return made.treatment if made else NOT_STATED
 
 
+def compresses(method: str, params: Params) -> bool:
+    """Whether the method brings weights to fewer values; one that this version does not know is taken to."""
+    made = _made(method, params)
+    return made.compresses if made else True
+
+
 def training(method: str, params: Params) -> str:
     """What training the method had for itself, in words."""
     made = _made(method, params)

@@ -9,6 +9,7 @@ from reports.evidence.paired_runs import paired_change
 from reports.evidence.presentation import (
     BY_ITS_AUTHORS,
     UNTRAINED,
+    compresses,
     in_words,
     learns_from,
     title,
@@ -194,7 +195,7 @@ class Row:
     @property
     def compresses(self) -> bool:
         """Whether the method compresses anything: references of uncertainty and controls without clustering do not."""
-        return bool(self.prefix) or {self.treatment.first_last, self.treatment.batch_norm} != {"float"}
+        return bool(self.prefix) or compresses(self.method, self.runs[0].params)
 
     @property
     def networks(self) -> set[str]:

@@ -81,6 +81,14 @@ def test_what_compresses_nothing_stands_in_no_table_of_compression(evidence):
     assert not any("ensemble" in text.get_text() for legend in canvas.legends for text in legend.get_texts())
 
 
+@pytest.mark.parametrize("method", ["lqnets", "deep_kmeans", "ec2t", "kq", "lsq"])
+def test_what_leaves_both_ends_and_batch_norm_float_compresses_all_the_same(tmp_path, method):
+    made_up_runs.weight_fixing(tmp_path, 1, method=method)
+    evidence = Evidence(read_folder(tmp_path))
+    for table in (table1(evidence), table2(evidence)):
+        assert len(lines(table)) == 2  # the baseline's the other
+
+
 def test_all_figures_are_drawn_and_name_their_runs(evidence):
     for figure in calibration_figures(evidence):
         assert "Runs: " in figure.caption and not figure.missing

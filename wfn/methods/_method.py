@@ -62,6 +62,11 @@ class Method(ABC):
         """What it does to which part of the network."""
 
     @property
+    def compresses(self) -> bool:
+        """Whether weights come to fewer values, with its options as they are: not those of references and controls."""
+        return True
+
+    @property
     def total_epochs(self) -> float:
         """How many passes of the training data its training takes, with its options as they are."""
         return self.iterations * self.epochs

@@ -66,6 +66,11 @@ class DeepEnsemble(Method):
         return True
 
     @property
+    def compresses(self) -> bool:
+        """No: it is a reference of uncertainty."""
+        return False
+
+    @property
     def treatment(self) -> Treatment:
         """Nothing is changed."""
         return Treatment("float", "float")

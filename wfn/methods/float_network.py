@@ -21,6 +21,11 @@ class FloatNetwork(Method):
     row_order: ClassVar[int] = 0
 
     @property
+    def compresses(self) -> bool:
+        """No: weights stay as they are."""
+        return False
+
+    @property
     def treatment(self) -> Treatment:
         """Nothing is changed."""
         return Treatment("float", "float")

@@ -49,6 +49,11 @@ class MonteCarloDropout(Method):
         return f"{self.title} (float)"
 
     @property
+    def compresses(self) -> bool:
+        """No: it is a reference of uncertainty."""
+        return False
+
+    @property
     def treatment(self) -> Treatment:
         """Nothing is changed."""
         return Treatment("float", "float")

@@ -178,6 +178,11 @@ class ProbabilisticWeightFixing(Taught, Method):
         return f"{self.title}{noise}{'' if self.merge else ', not clustered'}"
 
     @property
+    def compresses(self) -> bool:
+        """Whether weights are merged: the control that is not clustered has as many values as before."""
+        return self.merge
+
+    @property
     def treatment(self) -> Treatment:
         """One codebook for all, batch-norm's weights among them unless they are left alone."""
         shared = "shared values" if self.merge else "float"
