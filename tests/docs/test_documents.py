@@ -151,9 +151,12 @@ def test_differences_between_rows_are_those_of_the_records():
     """What a sentence says of two runs, the better one first: the paired difference of their top-1."""
     runs = {run.short_id: run for run in record_files.read_records(EXAMPLES / "records")}
     document = " ".join((ROOT / "docs" / "results.md").read_text().split())
-    for one, other in (("dcffc005", "62fe5f0d"), ("d010ac3c", "62b81b65"), ("1e4039a0", "55ba9620")):
+    trained = [("55ba9620", other) for other in ("748f0f83", "d9ea7819", "2394de94")]
+    for one, other in (("dcffc005", "62fe5f0d"), ("d010ac3c", "62b81b65"), ("1e4039a0", "55ba9620"), *trained):
         assert f"{one} and {other}" in document
         assert paired_difference([runs[one]], [runs[other]]).text in document
+    assert f"which takes {runs['55ba9620'].metrics['codebook_bytes'] / 1000:.1f} kB so" in document
+    assert f"with {runs['793bb5b2'].metrics['bits_per_conv_weight']:.2f} bits a weight of its convolutions" in document
 
 
 def test_what_is_said_of_the_rows_is_so():
