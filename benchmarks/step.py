@@ -18,7 +18,7 @@ from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid
 from wfn.data.passes import to_device
 from wfn.networks.forward_pass import trace
 from wfn.regulariser.penalty import Penalty
-from wfn.system.torch_context import autocast
+from wfn.system.torch_context import PRECISIONS, autocast
 from wfn.training.epoch import objective_of, train_epoch
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates.free_weights import FreeUpdate
@@ -69,7 +69,7 @@ def against_plain_fine_tuning(cases: Cases, device: torch.device, repeats: int) 
     """Each case at both precisions. Steps are built anew ``ROUNDS`` times: where memory lies has its say."""
     for network, batch_size in cases:
         batch = example_batch(batch_size, device)
-        for precision in ("float32", "bfloat16"):
+        for precision in PRECISIONS:
             what = f"training step, {network}, batch {batch_size}, {precision}, {device}"
             plain = partial(plain_step, network, batch, device, precision)
             for share in FREE:
@@ -85,23 +85,26 @@ def against_plain_fine_tuning(cases: Cases, device: torch.device, repeats: int) 
 def against_the_machine(cases: Cases, device: torch.device, repeats: int) -> Iterator[Comparison]:
     """Plain fine-tuning against matrix products of as many multiply-adds: what the machine could do at best.
 
-    A step has three times those of an inference: forward, and gradients of activations and of weights.
+    Each case at both precisions, the products' numbers of that, too. A step has three times the multiply-adds of an
+    inference: forward, and gradients of activations and of weights.
     """
     for network, batch_size in cases:
         batch = example_batch(batch_size, device)
         uses, weights = trace(network_of(network, device), batch[0][:1]).uses, network_of(network, device)
         layers = {name: weight.numel() for name, weight in weights.named_parameters() if weight.ndim > 1}
         count = 3 * batch_size * sum(uses[name] * layers[name] for name in layers)
-        plain = partial(plain_step, network, batch, device, "float32")
-        seconds, against, ratio = compared(plain, partial(_product, count, device), repeats)
-        what = f"training step, {network}, batch {batch_size}, float32, {device}: plain fine-tuning"
         other = f"matrix products of as many multiply-adds, {count / 1e9:.1f} thousand million"
-        yield Comparison(what, seconds, other, against, "none: the machine's limit", True, ratio)
+        for precision in PRECISIONS:
+            plain = partial(plain_step, network, batch, device, precision)
+            product = partial(_product, count, device, getattr(torch, precision))
+            seconds, against, ratio = compared(plain, product, repeats)
+            what = f"training step, {network}, batch {batch_size}, {precision}, {device}: plain fine-tuning"
+            yield Comparison(what, seconds, other, against, "none: the machine's limit", True, ratio)
 
 
-def _product(multiply_adds: float, device: torch.device) -> Callable[[], None]:
+def _product(multiply_adds: float, device: torch.device, dtype: torch.dtype) -> Callable[[], None]:
     """Products of square matrices, so many that this is how often they multiply and add."""
-    left, right, out = (torch.randn(PRODUCT, PRODUCT, device=device) for _ in range(3))
+    left, right, out = (torch.randn(PRODUCT, PRODUCT, device=device).to(dtype) for _ in range(3))
     rows = round(multiply_adds / PRODUCT**2)
 
     def product() -> None:
