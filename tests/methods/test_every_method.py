@@ -251,10 +251,9 @@ def test_a_huge_weight_is_compressed_or_refused_before_training(name, tmp_path):
         assert all(values.isfinite().all() for values in quantised.weights.values())
 
 
-def test_what_a_method_says_of_compressing_is_so(name, tmp_path):
-    method = made(name, tmp_path)
+def test_what_a_method_says_of_compressing_is_so(uncut):
+    method, _, quantised, _ = uncut
     parameters = dict(network_for(method).named_parameters())
-    _, quantised = compressed(method)
     before = torch.cat([parameters[weight].flatten() for weight in quantised.weights]).unique()
     after = torch.cat([values.flatten() for values in quantised.weights.values()]).unique()
     assert method.compresses == (len(after) < len(before))

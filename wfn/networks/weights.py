@@ -15,7 +15,8 @@ from wfn.networks.weight_files.save_reading import read_weights
 from wfn.networks.weight_files.tensor_names import near_names, renamed
 
 log = logging.getLogger(__name__)
-STATISTICS = _, VARIANCE = ("running_mean", "running_var")  # of batch-norm, at the end of buffers' names
+VARIANCE = "running_var"
+STATISTICS = ("running_mean", VARIANCE)  # of batch-norm, at the end of buffers' names
 
 
 def load_weights(model: nn.Module, source: str, network: str) -> None:
