@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.support.oracles_quantisers import learned_step
+from tests.support.threads import one_thread_and_more
 from wfn.codebooks.quantisers.learned_steps import LEAST_STEP, InputQuantiser, Layer, LearnedSteps, Range
 from wfn.codebooks.quantisers.quantised_inputs import quantise_input
 
@@ -45,6 +46,42 @@ def test_gradients_are_those_of_torchs_operator_but_half_a_step_beyond_the_range
     passed, of_step = integers.backward(values, step.detach(), gradient, sharing=len(values))
     assert torch.allclose(passed, leaf.grad)
     assert of_step.item() == pytest.approx(step.grad.item(), rel=1e-4)
+
+
+nasty = st.sampled_from([0.0, -0.0, 1e-45, -1e-40, 0.25, -0.25, 0.75, 1.5, -2.0, 3e38, float("inf"), float("nan")])
+
+
+@given(
+    st.lists(st.floats(-5, 5, width=32) | nasty, min_size=1, max_size=40),
+    st.sampled_from([LEAST_STEP, 0.37, 0.5, 2.0]),
+    st.integers(2, 8),
+)
+@settings(deadline=None)  # the first call compiles
+def test_the_compiled_pass_has_the_bits_of_the_operations_on_tensors(values, step, bits):
+    integers, latent, out = Range.of(bits, signed=True), torch.tensor(values), torch.zeros(len(values))
+    steps = LearnedSteps(torch.ones(len(values)), [Layer(0, len(values), bits)])
+    steps.steps.data.fill_(step)
+    steps.quantise(latent, out)
+    assert bits_of(out) == bits_of(integers.quantised(latent, steps.steps.data[0]))
+    gradient = torch.linspace(-1, 2, len(values))
+    passed, of_step = integers.backward(latent, steps.steps.data[0], gradient, sharing=len(values))
+    steps.backward(latent, gradient)
+    assert bits_of(gradient) == bits_of(passed)
+    assert steps.steps.grad.tolist() == pytest.approx([of_step.item()], rel=1e-4, abs=1e-4, nan_ok=True)
+
+
+def bits_of(numbers):
+    return [-1 if number.isnan() else number.view(torch.int32).item() for number in numbers]
+
+
+def test_slopes_do_not_depend_on_the_number_of_threads():
+    torch.manual_seed(0)
+    latent, slopes = torch.randn(50_000), []
+    steps = LearnedSteps(latent, [Layer(0, 50_000, 3)])
+    for _ in one_thread_and_more():
+        steps.backward(latent, torch.linspace(-1, 2, 50_000))
+        slopes.append(steps.steps.grad.item())
+    assert slopes[0] == slopes[1] != 0
 
 
 def test_each_layer_has_its_own_step_and_other_weights_stay():

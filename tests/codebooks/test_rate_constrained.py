@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.support.oracles_quantisers import cheapest, lengths_of
+from tests.support.threads import one_thread_and_more
 from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid, code_lengths, envelope
 from wfn.errors import UserError
 
@@ -52,6 +53,17 @@ def test_every_number_goes_to_a_cheapest_multiple_and_the_histogram_follows(valu
             assert abs(value - level) <= 0.5 + 1e-6
     now = np.bincount((levels - lowest).astype(int), minlength=len(before))
     assert np.allclose(grid.state_dict()["counts"].numpy(), 0.5 * before + 0.5 * now)
+
+
+def test_any_number_of_threads_assigns_and_counts_alike():
+    values, found = torch.randn(10_007, generator=torch.Generator().manual_seed(0)), []
+    for _ in one_thread_and_more():
+        out = torch.zeros(10_007)
+        grid = RateConstrainedGrid(values, torch.ones(10_007, dtype=torch.bool), 0.25, 0.3, 0.5)
+        grid.quantise(values, out)
+        found.append((out, grid.state_dict()["counts"]))
+    assert all(torch.equal(*both) for both in zip(*found, strict=True))
+    assert found[0][1].sum() == pytest.approx(10_007)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

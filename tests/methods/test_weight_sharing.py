@@ -1,20 +1,25 @@
 """Weight sharing with fine-tuned values."""
 
 from dataclasses import replace
+from math import fsum
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
 
 from tests.support import small_networks
+from tests.support.threads import one_thread_and_more
 from wfn.codebooks.k_means import STARTS
 from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Step
 from wfn.methods.weight_sharing import KMeansSharing
 from wfn.training.flat_weights import counted_weights
+from wfn.training.updates.shared_kernel import sums_by_value
 from wfn.training.updates.shared_values import SharedValues
 
 QUICK = KMeansSharing(clusters=6, iterations=2, epochs=2, learning_rate=1e-3)
@@ -39,6 +44,23 @@ def test_the_gradient_of_a_shared_value_is_the_sum_of_its_weights():
     moved = [0.0, *(k - 0.01 for k in (1, 2, 3))]  # by Adam's first step
     assert shared.values.tolist() == pytest.approx(moved, abs=1e-5) and shared.values[0] == 0
     assert set(weights.values.tolist()) == set(shared.values.tolist())
+
+
+@given(st.integers(1, 200), st.integers(1, 300), st.integers(0, 2**32 - 1))
+@settings(deadline=None)  # the first call compiles
+def test_sums_are_those_of_one_weight_after_another(numbers, values, seed):
+    random = np.random.default_rng(seed)
+    of_weights = random.choice(np.array([1e-45, -0.0, 0, 1, -1, 3e38, 1e-3], np.float32), numbers)
+    assignment = random.integers(0, values, numbers).astype(np.int32)
+    expected = [fsum(of_weights[assignment == value].tolist()) for value in range(values)]
+    assert sums_by_value(of_weights, assignment, values).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_sums_do_not_depend_on_the_number_of_threads():
+    random = np.random.default_rng(0)
+    of_weights, assignment = random.normal(size=10_007).astype(np.float32), random.integers(0, 9, 10_007, np.int32)
+    found = [sums_by_value(of_weights, assignment, 9).tolist() for _ in one_thread_and_more()]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("per_layer", [False, True])

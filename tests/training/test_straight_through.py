@@ -90,6 +90,19 @@ def test_frozen_weights_are_quantised_and_stay():
     assert not torch.equal(latent[~frozen], before[~frozen])
 
 
+def test_what_is_learned_may_have_no_gradient_in_the_first_steps():
+    """So a layer that the network passes by at random."""
+    weights, quantiser = weights_of(), Halves()
+    update = StraightThrough(weights, quantiser, Descent(0.1, 0.9, 0.0, 4, False, 0.0))
+    quantiser.backward = lambda latent, gradient: setattr(quantiser.number, "grad", None)
+    step(update, weights, torch.ones(219))
+    assert quantiser.number.item() == 0
+    del quantiser.backward
+    quantiser.number.grad = torch.zeros(1)
+    step(update, weights, torch.ones(219))
+    assert quantiser.number.item() == pytest.approx(-0.19)  # Nesterov's first step: 0.1 * (1 + 0.9)
+
+
 def test_the_last_share_of_the_steps_is_averaged():
     weights = weights_of()
     update = StraightThrough(weights, Halves(), Descent(0.1, 0.0, 0.0, steps=8, cosine=False, averaged_share=0.5))

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wfn.codebooks.quantisers import compiled
+from wfn.codebooks.quantisers import learned_basis_kernel as kernel
 from wfn.system.compiled import torch_threads
 
 KEPT = 0.9
@@ -69,7 +69,7 @@ class LearnedBasis:
             if self._on_cpu:
                 values = _channels(out, layer).numpy()
                 with torch_threads():
-                    compiled.quantise(weights.numpy(), basis.numpy(), self._codes.double().numpy(), KEPT, RIDGE, values)
+                    kernel.quantise(weights.numpy(), basis.numpy(), self._codes.double().numpy(), KEPT, RIDGE, values)
                 continue
             chosen = nearest(weights, basis, self._codes)
             out[layer.start : layer.end] = chosen.mul(basis[:, None]).sum(2).flatten()
@@ -106,7 +106,7 @@ def first_basis(weights: Tensor, codes: Tensor) -> Tensor:
     ordered = np.sort(weights.cpu().numpy(), 1)
     start = MEDIAN_DEVIATION * 2.0 ** np.arange(bits) / 2 ** (bits - 1)
     with torch_threads():
-        found = compiled.first_bases(ordered, codes.double().cpu().numpy(), start, RIDGE, FIRST_FITS)
+        found = kernel.first_bases(ordered, codes.double().cpu().numpy(), start, RIDGE, FIRST_FITS)
     return torch.from_numpy(found).to(weights.device)
 
 

@@ -16,8 +16,12 @@ from dataclasses import dataclass
 from math import log10
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from wfn.codebooks.quantisers import learned_steps_kernel as kernel
+from wfn.system.compiled import torch_threads
 
 LEAST_STEP = 1e-8
 CANDIDATES = 100  # for the step of least squared error
@@ -61,7 +65,11 @@ class Range:
         inside = (scaled > self.lowest) & (scaled < self.highest)
         clipped = scaled.clamp(self.lowest, self.highest)
         of_step = torch.where(inside, scaled.round() - scaled, clipped)
-        return gradient * inside, (gradient * of_step).sum() / (sharing * self.highest) ** 0.5
+        return gradient * inside, (gradient * of_step).sum() * self.slope_scale(sharing)
+
+    def slope_scale(self, sharing: int) -> Any:
+        """What the gradient is taken times of a step that so many numbers share."""
+        return (sharing * self.highest) ** -0.5
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class LearnedSteps:
 
     def __init__(self, latent: Tensor, layers: Sequence[Layer], inputs: Sequence["InputQuantiser"] = ()) -> None:
         self._layers, self._inputs = layers, inputs
+        self._on_cpu = latent.device.type == "cpu"
         self._ranges = [Range.of(layer.bits, signed=True) for layer in layers]
         first = [r.first_step(latent[a.start : a.end]) for r, a in zip(self._ranges, layers, strict=True)]
         self.steps = nn.Parameter(torch.stack(first) if first else latent.new_empty(0))
@@ -94,7 +103,12 @@ class LearnedSteps:
         self.steps.data.clamp_(min=LEAST_STEP)
         out.copy_(latent)
         for layer, integers, step in zip(self._layers, self._ranges, self.steps.data, strict=True):
-            out[layer.start : layer.end] = integers.quantised(latent[layer.start : layer.end], step)
+            numbers, multiples = latent[layer.start : layer.end], out[layer.start : layer.end]
+            if self._on_cpu:
+                with torch_threads():
+                    kernel.quantise(numbers.numpy(), *_float32(step, integers), multiples.numpy())
+            else:
+                multiples.copy_(integers.quantised(numbers, step))
         for one in self._inputs:
             one.learned.data.clamp_(min=LEAST_STEP)
             one.learned.grad = None  # the next backward pass adds up anew
@@ -102,10 +116,14 @@ class LearnedSteps:
     def backward(self, latent: Tensor, gradient: Tensor) -> None:
         """Turn the ``gradient`` of the values, in place, into that of ``latent``; fill that of the steps."""
         for number, (layer, integers) in enumerate(zip(self._layers, self._ranges, strict=True)):
-            stretch = slice(layer.start, layer.end)
-            gradient[stretch], self._slopes[number] = integers.backward(
-                latent[stretch], self.steps.data[number], gradient[stretch], layer.end - layer.start
-            )
+            stretch, step, sharing = slice(layer.start, layer.end), self.steps.data[number], layer.end - layer.start
+            if self._on_cpu:
+                with torch_threads():
+                    args = latent[stretch].numpy(), *_float32(step, integers), gradient[stretch].numpy()
+                    self._slopes[number] = kernel.backward(*args) * integers.slope_scale(sharing)
+            else:
+                found = integers.backward(latent[stretch], step, gradient[stretch], sharing)
+                gradient[stretch], self._slopes[number] = found
 
     def ratios(self, latent: Tensor) -> Tensor:
         """Each layer's step over the one of least squared error for its ``latent`` weights: float32 [layers]."""
@@ -124,6 +142,10 @@ class LearnedSteps:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take what :meth:`state_dict` gave."""
         self.steps.data.copy_(state["steps"])
+
+
+def _float32(step: Tensor, integers: Range) -> tuple[np.float32, np.float32, np.float32]:
+    return np.float32(step.item()), np.float32(integers.lowest), np.float32(integers.highest)
 
 
 class InputQuantiser(nn.Module):

@@ -13,15 +13,17 @@ levels in use and the thresholds between them are found once for all numbers, in
 from collections.abc import Mapping
 from math import ceil
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from wfn.errors import UserError
-from wfn.system.compiled import compiled
+from wfn.system.compiled import compiled, torch_threads
 
 MOST_STEPS = 1 << 15  # from zero to the largest number
 MOST_PASSES = 50
+PARTS = 16  # of the numbers, each with a histogram of its own
 
 
 class RateConstrainedGrid:
@@ -86,11 +88,12 @@ class RateConstrainedGrid:
         reach, step, size = self._reach, self._step, 2 * self._reach + 1
         levels, thresholds = envelope(code_lengths(self._counts if rate else np.zeros(size)), rate)
         if numbers.device.type == "cpu":
-            counts = np.zeros(size)
+            counts = np.zeros((PARTS, size))
             first = np.searchsorted(thresholds, np.arange(size) - 0.5)
             rated = self._rated.numpy()
-            _assign(numbers.numpy(), rated, step, reach, levels, thresholds, first, out.numpy(), counts)
-            return counts
+            with torch_threads():
+                _assign(numbers.numpy(), rated, step, reach, levels, thresholds, first, out.numpy(), counts)
+            return counts.sum(0)
         scaled = numbers / step + reach
         between = torch.as_tensor(thresholds, dtype=torch.float32, device=numbers.device)
         cheapest = torch.as_tensor(levels, device=numbers.device)[torch.bucketize(scaled, between)]
@@ -137,19 +140,20 @@ def envelope(lengths: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     return kept[:used].copy(), thresholds[: used - 1].copy()
 
 
-@compiled()
+@compiled(parallel=True)
 def _assign(numbers, rated, step, reach, levels, thresholds, first, out, counts):
     """One pass: ``first`` has for each level the first threshold that can matter from half a step below it on."""
-    inverse, top = 1.0 / step, 2 * reach
-    for i in range(numbers.size):
-        scaled = numbers[i] * inverse + reach
-        level = min(max(int(np.rint(scaled)), 0), top)
-        if rated[i]:
-            index = first[level]
-            while index > 0 and scaled <= thresholds[index - 1]:
-                index -= 1
-            while index < thresholds.size and scaled > thresholds[index]:
-                index += 1
-            level = levels[index]
-        counts[level] += 1.0
-        out[i] = (level - reach) * step
+    inverse, top, parts = 1.0 / step, 2 * reach, len(counts)
+    for part in numba.prange(parts):
+        for i in range(numbers.size * part // parts, numbers.size * (part + 1) // parts):
+            scaled = numbers[i] * inverse + reach
+            level = min(max(int(np.rint(scaled)), 0), top)
+            if rated[i]:
+                index = first[level]
+                while index > 0 and scaled <= thresholds[index - 1]:
+                    index -= 1
+                while index < thresholds.size and scaled > thresholds[index]:
+                    index += 1
+                level = levels[index]
+            counts[part, level] += 1.0
+            out[i] = (level - reach) * step

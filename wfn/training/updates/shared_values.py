@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.codebook import Codebook
+from wfn.system.compiled import torch_threads
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates import give_moments, moments_of
+from wfn.training.updates.shared_kernel import sums_by_value
 
 
 class SharedValues:
@@ -40,7 +42,7 @@ class SharedValues:
     ) -> None:
         device = weights.values.device
         self._weights, self._clip_norm = weights, clip_norm
-        self._assignment = torch.from_numpy(assignment).to(device, torch.int64)
+        self._assignment = torch.from_numpy(assignment).to(device, copy=True)
         self.values = nn.Parameter(torch.from_numpy(centres).to(device))
         self.values.grad = torch.zeros_like(self.values)
         self._held = torch.from_numpy(held).to(device)
@@ -65,7 +67,13 @@ class SharedValues:
     def after(self, loss: Tensor) -> None:
         """Take one step; the gradients of ``loss`` are in ``weights.values.grad``."""
         gradient = self.values.grad
-        gradient.zero_().index_add_(0, self._assignment, self._weights.values.grad)
+        of_weights = self._weights.values.grad
+        if gradient.device.type == "cpu":
+            with torch_threads():
+                sums = sums_by_value(of_weights.numpy(), self._assignment.numpy(), gradient.numel())
+            gradient.copy_(torch.from_numpy(sums))
+        else:
+            gradient.zero_().index_add_(0, self._assignment, of_weights)
         gradient.masked_fill_(self._held, 0)
         gradient.mul_((self._clip_norm / (gradient.norm() + 1e-6)).clamp(max=1))
         self._optimiser.step()

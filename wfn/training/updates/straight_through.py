@@ -85,13 +85,15 @@ class StraightThrough:
     def __init__(self, weights: FlatWeights, quantiser: Quantiser, descent: Descent) -> None:
         self._weights, self._quantiser, self._descent = weights, quantiser, descent
         self._latent = nn.Parameter(weights.values.data.clone())
-        self._latent.grad = torch.zeros_like(self._latent)
+        self._latent.grad = weights.values.grad
         self._frozen = None if weights.trainable.all() else ~weights.trainable
         self._average = torch.zeros_like(self._latent.data) if descent.averaged_share else None
         self._done = self._averaged = 0
         self._moving = [self._latent, *quantiser.learned()]
+        decay = descent.weight_decay if self._frozen is None else 0.0  # frozen weights are kept from it, here below
+        groups = [{"params": [self._latent], "weight_decay": decay, "fused": True}, {"params": self._moving[1:]}]
         self._optimiser = torch.optim.SGD(
-            self._moving, lr=descent.learning_rate, momentum=descent.momentum, nesterov=descent.momentum > 0
+            groups, lr=descent.learning_rate, momentum=descent.momentum, nesterov=descent.momentum > 0
         )
         self._hand_out()
 
@@ -105,13 +107,12 @@ class StraightThrough:
 
     def after(self, loss: Tensor) -> None:
         """Take one step; the gradients of ``loss`` are in ``weights.values.grad``."""
-        gradient, latent = self._latent.grad, self._latent.data
-        gradient.copy_(self._weights.values.grad)
+        gradient, latent = self._weights.values.grad, self._latent.data
         self._quantiser.backward(latent, gradient)
-        gradient.add_(latent, alpha=self._descent.weight_decay)
         if self._frozen is not None:
-            gradient.masked_fill_(self._frozen, 0)
-        self._optimiser.param_groups[0]["lr"] = self._descent.rate_at(self._done)
+            gradient.add_(latent, alpha=self._descent.weight_decay).masked_fill_(self._frozen, 0)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._descent.rate_at(self._done)
         self._optimiser.step()
         self._done += 1
         if self._average is not None and self._descent.is_averaged(self._done):
