@@ -167,7 +167,7 @@ def _panel(
         )
         for row in rows
     ]
-    return Comparison(title, unit, [*costs, *others], is_logarithmic=metric in AMOUNTS)
+    return Comparison(title, unit, [*costs, *others])
 
 
 def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row]) -> Figure:

@@ -15,6 +15,7 @@ FLOOR = -2.5  # percentage points: what loses more stands there, with its change
 ROOM = 0.25  # percentage points above and below all else
 ELSEWHERE = "0.75"  # inside the markers of networks that others trained
 DECADE = 10  # amounts that span more have fewer ticks
+FEW_TIMES = 2  # what spans less stands on a linear axis
 MARKER, LARGER = 3.5, 5.5  # points of print: a marker of one run, and of a mean over seeds
 
 
@@ -62,13 +63,11 @@ class Comparison:
         title: stands above.
         unit: of the amounts.
         costs: the networks.
-        is_logarithmic: whether the axis of the amounts is.
     """
 
     title: str
     unit: str
     costs: Sequence[Cost]
-    is_logarithmic: bool = False
 
 
 def size(panels: Sequence[Comparison]) -> tuple[float, float]:
@@ -137,9 +136,9 @@ def _draw_panel(axes: "Axes", panel: Comparison, methods: Sequence[str], margin:
         drawstyle="steps-post",
         zorder=0,
     )
-    if panel.is_logarithmic:
-        amounts = [cost.amount for cost in panel.costs]
-        logarithmic(axes, "x", (1, 2, 5) if max(amounts) > DECADE * min(amounts) else (1, 1.5, 2, 3, 5, 7))
+    amounts = [cost.amount for cost in panel.costs]
+    if max(amounts) > FEW_TIMES * min(amounts) > 0:
+        logarithmic(axes, "x", (1, 2, 5) if max(amounts) > DECADE * min(amounts) else (1, 1.5, 2, 3, 4, 6, 8))
     axes.set_ylim(max(min(ends), FLOOR) - ROOM, max(ends) + ROOM)
     axes.margins(x=0.1)
     axes.set(title=panel.title, xlabel=panel.unit, ylabel="change of top-1 (points)")
