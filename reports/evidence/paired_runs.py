@@ -27,14 +27,17 @@ def paired_change(runs: Sequence[Run]) -> Change | None:
 
 
 def paired_difference(runs: Sequence[Run], others: Sequence[Run]) -> Change | None:
-    """Top-1 of ``runs`` less that of ``others``, both after, of the seeds that both have; None where there is none.
+    """Top-1 of ``runs`` less that of ``others``, both after, of the seeds that both have.
+
+    None where there is none, and where the two were tested on other images.
 
     Raises:
-        UserError: as :func:`paired_change`.
+        UserError: as :func:`paired_change`, of either.
     """
     ours, theirs = (_by_seed(_known(some)) for some in (runs, others))
     seeds = [seed for seed in ours if seed in theirs]
-    _check_same_images([run for seed in seeds for run in (ours[seed], theirs[seed])])
+    if any(_other_images(ours[seed], theirs[seed]) for seed in seeds):
+        return None
     differences = [_step(theirs[seed].outcomes.after, ours[seed].outcomes.after) for seed in seeds]
     return change_of_images(np.stack(differences)) if differences else None
 
@@ -72,14 +75,18 @@ def _by_seed(runs: Sequence[Run]) -> dict[str, Run]:
 
 def _check_same_images(runs: Sequence[Run]) -> None:
     for run in runs[1:]:
-        one, other = runs[0].outcomes, run.outcomes
-        if one.images != other.images:
-            what = f"{one.images:,} test images and {other.images:,}"
-        elif one.labels_sha256 != other.labels_sha256:
-            what = f"test images whose labels differ ({one.labels_sha256[:8]} and {other.labels_sha256[:8]})"
-        else:
-            continue
-        raise UserError(
-            f"runs {runs[0].short_id} and {run.short_id} have outcomes of {what}: only the same test images in the "
-            "same order can be paired, leave one run out"
-        )
+        if what := _other_images(runs[0], run):
+            raise UserError(
+                f"runs {runs[0].short_id} and {run.short_id} have outcomes of {what}: only the same test images in the "
+                "same order can be paired, leave one run out"
+            )
+
+
+def _other_images(run: Run, another: Run) -> str:
+    """In what the test images differ of two runs that know theirs; empty where they are the same."""
+    one, other = run.outcomes, another.outcomes
+    if one.images != other.images:
+        return f"{one.images:,} test images and {other.images:,}"
+    if one.labels_sha256 != other.labels_sha256:
+        return f"test images whose labels differ ({one.labels_sha256[:8]} and {other.labels_sha256[:8]})"
+    return ""

@@ -57,6 +57,12 @@ def training(method: str, params: Params) -> str:
     return counted(made.total_epochs, "epoch") if made.total_epochs else UNTRAINED
 
 
+def is_trained_less(method: str, params: Params) -> bool:
+    """Whether the method trained for fewer epochs than by its defaults, all its other options as they were."""
+    made, usual = _made(method, params), _made(method, {**params, **_training_by_default(method)})
+    return bool(made and usual) and made.total_epochs < usual.total_epochs
+
+
 def learns_from(method: str, params: Params, tags: Params) -> str:
     """What the method's training learnt from, in words."""
     if "learns_from" in tags:
@@ -153,6 +159,10 @@ def _defaults(method: str) -> dict[str, str]:
         return {}
     options = {name: str(value) for name, value in own_options(method).items() if name not in kind.files}
     return options | (_training_defaults() if "epochs" in options else {})
+
+
+def _training_by_default(method: str) -> dict[str, str]:
+    return {name: value for name, value in _defaults(method).items() if name in (*BUDGET, "shares")}
 
 
 def _training_defaults() -> dict[str, str]:

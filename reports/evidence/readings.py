@@ -109,7 +109,7 @@ def iterations(values: Iterable[tuple[str, int, float]]) -> tuple[dict[str, floa
 
 
 def distinct(runs: Sequence[Run]) -> list[Run]:
-    """The runs in the order in which they started, each once; of two readings of one the first.
+    """The runs in the order in which they started, each once; of two readings of one the first, or the finished one.
 
     Raises:
         UserError: two readings of a finished run disagree.
@@ -119,6 +119,8 @@ def distinct(runs: Sequence[Run]) -> list[Run]:
         first = readings.setdefault(run.id, run)
         if first.status == run.status == "FINISHED":
             _check_alike(first, run)
+        elif run.status == "FINISHED":  # it went on elsewhere, and this is where it was cut off
+            readings[run.id] = run
     return sorted(readings.values(), key=lambda run: (run.started, run.id))
 
 

@@ -91,18 +91,28 @@ def _method_files(run: Run) -> tuple[str, ...]:
 def _of_different_seeds(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs under the same settings, in the order in which they started, as rows that hold every seed once.
 
-    Of a measurement that was repeated the newest counts. Where a seed has runs of different hashes, something changed
-    that no setting tells: they go into different rows.
+    Of a measurement that was repeated the newest counts. Where a seed has runs of different hashes, or runs were tested
+    on different images, something changed that no setting tells: they go into different rows.
     """
     found: list[dict[str, Run]] = []
     for run in reversed(runs):
         seed = run.params.get("seed", "")
         for row in found:
-            if _hashes(row.setdefault(seed, run)) == _hashes(run):
+            if _tests_alike(run, row.values()) and _hashes(row.setdefault(seed, run)) == _hashes(run):
                 break
         else:
             found.append({seed: run})
     return [[*row.values()][::-1] for row in found]
+
+
+def _tests_alike(run: Run, others: Iterable[Run]) -> bool:
+    """Whether a run was tested on the images of the ``others``, as far as is known."""
+    return len({_test_images(one) for one in (run, *others)} - {""}) < 2
+
+
+def _test_images(run: Run) -> str:
+    """How many, and the hash of their labels, cut; empty where that is not known."""
+    return f"{run.outcomes.images:,} ({run.outcomes.labels_sha256[:8]})" if run.outcomes else ""
 
 
 def _hashes(run: Run) -> tuple:
@@ -110,16 +120,24 @@ def _hashes(run: Run) -> tuple:
 
 
 def _told_apart(some: Sequence[Row]) -> list[Row]:
-    """Rows that nothing but the files they came from tells apart say which those were."""
+    """Rows that nothing but the files they came from, or the test images, tells apart say which those were."""
     alike: dict[tuple, list[dict[str, str]]] = {}
     for row in some:
-        alike.setdefault((row.subject, row.label), []).append(_files(row))
+        alike.setdefault((row.subject, row.label), []).append(_origins(row))
     found = []
     for row in some:
         others = alike[row.subject, row.label]
-        telling = {name: text for name, text in _files(row).items() if any(other[name] != text for other in others)}
+        telling = {
+            name: text for name, text in _origins(row).items() if any(other.get(name, text) != text for other in others)
+        }
         found.append(replace(row, departures=row.departures | telling))
     return found
+
+
+def _origins(row: Row) -> dict[str, str]:
+    """:func:`_files`, and the test images where they are known."""
+    images = next(filter(None, map(_test_images, row.runs)), "")
+    return _files(row) | ({"test images": images} if images else {})
 
 
 def _files(row: Row) -> dict[str, str]:

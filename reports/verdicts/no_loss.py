@@ -3,12 +3,11 @@
 from math import ceil, inf
 
 from reports import printed
-from reports.evidence.presentation import counted
+from reports.evidence.presentation import counted, is_trained_less
 from reports.evidence.row import Row, Subject, conditions
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, REPRODUCED, UNDECIDED, Judgement
 from wfn.measures.evaluation.paired import Change, student
-from wfn.runs.settings import own_options
 
 MOST_RUNS = 100  # more than anybody would add
 MOST_IMAGES = 100  # times the test images: more than any test set of a kind is larger than another
@@ -85,11 +84,7 @@ def _judged(row: Row) -> Judgement:
     verdict = no_loss(change, margin())
     if verdict == UNDECIDED:
         text += f"; {would_decide(change, margin())}"
-    elif verdict == NOT and _epochs(row) < own_options(row.method)["epochs"]:
+    elif verdict == NOT and is_trained_less(row.method, row.runs[0].params):
         verdict = UNDECIDED
-        text += f"; {_epochs(row)} epochs an iteration are fewer than the paper's, so the loss says nothing against it"
+        text += f"; the training ({row.training}) is less than the paper's, so the loss says nothing against it"
     return Judgement(figures.format(text), verdict, (change.runs,), tuple(runs))
-
-
-def _epochs(row: Row) -> int:
-    return int(row.runs[0].params.get("epochs", own_options(row.method)["epochs"]))

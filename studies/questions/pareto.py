@@ -6,14 +6,15 @@ training images held back, for a search may not look at the test images; theirs 
 
 A trial is pruned after an iteration if a finished one beats it in all three objectives even though it gained
 ``RECOVERY`` points of accuracy yet, fixed no weight to a new centre, and fixed all that are left to the most used kind
-of centre. The last two are bounds that hold always: centres are never given up, and no other choice has less entropy.
+of centre. The last two are bounds: centres are never given up, and no other choice has less entropy. Where settings let
+an iteration cluster all anew, or round trained values, that does not hold, and no trial is pruned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studies.design import MAXIMISE, MINIMISE, Interval, Results, Sampled, Study
 from wfn.errors import UserError
@@ -40,7 +41,7 @@ class SearchSettings(Settings):
 def hopeless(record: "Record", results: Results) -> str | None:
     """Why the trial cannot come onto the front any more, by the rule above; None while it can."""
     iterations = record.header.iterations
-    if not iterations:
+    if not iterations or gives_up_centres(record.header.settings):
         return None
     row = iterations[max(iterations)]
     orders = [count for name, count in row.items() if name.startswith("weights_order_")]
@@ -55,6 +56,11 @@ def hopeless(record: "Record", results: Results) -> str | None:
         ):
             return f"after iteration {row['iteration']:g} it cannot beat trial {trial.number} in anything"
     return None
+
+
+def gives_up_centres(settings: Mapping[str, Any]) -> bool:
+    """Whether a run of weight fixing with these settings may end with fewer centres than it has on its way."""
+    return bool(settings.get("recluster") or settings.get("value_order")) or settings.get("variant") == "released"
 
 
 def least_entropy(groups: Sequence[float], total: float) -> float:

@@ -20,7 +20,7 @@ class NeededRun:
         worth: how informative it is.
         state: DONE or FAILED as the storage has it; CHOSEN by an earlier call, where it waits or was cut off; or OPEN.
         seconds: that it takes, as far as is known.
-        baseline_seconds: that training its float network takes before; 0 where an earlier run has trained it.
+        baseline_seconds: that training its float network takes before, once for all runs from it; 0 where it is given.
     """
 
     need: Need
@@ -31,14 +31,40 @@ class NeededRun:
     baseline_seconds: float = 0.0
 
     @property
-    def whole(self) -> float:
-        """Seconds of all of it."""
-        return self.seconds + self.baseline_seconds
-
-    @property
     def seed(self) -> int:
         """Its seed."""
         return self.point["seed"]
+
+    @property
+    def network(self) -> tuple[int, Any]:
+        """What tells its float network from those of the other runs, where it is trained here.
+
+        Images that are held back are not trained on.
+        """
+        return self.seed, self.need.settings.get("validation_share")
+
+
+class Bill:
+    """What runs cost together: a float network is trained by the first of them that needs it.
+
+    Attributes:
+        seconds: of all that was added.
+        networks: that these have trained.
+    """
+
+    def __init__(self) -> None:
+        self.seconds, self.networks = 0.0, set[tuple[int, Any]]()
+
+    def of(self, run: NeededRun) -> float:
+        """Seconds that ``run`` would add."""
+        return run.seconds + (run.baseline_seconds if run.network not in self.networks else 0.0)
+
+    def add(self, run: NeededRun) -> float:
+        """Add ``run``, and return its seconds."""
+        seconds = self.of(run)
+        self.seconds += seconds
+        self.networks.add(run.network)
+        return seconds
 
 
 def seeds_of(text: str) -> list[int]:
@@ -65,7 +91,7 @@ def needed_runs(needs: Iterable[Need], seeds: Sequence[int], network_given: bool
         network_given: whether the float network is; where it is trained here, chance has a part in all.
     """
     found = [
-        NeededRun(need, need.point(seed), need.worth(repeat))
+        NeededRun(need, need.point(seed, seeds[0]), need.worth(repeat))
         for need in needs
         for repeat, seed in enumerate(seeds if need.has_chance or not network_given else seeds[:1], 1)
     ]
@@ -88,14 +114,19 @@ def within_budget(runs: Sequence[NeededRun], hours: float, workers: int) -> tupl
     """
     if not 0 <= hours < float("inf"):
         raise UserError(f"budget must be hours above 0, or 0 for no limit, but got budget={hours:g}")
-    chosen, left_out = [], []
-    spent = sum(run.whole for run in runs if run.state == CHOSEN)
+    chosen, left_out, bill = [], [], Bill()
+    for run in runs:
+        if run.state == CHOSEN:
+            bill.add(run)
     for run in (run for run in runs if run.state == OPEN):
-        fits = not hours or (spent + run.whole <= 3600 * hours * workers and run.whole <= 3600 * hours)
-        (chosen if fits else left_out).append(run)
-        spent += run.whole if fits else 0.0
+        seconds, limit = bill.of(run), 3600 * hours
+        if not hours or (bill.seconds + seconds <= limit * workers and seconds <= limit):
+            chosen.append(run)
+            bill.add(run)
+        else:
+            left_out.append(run)
     if left_out and not chosen and not any(run.state == CHOSEN for run in runs):
-        least = min(run.whole for run in left_out) / 3600
+        least = min(map(Bill().of, left_out)) / 3600
         raise UserError(
             f"budget={hours:g} fits no run: the shortest takes about {least:.2g} hours; give as many or more"
         )
@@ -104,5 +135,6 @@ def within_budget(runs: Sequence[NeededRun], hours: float, workers: int) -> tupl
 
 def hours_of(runs: Iterable[NeededRun], workers: int) -> float:
     """Hours on the clock that some runs take at least: shared evenly, and not less than the longest of them."""
-    seconds = [run.whole for run in runs]
+    bill = Bill()
+    seconds = [bill.add(run) for run in runs]
     return max(sum(seconds) / workers, max(seconds, default=0.0)) / 3600

@@ -25,13 +25,14 @@ from studies.reproduction.budgeting import (
     seeds_of,
     within_budget,
 )
-from studies.reproduction.needs import TABLE_1, needs
+from studies.reproduction.needs import TABLE_1, Need, needs
 from studies.reproduction.telling import told
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
 from studies.trials.storage import file_of, open_storage, url_of
 from studies.workers.launch import ROOT, check_workers, launch, threads_of_each
 from wfn.errors import UserError, without_password
+from wfn.runs.lifecycle import make_folder
 from wfn.runs.settings import LOCAL_SETTINGS, Settings
 from wfn.runs.tracking.launched import RUN_ID, take_launched
 from wfn.system.entry_points import is_entry_point
@@ -112,6 +113,9 @@ class Reproduction:
     def runs(self) -> list[NeededRun]:
         """All needed runs, each with its state in the storage, the most informative first.
 
+        Last come those that earlier calls have chosen for the same studies, and that nobody asks for now: what waits
+        in a study is run with it.
+
         Raises:
             UserError: the storage cannot be used, or holds runs of other settings.
         """
@@ -119,7 +123,14 @@ class Reproduction:
         asked = [need for need in every if not self.needed_by or {*self.needed_by} & {*need.needed_by}]
         found = needed_runs(asked, self.seeds, self.network_given)
         states = {question: self._states(question) for question in {run.need.question for run in found}}
-        return [replace(run, state=_state(run, states[run.need.question])) for run in found]
+        found = [replace(run, state=_state(run, states[run.need.question])) for run in found]
+        asked_for = [dict(run.point) for run in found]
+        return found + [
+            _chosen_before(question, settings)
+            for question, trials in states.items()
+            for settings, state in trials
+            if state == CHOSEN and dict(settings) not in asked_for
+        ]
 
     def _states(self, question: str) -> list[tuple[Mapping[str, Any], str]]:
         """Of every trial that the storage has: settings, and state."""
@@ -156,17 +167,13 @@ class Reproduction:
         log.info("timing a few steps of training by each method, and a part of a pass over the test images")
         of_methods = [self._settings(run) for run in waiting if run.need.question != "noise"]
         costs = timed(of_methods, self.settings, threads_of_each(self.workers))
-        trained: set[tuple[int, Any]] = set()  # float networks: images that are held back are not trained on
         found = []
         for run in runs:
             if run not in waiting:
                 found.append(run)
                 continue
             seconds = costs.of_noise() if run.need.question == "noise" else costs.of_run(self._settings(run))
-            network = run.seed, run.need.settings.get("validation_share")
-            first = costs.of_baseline(self.settings) if network not in trained else 0.0
-            trained.add(network)
-            found.append(replace(run, seconds=seconds, baseline_seconds=first))
+            found.append(replace(run, seconds=seconds, baseline_seconds=costs.of_baseline(self.settings)))
         return found, costs
 
     def _settings(self, run: NeededRun) -> Settings:
@@ -176,15 +183,19 @@ class Reproduction:
     def run_studies(self, chosen: Sequence[NeededRun]) -> None:
         """Run what is chosen, study after study, and what these studies still have to do."""
         here = {name: value for name, value in self.settings.flat().items() if name in LOCAL_SETTINGS}
+        begun: set[str] = set()  # what fails here once is not tried again
         stretches: dict[tuple[str, bool], list[NeededRun]] = {}
         for run in chosen:
             stretches.setdefault((run.need.question, TABLE_1 in run.need.needed_by), []).append(run)
         for (question, _), runs in stretches.items():
             queue = self._queue(question)
             points = [dict(point) for point in queue.plan.listed] if queue else []
-            points += [dict(run.point) for run in runs if run.point not in points]
-            plan = self.plan(question, points)
-            launch(self.url, self.label(question), plan, here, self.workers, retry_failed=self.retry_failed)
+            for run in runs:
+                if run.point not in points:
+                    points.append(dict(run.point))
+            plan, retry_failed = self.plan(question, points), self.retry_failed and question not in begun
+            launch(self.url, self.label(question), plan, here, self.workers, retry_failed=retry_failed)
+            begun.add(question)
 
     def write_report(self, launched: str = "") -> None:
         """Write the report over the runs' folder, in a process of its own: no study imports the reports.
@@ -210,6 +221,8 @@ def run(reproduction: Reproduction, dry_run: bool = False) -> None:
     Raises:
         UserError: bad input, before anything is run.
     """
+    folder = Path(reproduction.settings.folder).expanduser()
+    _check_folder(folder)
     runs, costs = reproduction.estimated(reproduction.runs())
     chosen, left_out = within_budget(runs, reproduction.budget, reproduction.workers)
     before = [run for run in runs if run.state == CHOSEN]
@@ -217,10 +230,26 @@ def run(reproduction: Reproduction, dry_run: bool = False) -> None:
         log.info(line)
     if dry_run:
         return
-    Path(reproduction.settings.folder).expanduser().mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     launched = take_launched()  # else it would show the way to the first study
     reproduction.run_studies([*before, *chosen])
     reproduction.write_report(launched)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise :class:`UserError` where runs cannot be kept in a folder, before anything is timed."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise UserError(
+            f"cannot keep runs in {folder} ({place} is no folder to write to): name another place by folder"
+        )
+
+
+def _chosen_before(question: str, settings: Mapping[str, Any]) -> NeededRun:
+    nuisance = catalogue.load(question).nuisance
+    own = {name: value for name, value in settings.items() if name not in ("seed", nuisance)}
+    need = Need(question, own, needed_by=(), nuisance=nuisance)
+    return NeededRun(need, settings, worth=0.0, state=CHOSEN)
 
 
 def _state(run: NeededRun, known: Sequence[tuple[Mapping[str, Any], str]]) -> str:

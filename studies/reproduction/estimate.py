@@ -37,6 +37,7 @@ class Costs:
         steps: in an epoch of training.
         layers: that the study of noise changes.
         test_pass: over all test images.
+        corrupted_pass: over all corrupted ones.
         measuring: of the weights.
         held_back_pass: over those held back.
         step: method -> a step of training.
@@ -49,6 +50,7 @@ class Costs:
     test_pass: float
     held_back_pass: float
     measuring: float
+    corrupted_pass: float = 0.0
     step: Mapping[str, float] = field(default_factory=dict)
     choosing: Mapping[str, float] = field(default_factory=dict)
     baseline_epochs: int = RECIPE.epochs
@@ -58,8 +60,10 @@ class Costs:
         method = settings.make_method()
         epoch = self.steps * self.step.get(settings.method, 0.0) + self.held_back_pass
         measured = self.test_pass + self.measuring
-        iteration = method.epochs * epoch + self.choosing.get(settings.method, 0.0) + measured
-        return 2 * measured + method.iterations * iteration
+        iteration = self.choosing.get(settings.method, 0.0) + measured
+        corrupted = (2 + method.samples) * self.corrupted_pass
+        networks = method.samples * self.test_pass + method.networks_trained * self._of_recipe(settings)
+        return 2 * measured + method.total_epochs * epoch + method.iterations * iteration + corrupted + networks
 
     def of_noise(self) -> float:
         """Seconds of a trial of the study of noise at most: each layer's pass begins at that layer."""
@@ -69,6 +73,9 @@ class Costs:
         """Seconds to train the float network of a seed; 0 where it is given."""
         if settings.weights or is_entry_point(settings.model):
             return 0.0
+        return self._of_recipe(settings)
+
+    def _of_recipe(self, settings: Settings) -> float:
         return (settings.baseline_epochs or self.baseline_epochs) * self.steps * max(self.step.values(), default=0.0)
 
 
@@ -91,18 +98,15 @@ def timed(trained_by: Iterable[Settings], base: Settings, threads: int) -> Costs
             layers=sum(parameter.dim() > 1 for parameter in workload.model.parameters()),
             test_pass=_seconds_of_pass(workload, workload.data.test),
             held_back_pass=_seconds_of_pass(workload, held_back) if held_back else 0.0,
+            corrupted_pass=sum(_seconds_of_pass(workload, each.batches()) for each in workload.corrupted[:1])
+            * len(workload.corrupted),
             measuring=_seconds_of_measuring(workload),
             baseline_epochs=recipe_for(workload.model).epochs,
         )
-        of_methods = {settings.method: settings for settings in trained_by if _trains(settings)}
+        of_methods = {settings.method: settings for settings in trained_by if settings.make_method().total_epochs}
         found = {method: _trial(settings, workload) for method, settings in of_methods.items()}
     step = {method: found[method][0] for method in found}
     return replace(costs, step=step, choosing={method: found[method][1] for method in found})
-
-
-def _trains(settings: Settings) -> bool:
-    method = settings.make_method()
-    return method.iterations * method.epochs > 0
 
 
 def _seconds_of_pass(workload: Workload, batches: Batches) -> float:

@@ -104,9 +104,12 @@ class Need:
         told = " ".join(f"{name}={value}" for name, value in self.settings.items() if name != "method")
         return f"{self.settings.get('method', self.question)} {told}".strip()
 
-    def point(self, seed: int) -> dict[str, Any]:
-        """The settings of its trial with that seed, which is the float network's, too, where it is trained here."""
-        return {**self.settings, self.nuisance: seed, "seed": seed}
+    def point(self, seed: int, first: int) -> dict[str, Any]:
+        """The settings of its trial with that seed, which is the float network's, too, where it is trained here.
+
+        A nuisance that is no seed of training is varied on one float network, that of the ``first`` seed.
+        """
+        return {**self.settings, "seed": first} | {self.nuisance: seed}
 
     def worth(self, repeat: int) -> float:
         """How informative its ``repeat``-th seed is, counted from 1.

@@ -55,14 +55,17 @@ def _timed(costs: "Costs", chosen: Sequence[NeededRun], workers: int) -> Iterato
     )
     for need, seeds, group in _by_need(chosen):
         yield f"  {_duration(group[0].seconds):>8} each  {need.name}, seed {seeds}: for {_needed_by(need)}"
-    if baselines := [run.baseline_seconds for run in chosen if run.baseline_seconds]:
-        yield f"  {_duration(baselines[0]):>8} each  to train the float networks first, {len(baselines)} of them"
+    if baselines := {run.network: run.baseline_seconds for run in chosen if run.baseline_seconds}:
+        least = min(baselines.values())
+        yield f"  {_duration(least):>8} each  to train the float networks first, {len(baselines)} of them"
     whole = _duration(3600 * hours_of(chosen, workers))
     yield f"all {len(chosen)}: about {whole} with {workers} at a time, starting them and writing files not counted"
 
 
 def _needed_by(need: Need) -> str:
-    """Tables and figures by name, claims and findings by their number."""
+    """Tables and figures by name, claims and findings by their number; who has chosen a run that nothing needs."""
+    if not need.needed_by:
+        return "an earlier call"
     by_name = [name for name in need.needed_by if name.startswith(("Overview", "Table", "Figure"))]
     others = len(need.needed_by) - len(by_name)
     return ", ".join(by_name) + (f" and {others} claim{'s' * (others > 1)}" if others else "")
@@ -78,7 +81,7 @@ def _by_need(runs: Iterable[NeededRun]) -> Iterator[tuple[Need, str, list[Needed
     for run in runs:
         groups.setdefault((run.need.question, run.need.name), []).append(run)
     for group in groups.values():
-        yield group[0].need, " ".join(str(run.seed) for run in group), group
+        yield group[0].need, " ".join(str(run.point[run.need.nuisance]) for run in group), group
 
 
 def _duration(seconds: float) -> str:

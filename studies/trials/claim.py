@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from studies.design import Interval
@@ -29,7 +30,7 @@ class TrialClaim:
         self.number = number
         self._queue, self._trial_id = queue, trial_id
         # A sampler of its own for each trial: workers that share nothing must not draw the same numbers.
-        seed = 100_003 * queue.plan.base["seed"] + number
+        seed = (100_003 * queue.plan.base["seed"] + number) % 2**32
         queue.study.sampler = optuna.samplers.TPESampler(seed=seed)
         self._trial = optuna.trial.Trial(queue.study, trial_id)
         self.run = StoredTrial.of(queue.storage.get_trial(trial_id)).run
@@ -84,11 +85,13 @@ class TrialClaim:
         """Close it as COMPLETE.
 
         Raises:
-            UserError: an objective was not measured.
+            UserError: an objective was not measured, or is not a number.
         """
         objectives = self._queue.plan.study.objectives
         if missing := [name for name in objectives if metrics.get(name) is None]:
             raise UserError(f"the run logged no {' and no '.join(missing)}: the study needs it")
+        if odd := [name for name in objectives if isnan(metrics[name])]:
+            raise UserError(f"the run logged NaN as {' and '.join(odd)}: the study needs a number")
         self._end({"metrics": json.dumps(dict(metrics))}, values=[metrics[name] for name in objectives])
 
     def prune(self, reason: str, metrics: Mapping[str, float]) -> None:

@@ -124,9 +124,12 @@ def check_workers(workers: int) -> None:
 
 
 def threads_of_each(workers: int) -> int:
-    """How many threads a worker gets: together they use no more than the cores there are."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(int(os.environ.get("OMP_NUM_THREADS") or cores), cores // workers))
+    """How many threads a worker gets: together they use no more than the cores there are.
+
+    Of ``OMP_NUM_THREADS`` the first number holds, as it does in OpenMP for what is not nested.
+    """
+    cores, asked_for = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(1, min(int(asked_for) if asked_for.isdecimal() else cores, cores // workers))
 
 
 class Supervisor:

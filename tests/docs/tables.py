@@ -180,8 +180,10 @@ def _row_of_table_2(line: str) -> str:
     """The example report's row with any of the runs in the last cell of ``line``."""
     named = set(line.strip("| ").split(" | ")[-1].split(", "))
     with TABLE_2.open(newline="") as file:
-        row = next(row for row in csv.DictReader(file) if named & set(row["Runs"].split(", ")))
-    return f"| {' | '.join(row[column] for column in COLUMNS)} |\n"
+        for row in csv.DictReader(file):
+            if named & set(row["Runs"].split(", ")):
+                return f"| {' | '.join(row[column] for column in COLUMNS)} |\n"
+    raise ValueError(f"no row of {TABLE_2.name} has a run of {line!r}")
 
 
 def made_parts(document: Path) -> list[str]:

@@ -273,9 +273,14 @@ def test_seconds_of_different_machines_are_not_compared(tmp_path):
     found = judged(tmp_path, STREAMLINES)
     assert found.verdict == "reproduced" and "0.14 [0.14, 0.14] times the seconds" in found.ours
     assert "0.50 [0.50, 0.50] times those of clustering" in found.ours and "set, not measured" in found.ours
-    noisy(tmp_path, 21, "pwfn", seed=3, reestimate=True).set(params={"device_name": "another"})
-    found = judged(tmp_path, STREAMLINES)
-    assert found.verdict == "undecided" and "different machines" in found.ours
+    began_here = noisy(tmp_path, 21, "pwfn", seed=3, reestimate=True)
+    assert judged(tmp_path, STREAMLINES).verdict == "reproduced"
+    for elsewhere in ({"params": {"device_name": "another"}}, {"params": {"device_name": "A processor"}},
+                      {"tags": {"device_name": "another"}}, {"tags": {"device_name": "A processor"}}):  # fmt: skip
+        began_here.set(**elsewhere)
+        found = judged(tmp_path, STREAMLINES)
+        assert (found.verdict == "undecided") == ("different machines" in found.ours)
+        assert (found.verdict == "reproduced") == ("A processor" in str(elsewhere))
 
 
 def test_rows_that_were_treated_otherwise_are_not_compared_where_others_were_not(tmp_path):

@@ -137,5 +137,5 @@ def test_a_loss_after_less_training_than_the_papers_says_nothing_against_it(tmp_
     made_up_runs.weight_fixing(tmp_path, 1, epochs=1, top1=91.5)
     made_up_runs.weight_fixing(tmp_path, 2, epochs=1, top1=92.5, delta=0.01)
     small, large = verdict(evidence(), "δ = 0.0075"), verdict(evidence(), "δ = 0.01")
-    assert small.verdict == "undecided" and "1 epochs an iteration are fewer" in small.ours
+    assert small.verdict == "undecided" and "(10 epochs) is less than the paper's" in small.ours
     assert large.verdict == "reproduced"

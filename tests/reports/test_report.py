@@ -182,6 +182,19 @@ def test_runs_of_one_seed_but_other_hashes_are_not_averaged(tmp_path):
         assert sorted(counted(tmp_path, method).values()) == [("1", f"{number}0000000") for number in (1, 2, 3)]
 
 
+def test_runs_on_other_test_images_are_told_apart_and_spoil_no_report(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, unique_params=144)
+    made_up_runs.weight_fixing(tmp_path, 2, unique_params=144, seed=1)
+    other = made_up_runs.weight_fixing(tmp_path, 3, unique_params=144)
+    kmeans = made_up_runs.weight_fixing(tmp_path, 4, method="kmeans", clusters=128, unique_params=128)
+    for record in (other, kmeans):
+        made_up_runs.keep_outcomes(record, made_up_runs.outcomes_of(92.25, labels="ff" * 32))
+    assert counted(tmp_path, "WFN") == {
+        "WFN δ = 0.0075, test images = 10,000 (eeeeeeee)": ("2", "10000000, 20000000"),
+        "WFN δ = 0.0075, test images = 10,000 (ffffffff)": ("1", "30000000"),
+    }
+
+
 def test_a_run_that_was_gone_on_with_is_of_the_last_machine(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 1, tag_device_name="A better one", tag_version_torch="2.16.0")
     (row,) = table(compose(read_folder(tmp_path)), "environments").sections[0].groups[0].rows

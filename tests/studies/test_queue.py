@@ -43,6 +43,14 @@ def test_a_trial_put_back_is_taken_again_with_its_run(url):
     assert (again.run, again.choose()) == ("abc", chosen)
 
 
+def test_any_seed_that_a_run_takes_is_one_of_a_study(url):
+    queue = Queue.open_for(url, "ablation", plan_of(settings=SETTINGS | {"seed": 2**63 - 1}, repeats=1))
+    claim = queue.take()
+    claim.choose()
+    claim.finish(dict.fromkeys(queue.plan.study.objectives, 1.0))
+    assert [trial.state for trial in queue.trials() if trial.number == claim.number] == ["COMPLETE"]
+
+
 def _silent_for_an_hour(queue):
     with queue.storage._backend.engine.begin() as connection:
         connection.execute(text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
@@ -225,3 +233,10 @@ def test_an_objective_that_was_not_measured_is_an_error(url):
     queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
     with pytest.raises(UserError, match="logged no unique_params and no entropy_bits"):
         queue.take().finish({"top1": 90.0})
+
+
+def test_an_objective_that_is_not_a_number_is_refused_and_named(url):
+    queue = Queue.open_for(url, "ablation", plan_of(repeats=1))
+    first, *others = queue.plan.study.objectives
+    with pytest.raises(UserError, match=f"the run logged NaN as {first}: the study needs a number"):
+        queue.take().finish(dict.fromkeys(others, 1.0) | {first: float("nan")})

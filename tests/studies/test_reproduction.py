@@ -79,8 +79,13 @@ def test_chance_has_a_part_in_all_where_the_network_is_trained_here():
 
 
 def test_noise_takes_the_seed_as_its_own():
-    run = next(run for run in needed_runs(needs(), [7], True) if run.need.question == "noise")
-    assert (run.point["noise_seed"], run.point["seed"]) == (7, 7)
+    """On one float network, so that its trials are repeats of each other."""
+    for network_given in (True, False):
+        runs = needed_runs(needs(), [7, 2], network_given)
+        of_noise = {(run.point["noise_seed"], run.point["seed"]) for run in runs if run.need.question == "noise"}
+        assert of_noise == {(7, 7), (2, 7)}
+        others = {run.point["seed"] for run in runs if run.need.name == "wfn variant=released delta=0.0075"}
+        assert others == {7, 2}
 
 
 @pytest.mark.parametrize(
@@ -101,8 +106,9 @@ def test_seeds_that_cannot_be_used_are_refused(text, reason):
     assert seeds_of("2, 0 1") == [2, 0, 1]
 
 
-def run_of(seconds, state="open", worth=1.0):
-    return NeededRun(Need("tables", {"method": "float"}, ("Table 1",)), {"seed": 0}, worth, state, seconds)
+def run_of(seconds, state="open", worth=1.0, baseline=0.0, seed=0):
+    need = Need("tables", {"method": "float"}, ("Table 1",))
+    return NeededRun(need, {"seed": seed}, worth, state, seconds, baseline)
 
 
 SECONDS = st.lists(st.floats(1, 1e5), min_size=1, max_size=12)
@@ -122,6 +128,16 @@ def test_a_budget_is_kept_and_the_most_informative_that_fits_is_taken(seconds, h
     for run in left_out:  # it did not fit beside what is more informative
         before = sum(other.seconds for other in chosen if runs.index(other) < runs.index(run))
         assert run.seconds > 3600 * hours or before + run.seconds > 3600 * hours * workers
+
+
+def test_a_float_network_is_counted_with_the_first_run_that_is_taken():
+    """One that the budget leaves out has not trained it for those that follow."""
+    runs = [run_of(7000, baseline=3600), run_of(1000, baseline=3600), run_of(500, baseline=3600, seed=1),
+            run_of(2000, baseline=3600)]  # fmt: skip
+    assert within_budget(runs, 2, 1) == ([runs[1], runs[3]], [runs[0], runs[2]])
+    assert hours_of([runs[1], runs[3]], 1) == pytest.approx(6600 / 3600)
+    before = [run_of(1000, CHOSEN, baseline=3600), *runs]
+    assert within_budget(before, 2, 1) == ([runs[1]], [runs[0], *runs[2:]])
 
 
 @given(SECONDS, st.integers(1, 5))
@@ -153,6 +169,7 @@ def test_a_budget_that_is_none_is_refused(hours):
         (["--model", "resnet2"], "unknown network 'resnet2'"),
         (["--budget", "0.0000001"], "fits no run: the shortest takes about"),
         (["--shares", "0.5"], "shares"),
+        (["--folder", __file__], "is no folder to write to): name another place by folder"),
     ],
 )
 def test_bad_input_is_told_in_one_line_before_anything_is_begun(call_here, tmp_path, arguments, reason):

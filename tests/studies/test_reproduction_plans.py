@@ -130,6 +130,11 @@ def test_an_estimate_counts_what_a_run_does():
     assert costs.of_run(settings) == pytest.approx(3.75 + 2 * (3 * epoch + 1 + 3.75) + 3.75)
     assert costs.of_run(Settings(method="rounding")) == 2 * 3.75
     assert costs.of_noise() == (14 + 2) * 3.0
+    drawn = Settings.of({"method": "mc_dropout", "samples": 7})
+    assert costs.of_run(drawn) == pytest.approx(2 * 3.75 + 7 * 3.0)
+    assert replace(costs, corrupted_pass=9.0).of_run(drawn) == pytest.approx(2 * 3.75 + 7 * 3.0 + (2 + 7) * 9.0)
+    ensemble = Settings.of({"method": "ensemble", "members": 3, "baseline_epochs": 5})
+    assert costs.of_run(ensemble) == pytest.approx(2 * 3.75 + 3 * 3.0 + 2 * 5 * 10 * 0.2)
     assert costs.of_baseline(settings.replaced(baseline_epochs=5)) == 5 * 10 * 0.2
     assert costs.of_baseline(settings.replaced(model="own.module:network")) == 0
 

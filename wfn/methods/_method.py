@@ -11,6 +11,7 @@ from torch import nn
 
 from wfn import methods
 from wfn.data import Data, as_data
+from wfn.data.passes import generators_kept
 from wfn.interface import AS_ITS_AUTHORS, LABELS, NO_TRAINING, Event, Observe, Quantised, Treatment, ignore
 from wfn.methods.observers.mlflow_run import tracked
 from wfn.methods.observers.step_bar import shown
@@ -37,6 +38,8 @@ class Method(ABC):
         files: the options that are paths: what tells runs apart is the files' content, which :meth:`hashes` gives.
         iterations: how many :class:`wfn.interface.Iteration` events it tells of, number 0 apart.
         epochs: of training in each iteration.
+        samples: how many networks' outputs are averaged at the end, beside the network's own; 0 where it is alone.
+        networks_trained: how many float networks it trains from their beginnings.
     """
 
     name: ClassVar[str]
@@ -50,6 +53,8 @@ class Method(ABC):
     files: ClassVar[tuple[str, ...]] = ()
     iterations: int = 0
     epochs: int = 0
+    samples: int = 0
+    networks_trained: int = 0
 
     @property
     def label(self) -> str:
@@ -131,7 +136,11 @@ class Method(ABC):
         data = as_data(data)
         model = adopted(model, data, fix_unused)
         ranks.spread([*model.parameters(), *model.buffers()])
-        with random_state_kept(model), ExitStack() as tellers:
+        with (
+            random_state_kept(model),
+            generators_kept(data.train, data.validation or (), data.test),
+            ExitStack() as tellers,
+        ):
             observers = [*observe] if isinstance(observe, Sequence) else [observe]
             if progress:
                 observers.append(tellers.enter_context(shown(self.iterations, self.epochs)))

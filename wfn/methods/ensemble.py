@@ -61,6 +61,16 @@ class DeepEnsemble(Method):
         return f"{self.title} of {self.members} (float)"
 
     @property
+    def samples(self) -> int:
+        """All of them."""
+        return self.members
+
+    @property
+    def networks_trained(self) -> int:
+        """All but the one that is given."""
+        return self.members - 1
+
+    @property
     def trains(self) -> bool:
         """The further networks."""
         return True

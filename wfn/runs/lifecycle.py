@@ -72,7 +72,7 @@ class RunHandle:
         """
         settings.make_method()
         parent = Path(settings.folder).expanduser()
-        _make_folder(parent)
+        make_folder(parent)
         _sweep_unborn(parent)
         store = _store(settings)
         if store:
@@ -218,7 +218,7 @@ def _born_alone(folder: Path) -> Iterator[None]:
     """Make a run's folder and hold it, also where another process takes it for one to be swept at that moment."""
     with ExitStack() as lock:
         while True:
-            _make_folder(folder)
+            make_folder(folder)
             with suppress(FileNotFoundError):
                 lock.enter_context(alone(folder))
                 if (folder / LOCK).exists():
@@ -242,7 +242,8 @@ def _sweep_unborn(parent: Path) -> None:
                         shutil.rmtree(folder)
 
 
-def _make_folder(parent: Path) -> None:
+def make_folder(parent: Path) -> None:
+    """Make the folder of runs where there is none; raise :class:`UserError` where it cannot be made."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

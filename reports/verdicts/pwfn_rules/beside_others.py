@@ -1,10 +1,12 @@
 """PWFN beside WFN, on DeiT-Tiny, and beside its reconstruction that clusters within one training."""
 
+from collections.abc import Sequence
 from math import log2
 
 from reports import printed
 from reports.evidence.paired_runs import paired_difference
 from reports.evidence.presentation import UNTRAINED
+from reports.evidence.readings import Run
 from reports.evidence.row import Row, Subject, runs_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
@@ -13,7 +15,6 @@ from reports.verdicts.over_seeds import Estimate, ratio
 from reports.verdicts.pwfn_rules.noisy_rows import COF, LESS, PWFN, row_like, row_of, rows_of, unlike_text
 from wfn.measures.evaluation.paired import Change
 
-MACHINE = ("device_name", "threads")  # on which seconds can be compared
 SECONDS = ("total_training_seconds", "total_clustering_seconds")
 AS_MANY = 1.1  # values, up to this ratio, count as many
 
@@ -107,9 +108,9 @@ def streamlined(evidence: Evidence, subject: Subject) -> Judgement | None:
     values, steps = (_ratio(ours, theirs, name) for name in ("unique_params", "training_steps"))
     if not change or not values or not steps:
         return None
-    same = {tuple(run.params.get(name) for name in MACHINE) for run in runs_of([ours, theirs])}
-    seconds = _seconds(ours, theirs, *SECONDS) if len(same) == 1 else None
-    clustering = _seconds(ours, theirs, SECONDS[1]) if len(same) == 1 else None
+    is_of_one_machine = _is_of_one_machine(runs_of([ours, theirs]))
+    seconds = _seconds(ours, theirs, *SECONDS) if is_of_one_machine else None
+    clustering = _seconds(ours, theirs, SECONDS[1]) if is_of_one_machine else None
     text = f"top-1 {change.text} points; {values.text('{:.2f}')} times the values"
     if seconds and clustering:
         text += f", {seconds.text('{:.2f}')} times the seconds, {clustering.text('{:.2f}')} times those of clustering"
@@ -119,6 +120,13 @@ def streamlined(evidence: Evidence, subject: Subject) -> Judgement | None:
     verdict, treated = streamlining(change, values, steps, seconds, clustering), unlike_text(ours, theirs)
     return Judgement(f"{text}{treated} ({subject})", UNDECIDED if treated else verdict, (change.runs,),
                      runs_of([ours, theirs]))  # fmt: skip
+
+
+def _is_of_one_machine(runs: Sequence[Run]) -> bool:
+    """Whether seconds can be compared: all runs began and ended on devices of one name, with as many threads."""
+    began = {(run.params.get("device_name"), run.params.get("threads")) for run in runs}
+    ended = {run.tags.get("device_name", run.params.get("device_name")) for run in runs}
+    return len(began) == 1 and None not in (machine := began.pop()) and ended == {machine[0]}
 
 
 def streamlining(
