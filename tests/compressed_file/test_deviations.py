@@ -36,6 +36,16 @@ def test_a_sample_is_drawn_around_the_values_with_their_deviations(path):
     assert torch.equal(compressed_file.load(path, torch.Generator().manual_seed(0))["w"], sample["w"])
 
 
+def test_running_statistics_that_look_like_weights_are_not_sampled(path):
+    ones = torch.ones(4)
+    state = {"norm.weight": ones, "norm.bias": 0 * ones, "norm.running_mean": 0 * ones, "norm.running_var": 1 * ones}
+    weights = {name: state[name] for name in ("norm.weight", "norm.bias")}
+    compressed_file.save(path, weights, state, {}, {0.0: 0.5, 1.0: 0.9})
+    sample = compressed_file.load(path, torch.Generator().manual_seed(0))
+    assert not torch.equal(sample["norm.weight"], ones) and not torch.equal(sample["norm.bias"], 0 * ones)
+    assert torch.equal(sample["norm.running_mean"], 0 * ones) and torch.equal(sample["norm.running_var"], ones)
+
+
 def test_a_file_without_deviations_is_what_it_always_was_and_gives_no_sample(path):
     weights, state = tiny()
     contents = round_trip(path, weights, state)

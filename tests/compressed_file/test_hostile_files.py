@@ -117,6 +117,7 @@ HOSTILE_TO_LOAD = {
     "other not deflated": {"others": b"7"},
     "no safetensors": {"others": deflate(b"\xff" * 99)},
     "huge safetensors header": {"others": deflate(struct.pack("<Q", 1 << 62) + b"{}")},
+    "safetensors header of sizes": {"others": one_tensor(dtype="F32", shape=[0] * 5_000_000, data_offsets=[0, 0])},
     "huge safetensors shape": {"others": one_tensor(dtype="F32", shape=[1 << 62, 4], data_offsets=[0, 0])},
     "huge safetensors shape by nothing": {"others": one_tensor(dtype="F32", shape=[0, 1 << 62], data_offsets=[0, 0])},
     "unknown dtype": {"others": one_tensor(dtype="F5", shape=[4], data_offsets=[0, 4])},

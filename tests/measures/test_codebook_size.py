@@ -6,12 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from torch import nn
 
 from tests.support.oracles_measures import bits_by_form, symbol_bits
 from wfn.errors import UserError
 from wfn.measures import codebook_size, measure
 from wfn.measures.codebook_size import cheapest_codebooks, size_of_state
-from wfn.networks.forward_pass import ForwardPass
+from wfn.networks.forward_pass import ForwardPass, trace
 
 few_values = st.sampled_from([np.float32(v) for v in (-2.0, -0.0, 0.0, 0.25, 1e-45, 3e38, float("-inf"))])
 shapes = array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4)
@@ -116,7 +117,7 @@ def test_a_run_measures_the_weights_and_the_statistics_of_batch_norm():
     of_norm = {"scale": torch.ones(4), "shift": torch.tensor([0.0, -0.0, 1.0, 2.0])}
     tensors = {"conv": torch.tensor(KERNELS, dtype=torch.float32), **of_norm}
     uses = dict.fromkeys(tensors, 1.0)
-    forward_pass = ForwardPass(uses=uses, order=tuple(uses), batch_norm=frozenset(of_norm))
+    forward_pass = ForwardPass(uses=uses, order=tuple(uses), batch_norm=frozenset(of_norm), statistics=8)
     found = measure(tensors, forward_pass, every_iteration=True)
     assert found["codebook_bytes"] == pytest.approx((36 * 32 + 32 + 3 * 32 + 6 + log2(3)) / 8 + 2 * 4 * 4)
     alone = cheapest_codebooks({name: tensor.numpy() for name, tensor in tensors.items()})
@@ -124,3 +125,16 @@ def test_a_run_measures_the_weights_and_the_statistics_of_batch_norm():
     statistics = {"bn.running_mean": torch.ones(4), "bn.running_var": torch.ones(4)}
     others = {"bn.num_batches_tracked": torch.tensor(7)}
     assert size_of_state(tensors | statistics | others, tensors) == found["codebook_bytes"]
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False), nn.BatchNorm2d(4, track_running_stats=False),
+     nn.InstanceNorm2d(4, affine=True, track_running_stats=True)],
+)  # fmt: skip
+def test_statistics_are_counted_whatever_layer_has_them(norm):
+    model = nn.Sequential(nn.Conv2d(2, 4, 3, bias=False), norm, nn.Flatten())
+    forward_pass = trace(model, torch.randn(1, 2, 5, 5))
+    weights = {name: model.get_parameter(name).detach() for name in forward_pass.uses}
+    found = measure(weights, forward_pass, every_iteration=True)["codebook_bytes"]
+    assert found == size_of_state(model.state_dict(), weights)

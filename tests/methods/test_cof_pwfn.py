@@ -178,6 +178,36 @@ def test_nothing_left_to_train_ends_the_training(shape, method):
     assert [record["iteration"] for record in quantised.records] == [*parts]
 
 
+def test_where_all_that_are_free_are_merged_early_training_ends_as_it_does_when_resumed(tmp_path):
+    """Frozen weights may be the last to merge; until then whole epochs would go on moving running statistics."""
+
+    class CutError(Exception):
+        pass
+
+    def run(cut=0, **options):
+        model, epochs = small_networks.build("convolutional"), []
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith("1."))
+
+        def observe(event):
+            if isinstance(event, Epoch):
+                epochs.append(event)
+                if len(epochs) == cut:
+                    raise CutError
+
+        method = ClusterOnTheFly(iterations=2, epochs=4, clusterings=4, deviation=0.02, samples=2, reestimate=False)
+        return method.compress(model, small_networks.data(), observe, **options).model.state_dict(), len(epochs)
+
+    uncut, epochs = run()
+    assert epochs < 8
+    for cut in range(1, epochs + 1):
+        checkpoint = tmp_path / str(cut)
+        with pytest.raises(CutError):
+            run(cut, checkpoint=checkpoint)
+        resumed, _ = run(checkpoint=checkpoint)
+        assert all(torch.equal(uncut[name], resumed[name]) for name in uncut)
+
+
 def test_a_step_without_a_free_weight_is_none_and_leaves_the_values():
     """Of a network with frozen weights, all that are free may be merged while others are still to be."""
     with torch.random.fork_rng():

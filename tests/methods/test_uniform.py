@@ -8,9 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch.utils.data import DataLoader, TensorDataset
 
 from tests.support import small_networks
 from wfn.codebooks.uniform_grid import round_to_grid
+from wfn.data import as_data
 from wfn.errors import UserError
 from wfn.methods.uniform import UniformRounding
 
@@ -43,6 +45,17 @@ def test_every_counted_weight_is_rounded_and_no_other(kind):
         assert torch.equal(after[name], weight)
     assert all(torch.equal(before[name], after[name]) for name in before.keys() - quantised.weights.keys())
     assert not quantised.model.training
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_last_batch_of_one_input_has_no_statistics(as_list):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(72, 3), torch.nn.BatchNorm1d(3))
+    inputs, labels = small_networks.images(count=129)
+    batches = DataLoader(TensorDataset(inputs, labels), 64)
+    data = as_data((list(batches), list(batches)) if as_list else (batches, batches))
+    with pytest.raises(UserError, match="the last training batch holds one input"):
+        UniformRounding(reestimate=True).compress(model, data)
+    UniformRounding().compress(model, data)
 
 
 @pytest.mark.parametrize("step", [0.0, -0.5, float("nan"), float("inf")])

@@ -139,6 +139,21 @@ def test_the_same_seed_gives_the_same_bits():
     assert any(not torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
+def test_with_another_network_as_the_teacher_a_checkpoint_is_refused(tmp_path):
+    """Where labels alone teach, the shared values are all that matters."""
+    for share in (0.0, 0.5):
+        method, checkpoint = replace(QUICK, distillation=share), tmp_path / str(share)
+        compress("convolutional", method, checkpoint=checkpoint)
+        other = small_networks.build("convolutional")
+        with torch.no_grad():
+            other[0].weight.mul_(2)
+        if share:
+            with pytest.raises(UserError, match="network's weights was"):
+                method.compress(other, small_networks.data(), checkpoint=checkpoint)
+        else:
+            method.compress(other, small_networks.data(), checkpoint=checkpoint)
+
+
 class CutError(Exception):
     """Stands in for a kill."""
 

@@ -8,7 +8,9 @@ from torch import nn
 
 from wfn import Epoch, WeightFixing, as_data, tasks
 from wfn.errors import UserError
+from wfn.measures.common.predictions import Predictions
 from wfn.measures.evaluation.task_scores import task_scores
+from wfn.tasks.classification import Classification
 from wfn.tasks.task import OwnTask
 
 CPU = torch.device("cpu")
@@ -35,6 +37,13 @@ def measured(name, outputs, labels, batch=4):
     batches = [*zip(outputs.split(batch), labels.split(batch), strict=True)]
     task = tasks.load(name)
     return task_scores(Given(), task, batches, CPU), task.loss(Given(), (outputs, labels)).item()
+
+
+@pytest.mark.parametrize("classes", [3, 10, 100])
+def test_of_equal_scores_all_measures_take_the_same_class(classes):
+    scores, labels = torch.zeros(200, classes), torch.arange(200) % classes
+    sums = Classification().sums_of(scores, labels)
+    assert sums[0] == Predictions(((scores, labels),)).correct.sum()
 
 
 def test_multi_label():

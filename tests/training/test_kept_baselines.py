@@ -218,6 +218,14 @@ def test_a_device_without_the_memory_is_told_with_the_batch_size(data, monkeypat
     assert [file.suffix for file in cache.iterdir()] == [".lock"]
 
 
+def test_batches_may_be_dicts():
+    parts = [{"x": inputs, "labels": labels} for inputs, labels in small_networks.data()]
+    shape = kept.shaped_by(
+        small_networks.build("convolutional"), "x", as_data(parts), seed=0, device=torch.device("cpu"), epochs=1
+    )
+    assert shape["batch size"] == len(next(iter(as_data(parts).train))["labels"])
+
+
 def test_what_is_kept_says_what_shaped_it(data):
     _, found = train(data)
     shape, curve = kept._metadata(found.path)

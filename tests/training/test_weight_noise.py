@@ -154,15 +154,36 @@ def test_a_spread_is_told_for_each_half_octave():
 
 def test_running_statistics_are_computed_anew_from_one_pass():
     inputs = torch.randn(64, 5) * 3 + 1
-    batches = [(part, torch.zeros(len(part))) for part in inputs.split(16)]
+    batches = [(part, torch.zeros(len(part), dtype=torch.int64)) for part in inputs.split(16)]
     model = nn.Sequential(nn.BatchNorm1d(5), nn.Dropout(0.9), nn.Linear(5, 5), nn.BatchNorm1d(5, momentum=0.3))
     model(torch.randn(10, 5))
-    reestimate_statistics(model, batches, torch.device("cpu"))
+    reestimate_statistics(model, as_data((batches, batches)), torch.device("cpu"))
     torch.testing.assert_close(model[0].running_mean, inputs.mean(0))
     variances = torch.stack([part.var(0) for part in inputs.split(16)])
     torch.testing.assert_close(model[0].running_var, variances.mean(0))
     assert (model[0].momentum, model[3].momentum) == (0.1, 0.3)
     assert not any(module.training for module in model.modules())
     first = model[3].running_mean.clone()
-    reestimate_statistics(model, batches, torch.device("cpu"))
+    reestimate_statistics(model, as_data((batches, batches)), torch.device("cpu"))
     assert torch.equal(model[3].running_mean, first)  # nothing is dropped meanwhile
+
+
+class OfPairs(nn.Module):
+    """Takes two inputs, of which a batch of its own task has several in an order of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.last = nn.BatchNorm1d(4), nn.Linear(4, 1)
+
+    def forward(self, left, right):
+        return self.last(self.norm(left - right))
+
+
+def test_a_task_of_ones_own_says_what_a_pass_is():
+    torch.manual_seed(0)
+    model, batches = OfPairs(), [tuple(torch.randn(8, 4) * 2 for _ in range(3)) for _ in range(4)]
+    loss = lambda model, batch: (model(batch[2], batch[0]) - batch[1].sum(1, keepdim=True)).square().mean()  # noqa: E731
+    data = as_data((batches, batches), loss=loss, score=loss, better="lower")
+    reestimate_statistics(model, data, torch.device("cpu"))
+    means = torch.stack([(last - first).mean(0) for first, _, last in batches])
+    torch.testing.assert_close(model.norm.running_mean, means.mean(0))

@@ -14,6 +14,7 @@ from wfn.compressed_file.contents import outline
 from wfn.errors import UserError
 
 _CHUNK = 1 << 20
+_MOST_DESCRIBED = 1 << 21
 
 
 def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -69,6 +70,9 @@ def _add(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> None:
 
 
 def _tensors(content: bytes) -> dict[str, Tensor]:
+    described = int.from_bytes(content[:8], "little")  # how safetensors begins; its description takes 20 times the room
+    if described > _MOST_DESCRIBED:
+        raise ValueError(f"the description of its other tensors takes {described:,} bytes, {_MOST_DESCRIBED:,} at most")
     try:
         return safetensors.torch.load(content)
     except (KeyError, RuntimeError, TypeError) as error:  # kinds of number that torch or safetensors does not know

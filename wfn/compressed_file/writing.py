@@ -18,6 +18,7 @@ from wfn.compressed_file.contents import inspect
 from wfn.compressed_file.header import Header, pack_header
 from wfn.compressed_file.reading import load
 from wfn.errors import UserError
+from wfn.networks.running_statistics import is_statistic
 from wfn.system.files import write_atomically
 from wfn.system.fingerprint import fingerprint
 
@@ -119,10 +120,14 @@ def _counted(name: str, tensor: Tensor, state: Mapping[str, Tensor]) -> np.ndarr
 
 
 def _shared(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Further name -> the counted weight that it is another name of, as far as their bits tell."""
+    """Further name -> the counted weight that it is another name of, as far as their bits tell.
+
+    Running statistics are none, whatever their bits: where weights are sampled, they are not.
+    """
     shapes = {tensor.shape for tensor in weights.values()}
     owner = {fingerprint([state[name]]): name for name in weights}
-    candidates = (name for name in state if name not in weights and getattr(state[name], "shape", None) in shapes)
+    others = (name for name in state if name not in weights and not is_statistic(name))
+    candidates = (name for name in others if getattr(state[name], "shape", None) in shapes)
     prints = {name: fingerprint([state[name]]) for name in candidates}
     return {name: owner[found] for name, found in prints.items() if found in owner}
 

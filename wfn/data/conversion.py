@@ -140,7 +140,7 @@ def _of_batches(batches: object, place: str, task: Task, scan: bool) -> _Part:
     if count == 0:
         raise UserError(f"{place} is empty: it must hold at least one batch")
     part = None
-    with looking():
+    with looking(batches):
         for batch in batches:
             inputs, labels = split(batch)
             width = _check(inputs, labels, place, task, of_a_batch=True)

@@ -40,16 +40,20 @@ def shard_batches(batches: Iterable) -> Iterable:
 
 
 class FirstBatches:
-    """A pass over the first ``count`` batches of one over ``batches``; where these are shuffled, others each time."""
+    """A pass over the first ``count`` batches of one over ``batches``; where these are shuffled, others each time.
+
+    Attributes:
+        all: the batches.
+    """
 
     def __init__(self, batches: Batches, count: int) -> None:
-        self._batches, self._count = batches, min(count, len(batches))
+        self.all, self._count = batches, min(count, len(batches))
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return islice(self._batches, self._count)
+        return islice(self.all, self._count)
 
 
 def check_divisible(batches: Batches) -> None:
@@ -71,7 +75,7 @@ def _last_size(batches: Batches) -> int:
         inputs = len(batches.sampler)  # ty: ignore[invalid-argument-type]
         count, of_batch = 0 if batches.drop_last else inputs, batches.batch_size
         return count % of_batch or of_batch
-    return 0
+    return size(batches[-1]) if isinstance(batches, list | tuple) and batches else 0
 
 
 def shard_pass(batches: Iterable) -> Iterable:
@@ -147,17 +151,41 @@ def on_device(
     return map(split, moved(batches, device, layout))
 
 
+def generators_of(batches: Iterable) -> list[torch.Generator]:
+    """The generators that a ``DataLoader`` and its samplers draw from, where they have some of their own."""
+    if isinstance(batches, FirstBatches):
+        return generators_of(batches.all)
+    if not isinstance(batches, DataLoader):
+        return []
+    owners = (batches, batches.sampler, batches.batch_sampler, getattr(batches.batch_sampler, "sampler", None))
+    found = [getattr(owner, "generator", None) for owner in owners]
+    return list({id(one): one for one in found if isinstance(one, torch.Generator)}.values())
+
+
 @contextmanager
-def looking() -> Iterator[None]:
-    """Look at data: what it draws at random inside is always the same, and torch's random state is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+def generators_kept(*passes: Iterable) -> Iterator[list[torch.Generator]]:
+    """Give the generators of some batches, which are afterwards in the state in which they were before."""
+    generators = [generator for batches in passes for generator in generators_of(batches)]
+    states = [generator.get_state() for generator in generators]
+    try:
+        yield generators
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+@contextmanager
+def looking(batches: Iterable) -> Iterator[None]:
+    """Look at batches: what is drawn at random inside is always the same, and random states are left alone."""
+    with torch.random.fork_rng(devices=[]), generators_kept(batches) as generators:
+        for generator in (torch.default_generator, *generators):
+            generator.manual_seed(0)
         yield
 
 
 def first_batch(batches: Iterable, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Any:
-    """The first one, as :func:`moved` gives it; torch's random state is afterwards what it was."""
-    with torch.random.fork_rng(devices=[]):
+    """The first one, as :func:`moved` gives it; random states are afterwards what they were."""
+    with torch.random.fork_rng(devices=[]), generators_kept(batches):
         return next(moved(batches, device, layout))
 
 

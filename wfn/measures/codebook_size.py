@@ -33,7 +33,7 @@ import torch
 from wfn.measures.common.distinct import Distinct, distinct, frequencies, run_bounds, sum_n_log_n
 from wfn.measures.common.kinds import Block, Quantity, Values, WeightMeasure
 from wfn.networks.forward_pass import ForwardPass
-from wfn.networks.weights import STATISTICS
+from wfn.networks.running_statistics import count_statistics
 from wfn.system.float32 import key_of_float
 
 FORMS = ("float32", "values", "channels", "rows", "kernels")
@@ -67,8 +67,7 @@ class CodebookSize(WeightMeasure):
 
     def compute(self, weights: Mapping[str, np.ndarray]) -> Values:
         """The size, a fraction of a byte included."""
-        statistics = sum(weights[name].size for name in self.forward_pass.batch_norm)
-        return {"codebook_bytes": self._counts.codebooks(weights).bytes_with(statistics)}
+        return {"codebook_bytes": self._counts.codebooks(weights).bytes_with(self.forward_pass.statistics)}
 
 
 @dataclass(frozen=True)
@@ -118,8 +117,7 @@ def size_of_state(state: Mapping[str, torch.Tensor], counted: Iterable[str]) -> 
         counted: the names of the counted weights.
     """
     weights = {name: state[name].numpy() for name in counted}
-    statistics = sum(tensor.numel() for name, tensor in state.items() if name.endswith(STATISTICS))
-    return cheapest_codebooks(weights).bytes_with(statistics)
+    return cheapest_codebooks(weights).bytes_with(count_statistics(state))
 
 
 def symbol_bits(size: int, kinds: int, total: float) -> float:

@@ -19,7 +19,7 @@ from wfn.methods import Method
 from wfn.networks.own.layout import layout
 from wfn.networks.own.permanent import check_unpruned
 from wfn.networks.own.state import check_ties
-from wfn.networks.weights import check_statistics
+from wfn.networks.running_statistics import check_statistics
 from wfn.system.fingerprint import file_sha256
 from wfn.training.flat_weights import counted_weights
 from wfn.training.layer_scales import share_step

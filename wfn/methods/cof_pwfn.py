@@ -217,11 +217,10 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
         """Train for the part's epochs; the one in which the last free weight is merged ends with that step."""
         clustered, batches = self.clustered, self.data.train
         told = lambda: {"share_fixed_by_epoch": clustered.share_fixed}  # noqa: E731
-        whole, rest = divmod(clustered.steps_left, len(batches))
-        whole = min(self.progress.epoch + whole, self.method.epochs)
-        self.train(clustered, told, whole)
-        if rest and whole < self.method.epochs:
-            self.train(clustered, told, whole + 1, FirstBatches(batches, rest))
+        self.train(clustered, told, min(self.progress.epoch, self.method.epochs))  # what a checkpoint has of it
+        while self.progress.epoch < self.method.epochs and (left := clustered.steps_left):
+            epoch = batches if left >= len(batches) else FirstBatches(batches, left)
+            self.train(clustered, told, self.progress.epoch + 1, epoch)
 
     def finished(self) -> Quantised:
         """The network with its values, and the networks that are drawn around them."""

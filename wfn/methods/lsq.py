@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps
 from wfn.codebooks.quantisers.quantised_inputs import load_with_quantised_inputs, quantise_input
 from wfn.data import Data
-from wfn.data.passes import first_inputs
+from wfn.data.passes import first_batch, first_inputs
 from wfn.errors import UserError, require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
@@ -20,7 +20,6 @@ from wfn.methods._straight_through import StraightThroughTraining, check_trainin
 from wfn.methods._teacher import MIRRORED, Taught
 from wfn.networks.own.layout import layout
 from wfn.system import ranks
-from wfn.tasks.batches import call
 from wfn.training.layer_scales import share_step
 
 
@@ -205,7 +204,7 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
                 inputs[-1].starting = True
         torch.manual_seed(self.method.seed)
         with torch.no_grad():
-            call(self.model.eval(), first_inputs(self.data.train, device, layout(self.model)))
+            self.data.task.infer(self.model.eval(), first_batch(self.data.train, device, layout(self.model)))
         for one in inputs:
             one.starting = False
         return inputs

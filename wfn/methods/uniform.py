@@ -13,6 +13,7 @@ from wfn.errors import require
 from wfn.interface import Observe, Quantised, Treatment
 from wfn.methods import Method
 from wfn.training.batch_norm import reestimate_statistics, synchronised_batch_norm
+from wfn.training.epoch import check_trains
 from wfn.training.flat_weights import counted_weights
 from wfn.training.layer_scales import check_fold, fold_scales
 from wfn.training.stages import seed_epoch
@@ -71,6 +72,8 @@ class UniformRounding(Method):
         Raises:
             UserError: the network does not fit the data, its weights are not finite float32, or no scale can be folded.
         """
+        if self.reestimate:
+            check_trains(model, data)
         fold_scales(model, data, self.fold, self.fold_sensitivity)
         weights = counted_weights(model, data)
         weights.values.data.copy_(torch.from_numpy(round_to_grid(weights.values.data.cpu().numpy(), self.step)))
@@ -78,6 +81,6 @@ class UniformRounding(Method):
         if self.reestimate:
             device = weights.values.device
             with synchronised_batch_norm(model):
-                seed_epoch(self.seed, 1, 0)
-                reestimate_statistics(model, data.train, device)
+                seed_epoch(self.seed, 1, 0, data.train)
+                reestimate_statistics(model, data, device)
         return Quantised(model.eval(), weights.named())

@@ -136,8 +136,10 @@ class SharingTraining(StagedTraining[KMeansSharing]):
         return {"share_fixed": 1.0, "centres": centres, **codebook.scores_of_orders()}
 
     def identity(self) -> dict[str, object]:
-        """How many weights and values there are."""
-        return {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
+        """How many weights and values there are; the weights themselves where they are the teacher's."""
+        of_teacher = super().identity() if self.method.distillation and not self.method.teacher_model else {}
+        sizes = {"counted_weights": self.weights.values.numel(), "shared_values": self.shared.values.numel()}
+        return sizes | of_teacher
 
     def state_dict(self) -> dict[str, Tensor]:
         """The shared values as they are now, and which weight has which."""

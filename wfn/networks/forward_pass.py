@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
 from wfn.errors import UserError
+from wfn.networks.running_statistics import count_statistics
 from wfn.networks.shared_memory import addresses, has_memory, ties
 from wfn.networks.watch import Watch
 from wfn.tasks.batches import call, size
@@ -67,6 +68,7 @@ class ForwardPass:
         last_layer: the same of the last one.
         products: the same of all of them: convolutions and linear layers.
         inputs: how many inputs were needed to tell; 1 where one reaches every parameter that any reaches.
+        statistics: how many numbers the running statistics of the network hold.
     """
 
     uses: Mapping[str, float]
@@ -77,6 +79,7 @@ class ForwardPass:
     last_layer: frozenset[str] = frozenset()
     products: frozenset[str] = frozenset()
     inputs: int = 1
+    statistics: int = 0
 
     @property
     def inner(self) -> frozenset[str]:
@@ -152,6 +155,7 @@ def trace(
         last_layer=layer_of(watch.factors[-1:]),
         products=layer_of(watch.factors),
         inputs=inputs,
+        statistics=count_statistics(dict(model.named_buffers())),
     )
 
 

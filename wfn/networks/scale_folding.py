@@ -66,11 +66,20 @@ def foldable_pairs(model: nn.Module, example: Any) -> tuple[FoldablePair, ...]:
     Args:
         model: any module; afterwards it is as it was.
         example: inputs, [n, ...] or a tuple or dict of them, on the model's device.
+
+    Raises:
+        UserError: the network cannot be called with these inputs, as that of a task of a user's own may be.
     """
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # the pass may change them
     watch = _Watch(dict(model.named_parameters()) | buffers)
     with undisturbed(model, next(model.parameters()).device), torch.no_grad(), watch:
-        torch.func.functional_call(model, buffers, *arguments(example))
+        try:
+            torch.func.functional_call(model, buffers, *arguments(example))
+        except Exception as error:  # whatever the network's own code raises
+            raise UserError(
+                "scales are folded where the network can be called with the inputs of a batch alone, which this one "
+                f"cannot ({type(error).__name__}: {' '.join(str(error).split()):.200}): leave the scales as they are"
+            ) from error
     return tuple(watch.pairs())
 
 

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from wfn import networks
 from wfn.errors import UserError, some_of
 from wfn.networks.own.state import check_ties, load_state
+from wfn.networks.running_statistics import check_statistics
 from wfn.networks.weight_files.save_reading import read_weights
 from wfn.networks.weight_files.tensor_names import near_names, renamed
 
 log = logging.getLogger(__name__)
-VARIANCE = "running_var"
-STATISTICS = ("running_mean", VARIANCE)  # of batch-norm, at the end of buffers' names
 
 
 def load_weights(model: nn.Module, source: str, network: str) -> None:
@@ -53,16 +52,6 @@ def load_weights(model: nn.Module, source: str, network: str) -> None:
     except ValueError as error:
         raise UserError(f"weights {source!r} cannot be those of this network: {error}; use a sound save") from error
     load_state(model, state, strict=False)  # strict but for num_batches_tracked: the keys were compared above
-
-
-def check_statistics(state: Mapping[str, Tensor]) -> None:
-    """Raise :class:`ValueError` for running statistics that are not finite, or a variance below zero."""
-    for name, value in state.items():
-        kind = name.rpartition(".")[2]
-        if kind in STATISTICS and not value.isfinite().all():
-            raise ValueError(f"{name} holds NaN or infinity, and statistics must be finite")
-        if kind == VARIANCE and (value < 0).any():  # batch-norm takes its root
-            raise ValueError(f"{name} holds {value.min():g}, and a variance is 0 or more")
 
 
 def _converted(value: Tensor, dtype: torch.dtype, name: str, source: str) -> Tensor:

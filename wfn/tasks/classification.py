@@ -44,8 +44,9 @@ class Classification(OutputTask):
     def sums_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Right ones, right among the best five, cross-entropy, inputs: float64 [4]."""
         ranked = outputs.topk(min(TOP, outputs.shape[1])).indices == labels[:, None]
+        best = outputs.topk(1).indices[:, 0]  # of equal scores as everywhere: among five it may be another
         sums = torch.zeros(4, dtype=torch.float64, device=outputs.device)
-        sums[0] += ranked[:, 0].sum()
+        sums[0] += (best == labels).sum()
         sums[1] += ranked.sum()
         sums[2] += functional.cross_entropy(outputs, labels, reduction="sum")
         sums[3] += len(labels)

@@ -1,6 +1,6 @@
 """Batch-norm whose statistics are those of the whole batch, while each rank has a part of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from wfn.data.passes import on_device, shard_batches
+from wfn.data.dataset import Data
+from wfn.data.passes import moved, shard_batches
 from wfn.networks.own.layout import layout
 from wfn.system import ranks
-from wfn.tasks.batches import call
+from wfn.tasks.task import OutputTask
 
 
 @contextmanager
@@ -63,9 +64,10 @@ def _track(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 
 
 @torch.no_grad()
-def reestimate_statistics(model: nn.Module, batches: Iterable, device: torch.device) -> None:
+def reestimate_statistics(model: nn.Module, data: Data, device: torch.device) -> None:
     """Let the running statistics of batch-norm be the means over one pass of training batches, the weights as they are.
 
+    A pass is what the task's loss does, which for a task of a user's own is for that to say.
     All other layers are in eval mode, and so is the network afterwards. Of several ranks every one calls this, inside
     :func:`synchronised_batch_norm`.
     """
@@ -76,8 +78,8 @@ def reestimate_statistics(model: nn.Module, batches: Iterable, device: torch.dev
         layer.reset_running_stats()
         layer.momentum = None
         layer.train()
-    for inputs, _ in on_device(shard_batches(batches), device, layout(model)) if layers else ():
-        call(model, inputs)
+    for batch in moved(shard_batches(data.train), device, layout(model)) if layers else ():
+        (data.task.infer if isinstance(data.task, OutputTask) else data.task.loss)(model, batch)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     model.eval()

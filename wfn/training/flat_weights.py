@@ -17,8 +17,8 @@ from wfn.networks.own.layout import choose_layout, layout
 from wfn.networks.own.permanent import PRUNED
 from wfn.networks.own.plain import plain
 from wfn.networks.own.transformed import OtherWeights, other_weights
+from wfn.networks.running_statistics import check_statistics
 from wfn.networks.shared_memory import Tie, ties
-from wfn.networks.weights import check_statistics
 from wfn.tasks.batches import size
 from wfn.tasks.task import OutputTask
 
@@ -188,7 +188,7 @@ def traced(model: nn.Module, data: Data) -> ForwardPass:
 def _watched(model: nn.Module, data: Data) -> tuple[ForwardPass, OtherWeights]:
     task, order = data.task, layout(model)
     device = _device(model)
-    with looking():
+    with looking(data.test):
         example = few(model, first_batch(data.test, device, order), 1, task.infer)
         others = some_batches(data.test, device, order, MOST_INPUTS)
         forward_pass = trace(model, example, others, task.infer, whole=size(example) != 1)

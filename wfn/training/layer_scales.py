@@ -146,7 +146,7 @@ def _sensitivities(model: nn.Module, data: Data, names: Collection[str]) -> dict
     was_trained, device, seen = [weight.requires_grad for weight in weights], weights[0].device, 0
     sums = torch.zeros(len(weights), dtype=torch.float64)
     try:
-        with looking(), left_alone(model, device), torch.enable_grad():
+        with looking(data.train), left_alone(model, device), torch.enable_grad():
             model.eval()
             for weight in weights:
                 weight.requires_grad_(True)

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from wfn.data.dataset import Batches, Data
-from wfn.data.passes import check_divisible
+from wfn.data.passes import check_divisible, generators_of
 from wfn.errors import UserError, require
 from wfn.interface import Epoch, Iteration, Observe, Quantised, Step
 from wfn.measures.evaluation.task_scores import task_scores
 from wfn.networks.own.state import copy_buffer, dense
-from wfn.networks.weights import check_statistics
+from wfn.networks.running_statistics import check_statistics
 from wfn.system import ranks
 from wfn.system.fingerprint import by_name, fingerprint
 from wfn.system.torch_context import PRECISIONS
@@ -181,7 +181,7 @@ class StagedTraining(ABC, Generic[M]):
         if self.progress.epoch > epochs:
             raise self._unfit(f"epoch must be at most {epochs}, but is {self.progress.epoch}")
         for epoch in range(self.progress.epoch + 1, epochs + 1):
-            seed_epoch(method.seed, iteration, epoch)
+            seed_epoch(method.seed, iteration, epoch, batches)
             of_epoch = train_epoch(
                 self.model,
                 self.weights,
@@ -204,8 +204,8 @@ class StagedTraining(ABC, Generic[M]):
 
     def reestimate(self) -> None:
         """Take batch-norm's running statistics anew, over one pass of training images that no epoch of training has."""
-        seed_epoch(self.method.seed, self.progress.iteration + 1, 0)
-        reestimate_statistics(self.model, self.data.train, self.weights.values.device)
+        seed_epoch(self.method.seed, self.progress.iteration + 1, 0, self.data.train)
+        reestimate_statistics(self.model, self.data, self.weights.values.device)
 
     def _save(self) -> None:
         """Write the checkpoint, where one is wanted."""
@@ -284,7 +284,13 @@ class _Buffers:
             copy_buffer(buffer, state[name])
 
 
-def seed_epoch(seed: int, iteration: int, epoch: int) -> None:
-    """Make all that an epoch draws from torch's default generators depend on the run's seed and its number alone."""
+def seed_epoch(seed: int, iteration: int, epoch: int, batches: Batches) -> None:
+    """Make all that an epoch draws depend on the run's seed and its number alone.
+
+    That is what it draws from torch's default generators, and from those that the ``batches`` have of their own.
+    """
     sequence = np.random.SeedSequence((seed, iteration, epoch))
-    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+    number = int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    torch.manual_seed(number)
+    for generator in generators_of(batches):
+        generator.manual_seed(number)

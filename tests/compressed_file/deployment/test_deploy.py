@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -82,6 +83,21 @@ def test_the_most_used_values_take_one_byte_and_a_shared_weight_is_under_each_na
     for weight in network.counted.values():
         assert np.array_equal(network.values[network.indices(weight.numpy())], weight.numpy())
     assert network.weights == 2300 and len(network.values) == 2000
+
+
+def test_a_name_that_a_file_of_a_table_needs_is_refused(deploy, tmp_path):
+    weight, out = torch.tensor([1.0, 0.0, 2.0, 1.0]), tmp_path / "x.safetensors"
+    for taken in ("table", "w.indices"):
+        compressed_file.save(tmp_path / "x.wfn", {"w": weight}, {"w": weight, taken: torch.ones(2)}, {})
+        status, _, error = deploy(tmp_path / "x.wfn", "--to", "safetensors", "--out", out)
+        assert status == 2 and f"a tensor {taken!r} of its own" in error and not out.exists()
+
+
+def test_other_tensors_keep_their_kind_of_number(deploy, tmp_path):
+    weight, half, out = torch.tensor([1.0, 0.0]), torch.tensor([1.5, -2.0], dtype=torch.bfloat16), tmp_path / "x.st"
+    compressed_file.save(tmp_path / "x.wfn", {"w": weight}, {"w": weight, "half": half}, {})
+    assert deploy(tmp_path / "x.wfn", "--to", "safetensors", "--out", out)[0] == 0
+    assert torch.equal(safetensors.torch.load_file(out)["half"], half)
 
 
 @pytest.mark.parametrize(

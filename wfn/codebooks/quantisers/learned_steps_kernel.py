@@ -20,7 +20,7 @@ def quantise(numbers, step, lowest, highest, out):
         out[i] = np.rint(scaled) * step + np.float32(0)
 
 
-@compiled(parallel=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy", fastmath={"reassoc"})  # so that the sum, too, is of several at once
 def backward(numbers, step, lowest, highest, gradient):
     """Turn the ``gradient`` of the multiples, in place, into that of ``numbers``; both float32 [n], as the scalars are.
 

@@ -5,10 +5,11 @@ Any reader of safetensors gets the network back by ``table[indices]``: no code o
 
 import json
 
-import numpy as np
-import safetensors.numpy
+import safetensors.torch
+import torch
 
 from wfn.compressed_file.deployment.shared_table import SharedTable
+from wfn.errors import UserError
 
 TABLE = "table"
 ENDING = ".indices"
@@ -18,9 +19,19 @@ def content(network: SharedTable) -> bytes:
     """The file: the float32 ``table``, each fixed weight as ``NAME.indices``, other tensors as they are.
 
     Its metadata has ``fixed``, the names of the fixed weights, and ``about``, what is known of the network, as JSON.
+
+    Raises:
+        UserError: another tensor of the network has a name that the file needs.
     """
-    arrays: dict[str, np.ndarray] = {TABLE: network.values}
-    arrays |= {f"{name}{ENDING}": network.indices(weight.numpy()) for name, weight in network.counted.items()}
-    arrays |= {name: tensor.numpy() for name, tensor in network.others.items()}
+    made = {TABLE: torch.from_numpy(network.values)}
+    made |= {
+        f"{name}{ENDING}": torch.from_numpy(network.indices(weight.numpy())) for name, weight in network.counted.items()
+    }
+    if taken := sorted(made.keys() & network.others.keys()):
+        raise UserError(
+            f"the network has a tensor {taken[0]!r} of its own, which is the name of one that this kind of file needs: "
+            "rename it, or deploy another kind of file"
+        )
+    tensors = {name: tensor.contiguous() for name, tensor in {**made, **network.others}.items()}
     metadata = {"fixed": json.dumps(list(network.counted)), "about": json.dumps(dict(network.about))}
-    return safetensors.numpy.save(arrays, metadata)
+    return safetensors.torch.save(tensors, metadata)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from wfn.data import Data
-from wfn.data.passes import on_device
+from wfn.data.passes import generators_of, on_device
 from wfn.errors import UserError
 from wfn.measures.evaluation.task_scores import task_scores
 from wfn.networks.own.layout import layout
@@ -136,12 +136,16 @@ class RecipeTraining:
 
     def _random_state(self) -> dict[str, Tensor]:
         states = {"cpu": torch.get_rng_state()}
-        return states | ({"cuda": torch.cuda.get_rng_state(self._device)} if self._device.type == "cuda" else {})
+        own = {f"batches.{number}": one.get_state() for number, one in enumerate(generators_of(self._data.train))}
+        of_device = {"cuda": torch.cuda.get_rng_state(self._device)} if self._device.type == "cuda" else {}
+        return states | own | of_device
 
     def _give_random_state(self, states: Mapping[str, Tensor]) -> None:
         torch.set_rng_state(states["cpu"])
         if self._device.type == "cuda":
             torch.cuda.set_rng_state(states["cuda"], self._device)
+        for number, one in enumerate(generators_of(self._data.train)):
+            one.set_state(states[f"batches.{number}"])
 
     def _resume(self) -> None:
         """Go to where the checkpoint says; where it cannot be used, that is told, and training begins anew."""

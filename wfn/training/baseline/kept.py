@@ -18,6 +18,7 @@ from wfn.errors import UserError
 from wfn.networks.weights import load_weights
 from wfn.system.files import held, user_cache, write_atomically
 from wfn.system.fingerprint import fingerprint
+from wfn.tasks.batches import size
 from wfn.training.baseline.recipe import precision_of, recipe_for
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def shaped_by(
 ) -> dict[str, object]:
     """All that shapes the weights, by name, as JSON gives it back."""
     with torch.random.fork_rng(devices=[]):  # looking at a batch draws random numbers
-        batch_size = len(next(iter(data.train))[1])
+        batch_size = size(next(iter(data.train)))
     recipe = recipe_for(model)
     precision = precision_of(recipe, device)
     return {  # weights stand in the network's order: by another one what is kept would be trained anew
