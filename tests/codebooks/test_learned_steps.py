@@ -70,8 +70,37 @@ def test_the_compiled_pass_has_the_bits_of_the_operations_on_tensors(values, ste
     assert steps.steps.grad.tolist() == pytest.approx([of_step.item()], rel=1e-4, abs=1e-4, nan_ok=True)
 
 
+@given(
+    st.lists(st.floats(-5, 5, width=16) | nasty, min_size=1, max_size=48),
+    st.sampled_from([0.37, 0.5, 2.0]),
+    st.booleans(),
+    st.sampled_from([torch.float32, torch.bfloat16]),
+    st.sampled_from([torch.contiguous_format, torch.channels_last]),
+)
+@settings(deadline=None)
+def test_what_enters_a_layer_is_quantised_in_training_as_by_operations_on_tensors(values, step, signed, dtype, order):
+    """In bfloat16 as by those in float32, rounded at the end: of two as near the even one, and NaN stays."""
+    batch = torch.tensor(values * 12).view(2, 3, 2, -1).to(dtype).contiguous(memory_format=order).requires_grad_()
+    gradient = torch.linspace(-1, 2, batch.numel()).view_as(batch).to(dtype)
+    quantiser, integers = InputQuantiser(3, torch.device("cpu")), Range.of(3, signed)
+    quantiser.step.fill_(step)
+    quantiser.lowest.fill_(integers.lowest)
+    quantiser.highest.fill_(integers.highest)
+    found = quantiser.train()(batch)
+    found.backward(gradient)
+    wide = batch.detach().float()
+    passed, of_step = integers.backward(wide, torch.tensor(step), gradient.float(), sharing=batch[0].numel())
+    assert found.dtype == dtype and found.is_contiguous(memory_format=order)
+    assert bits_of(found.detach()) == bits_of(integers.quantised(wide, torch.tensor(step)).to(dtype))
+    assert bits_of(batch.grad) == bits_of(passed.to(dtype))
+    assert quantiser.learned.grad.item() == pytest.approx(of_step.item(), rel=1e-4, abs=1e-3, nan_ok=True)
+    whole = quantiser.eval()(wide)  # in evaluation by operations on tensors
+    assert bits_of(whole) == bits_of(integers.quantised(wide, torch.tensor(step)))
+
+
 def bits_of(numbers):
-    return [-1 if number.isnan() else number.view(torch.int32).item() for number in numbers]
+    numbers = numbers.float().contiguous()
+    return torch.where(numbers.isnan(), -1, numbers.view(torch.int32)).flatten().tolist()
 
 
 def test_slopes_do_not_depend_on_the_number_of_threads():

@@ -105,8 +105,7 @@ class LearnedSteps:
         for layer, integers, step in zip(self._layers, self._ranges, self.steps.data, strict=True):
             numbers, multiples = latent[layer.start : layer.end], out[layer.start : layer.end]
             if self._on_cpu:
-                with torch_threads():
-                    kernel.quantise(numbers.numpy(), *_float32(step, integers), multiples.numpy())
+                _quantise_on_cpu(integers, numbers, step, multiples)
             else:
                 multiples.copy_(integers.quantised(numbers, step))
         for one in self._inputs:
@@ -118,9 +117,8 @@ class LearnedSteps:
         for number, (layer, integers) in enumerate(zip(self._layers, self._ranges, strict=True)):
             stretch, step, sharing = slice(layer.start, layer.end), self.steps.data[number], layer.end - layer.start
             if self._on_cpu:
-                with torch_threads():
-                    args = latent[stretch].numpy(), *_float32(step, integers), gradient[stretch].numpy()
-                    self._slopes[number] = kernel.backward(*args) * integers.slope_scale(sharing)
+                found = _backward_on_cpu(integers, latent[stretch], step, gradient[stretch], gradient[stretch])
+                self._slopes[number] = found * integers.slope_scale(sharing)
             else:
                 found = integers.backward(latent[stretch], step, gradient[stretch], sharing)
                 gradient[stretch], self._slopes[number] = found
@@ -144,8 +142,34 @@ class LearnedSteps:
         self.steps.data.copy_(state["steps"])
 
 
+def _quantise_on_cpu(integers: Range, numbers: Tensor, step: Tensor, out: Tensor) -> None:
+    """Write the multiples of ``step``; ``numbers`` and ``out`` are float32 or bfloat16, dense, and laid out alike."""
+    quantise = kernel.quantise if numbers.dtype == torch.float32 else kernel.quantise_halves
+    with torch_threads():
+        quantise(_memory(numbers), *_float32(step, integers), _memory(out))
+
+
+def _backward_on_cpu(integers: Range, numbers: Tensor, step: Tensor, gradient: Tensor, out: Tensor) -> float:
+    """Write the gradient of ``numbers``; return that of the ``step``, not yet scaled. All are as above."""
+    backward = kernel.backward if numbers.dtype == torch.float32 else kernel.backward_halves
+    with torch_threads():
+        return backward(_memory(numbers), *_float32(step, integers), _memory(gradient), _memory(out))
+
+
 def _float32(step: Tensor, integers: Range) -> tuple[np.float32, np.float32, np.float32]:
     return np.float32(step.item()), np.float32(integers.lowest), np.float32(integers.highest)
+
+
+def _memory(numbers: Tensor) -> np.ndarray:
+    """The elements of a dense tensor in the order in which they lie in memory: float32 [n], or uint16 for bfloat16."""
+    numbers = numbers.detach()
+    numbers = numbers if numbers.dtype == torch.float32 else numbers.view(torch.uint16)
+    return numbers.as_strided((numbers.numel(),), (1,)).numpy()
+
+
+def _is_for_the_kernel(numbers: Tensor) -> bool:
+    dense = numbers.is_contiguous() or (numbers.dim() == 4 and numbers.is_contiguous(memory_format=torch.channels_last))
+    return numbers.device.type == "cpu" and numbers.dtype in (torch.float32, torch.bfloat16) and dense
 
 
 class InputQuantiser(nn.Module):
@@ -183,7 +207,8 @@ class InputQuantiser(nn.Module):
         if self.starting:
             self._start(numbers)
         integers = Range(self.lowest, self.highest)
-        return _Quantised.apply(numbers, self.learned if self.training else self.step, integers)
+        step = self.learned if self.training else self.step
+        return _Quantised.apply(numbers, step, integers, self.training and _is_for_the_kernel(numbers))
 
     def _start(self, numbers: Tensor) -> None:
         integers = Range.of(self._bits, signed=bool(numbers.min() < 0))
@@ -193,13 +218,26 @@ class InputQuantiser(nn.Module):
 
 
 class _Quantised(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, numbers: Tensor, step: Tensor, integers: Range) -> Tensor:
-        ctx.save_for_backward(numbers, step)
-        ctx.integers = integers
-        return integers.quantised(numbers, step)
+    """Straight through; in evaluation, which torch's own tools may follow, by operations on tensors alone."""
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # ty: ignore[incompatible-method-override]
-        numbers, step = ctx.saved_tensors
-        return *ctx.integers.backward(numbers, step, gradient, numbers[0].numel()), None
+    def forward(ctx, numbers: Tensor, step: Tensor, integers: Range, by_kernel: bool) -> Tensor:
+        ctx.save_for_backward(numbers, step)
+        ctx.integers, ctx.by_kernel = integers, by_kernel
+        if not by_kernel:
+            return integers.quantised(numbers, step)
+        out = torch.empty_like(numbers)
+        _quantise_on_cpu(integers, numbers, step, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # ty: ignore[incompatible-method-override]
+        (numbers, step), integers = ctx.saved_tensors, ctx.integers
+        sharing = numbers[0].numel()
+        if not ctx.by_kernel:
+            return *integers.backward(numbers, step, gradient, sharing), None, None
+        out = torch.empty_like(numbers)
+        if gradient.stride() != numbers.stride() or gradient.dtype != numbers.dtype:
+            gradient = torch.empty_like(numbers).copy_(gradient)
+        slope = _backward_on_cpu(integers, numbers, step, gradient, out)
+        return out, step.new_tensor(slope) * integers.slope_scale(sharing), None, None
