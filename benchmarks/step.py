@@ -13,7 +13,8 @@ from benchmarks.timing import Comparison, in_turns, now, of_pairs
 from wfn import networks
 from wfn.codebooks.k_means import k_means
 from wfn.codebooks.quantisers.learned_basis import ChannelLayer, LearnedBasis
-from wfn.codebooks.quantisers.learned_steps import Layer, LearnedSteps
+from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps
+from wfn.codebooks.quantisers.quantised_inputs import quantise_input
 from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid
 from wfn.data.passes import to_device
 from wfn.networks.forward_pass import trace
@@ -125,6 +126,13 @@ def updates_against_plain_fine_tuning(cases: Cases, device: torch.device, repeat
             seconds, against, ratio = compared(ours, plain, repeats)
             what = f"training step, {name}, {network}, batch {batch_size}, float32, {device}"
             yield Comparison(what, seconds, "plain fine-tuning", against, "1.1 times it", ratio <= 1.1, ratio)
+        for precision in PRECISIONS:
+            ours = partial(quantised_step, network, batch, device, precision)
+            plain = partial(plain_step, network, batch, device, precision, "SGD")
+            seconds, against, ratio = compared(ours, plain, repeats)
+            what = f"training step, learned steps, activations too, {network}, batch {batch_size}, {precision}, {device}"
+            limit = "none: a pass over all activations more, either way"
+            yield Comparison(what, seconds, "plain fine-tuning", against, limit, True, ratio)
         learner = partial(distilled_step, network, batch, device)
         plain = partial(plain_step, network, batch, device, "float32")
         seconds, against, ratio = compared(learner, plain, repeats)
@@ -138,6 +146,24 @@ def step_of(make: Callable, network: str, batch: tuple, device: torch.device) ->
     weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
     update = make(weights)
     return lambda: train_epoch(model, weights, [batch], update, "float32", lambda step: None)
+
+
+def quantised_step(network: str, batch: tuple, device: torch.device, precision: str) -> Callable[[], None]:
+    """The same of learned steps in 3 bits, of weights and of what enters each layer."""
+    model = network_of(network, device)
+    inputs = []
+    for layer in [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]:
+        inputs.append(InputQuantiser(3, device))
+        quantise_input(layer, inputs[-1])
+        inputs[-1].starting = True
+    with torch.no_grad():
+        model.eval()(batch[0])
+    for one in inputs:
+        one.starting = False
+    weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
+    layers = [Layer(start, end, 3) for start, end, _ in _layers(weights)]
+    update = _straight_through(lambda weights: LearnedSteps(weights.values.data, layers, inputs))(weights)
+    return lambda: train_epoch(model, weights, [batch], update, precision, lambda step: None)
 
 
 def distilled_step(network: str, batch: tuple, device: torch.device) -> Callable[[], None]:

@@ -117,7 +117,7 @@ class LearnedSteps:
         for number, (layer, integers) in enumerate(zip(self._layers, self._ranges, strict=True)):
             stretch, step, sharing = slice(layer.start, layer.end), self.steps.data[number], layer.end - layer.start
             if self._on_cpu:
-                found = _backward_on_cpu(integers, latent[stretch], step, gradient[stretch], gradient[stretch])
+                found = _backward_on_cpu(integers, latent[stretch], step, gradient[stretch])
                 self._slopes[number] = found * integers.slope_scale(sharing)
             else:
                 found = integers.backward(latent[stretch], step, gradient[stretch], sharing)
@@ -149,11 +149,11 @@ def _quantise_on_cpu(integers: Range, numbers: Tensor, step: Tensor, out: Tensor
         quantise(_memory(numbers), *_float32(step, integers), _memory(out))
 
 
-def _backward_on_cpu(integers: Range, numbers: Tensor, step: Tensor, gradient: Tensor, out: Tensor) -> float:
-    """Write the gradient of ``numbers``; return that of the ``step``, not yet scaled. All are as above."""
+def _backward_on_cpu(integers: Range, numbers: Tensor, step: Tensor, gradient: Tensor) -> float:
+    """Turn the ``gradient`` into that of ``numbers``; return that of the ``step``, not yet scaled. All are as above."""
     backward = kernel.backward if numbers.dtype == torch.float32 else kernel.backward_halves
     with torch_threads():
-        return backward(_memory(numbers), *_float32(step, integers), _memory(gradient), _memory(out))
+        return backward(_memory(numbers), *_float32(step, integers), _memory(gradient))
 
 
 def _float32(step: Tensor, integers: Range) -> tuple[np.float32, np.float32, np.float32]:
@@ -236,8 +236,6 @@ class _Quantised(torch.autograd.Function):
         sharing = numbers[0].numel()
         if not ctx.by_kernel:
             return *integers.backward(numbers, step, gradient, sharing), None, None
-        out = torch.empty_like(numbers)
-        if gradient.stride() != numbers.stride() or gradient.dtype != numbers.dtype:
-            gradient = torch.empty_like(numbers).copy_(gradient)
-        slope = _backward_on_cpu(integers, numbers, step, gradient, out)
-        return out, step.new_tensor(slope) * integers.slope_scale(sharing), None, None
+        passed = torch.empty_like(numbers).copy_(gradient)  # laid out alike, and not the memory of others
+        slope = _backward_on_cpu(integers, numbers, step, passed)
+        return passed, step.new_tensor(slope) * integers.slope_scale(sharing), None, None

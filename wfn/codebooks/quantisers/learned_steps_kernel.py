@@ -11,7 +11,7 @@ import numpy as np
 from wfn.system.compiled import compiled
 
 BLOCK = 8192  # numbers that one thread takes at a time, so that a sum does not depend on the number of threads
-NAN = 0x7FC0  # in bfloat16
+NAN = np.uint16(0x7FC0)  # in bfloat16
 
 
 @compiled(parallel=True)
@@ -28,13 +28,14 @@ def quantise_halves(halves, step, lowest, highest, out):
     for block in numba.prange((halves.size + BLOCK - 1) // BLOCK):
         part = slice(block * BLOCK, (block + 1) * BLOCK)
         numbers = _widened(halves[part])
-        _quantise(numbers, step, lowest, highest, numbers)
-        _round(numbers, out[part])
+        multiples = np.empty_like(numbers)  # loops over two arrays that are one are not compiled for several at once
+        _quantise(numbers, step, lowest, highest, multiples)
+        _round(multiples, out[part])
 
 
 @compiled(parallel=True)
-def backward(numbers, step, lowest, highest, gradient, out):
-    """Write the gradient of ``numbers`` to ``out``, which may be ``gradient``, that of the multiples; all float32.
+def backward(numbers, step, lowest, highest, gradient):
+    """Turn the ``gradient`` of the multiples, in place, into that of ``numbers``; both float32 [n], as the scalars are.
 
     Returns:
         The gradient of ``step``, not yet scaled, float64.
@@ -42,19 +43,19 @@ def backward(numbers, step, lowest, highest, gradient, out):
     sums = np.zeros((numbers.size + BLOCK - 1) // BLOCK)
     for block in numba.prange(sums.size):
         part = slice(block * BLOCK, (block + 1) * BLOCK)
-        sums[block] = _backward(numbers[part], step, lowest, highest, gradient[part], out[part])
+        sums[block] = _backward(numbers[part], step, lowest, highest, gradient[part])
     return sums.sum()
 
 
 @compiled(parallel=True)
-def backward_halves(halves, step, lowest, highest, gradient, out):
+def backward_halves(halves, step, lowest, highest, gradient):
     """The same for numbers and gradients in bfloat16, uint16 [n] each."""
     sums = np.zeros((halves.size + BLOCK - 1) // BLOCK)
     for block in numba.prange(sums.size):
         part = slice(block * BLOCK, (block + 1) * BLOCK)
         numbers, slopes = _widened(halves[part]), _widened(gradient[part])
-        sums[block] = _backward(numbers, step, lowest, highest, slopes, slopes)
-        _round(slopes, out[part])
+        sums[block] = _backward(numbers, step, lowest, highest, slopes)
+        _round(slopes, gradient[part])
     return sums.sum()
 
 
@@ -67,7 +68,7 @@ def _quantise(numbers, step, lowest, highest, out):
 
 
 @compiled(error_model="numpy", fastmath={"reassoc"})  # so that the sum, too, is of several numbers at once
-def _backward(numbers, step, lowest, highest, gradient, out):
+def _backward(numbers, step, lowest, highest, gradient):
     total = 0.0
     for i in range(numbers.size):
         scaled = numbers[i] / step
@@ -75,7 +76,7 @@ def _backward(numbers, step, lowest, highest, gradient, out):
         is_inside = (scaled > lowest) & (scaled < highest)
         of_step = np.rint(scaled) - scaled if is_inside else clipped
         total += np.float64(gradient[i] * of_step)
-        out[i] = gradient[i] * np.float32(is_inside)
+        gradient[i] *= np.float32(is_inside)
     return total
 
 
@@ -92,5 +93,6 @@ def _round(numbers, halves):
     """Write the nearest bfloat16 of each of ``numbers``, of two as near the even one."""
     bits = numbers.view(np.uint32)
     for i in range(halves.size):
-        nearest = (bits[i] + np.uint32(0x7FFF) + ((bits[i] >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-        halves[i] = nearest if numbers[i] == numbers[i] else NAN
+        odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
+        nearest = np.uint32(bits[i] + np.uint32(np.uint32(0x7FFF) + odd)) >> np.uint32(16)
+        halves[i] = np.uint16(nearest) if numbers[i] == numbers[i] else NAN
