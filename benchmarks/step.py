@@ -130,7 +130,7 @@ def updates_against_plain_fine_tuning(cases: Cases, device: torch.device, repeat
             ours = partial(quantised_step, network, batch, device, precision)
             plain = partial(plain_step, network, batch, device, precision, "SGD")
             seconds, against, ratio = compared(ours, plain, repeats)
-            what = f"training step, learned steps, activations too, {network}, batch {batch_size}, {precision}, {device}"
+            what = f"training step, learned steps, inputs too, {network}, batch {batch_size}, {precision}, {device}"
             limit = "none: a pass over all activations more, either way"
             yield Comparison(what, seconds, "plain fine-tuning", against, limit, True, ratio)
         learner = partial(distilled_step, network, batch, device)
