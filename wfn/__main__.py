@@ -114,7 +114,7 @@ def mlproject(file: Path, check: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line (by default the process's); return the exit status."""
-    return exit_status(wfn, arguments, "with --resume {run}")
+    return exit_status(wfn, arguments, "with --resume {run}{folder}")
 
 
 def run_command_line() -> None:

@@ -20,11 +20,12 @@ class RunInterrupted(KeyboardInterrupt):
 
     Attributes:
         run: its id.
+        folder: that it is kept in, where ``--resume`` would not look by itself; else empty.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, folder: str = "") -> None:
         super().__init__(run)
-        self.run = run
+        self.run, self.folder = run, folder
 
 
 def printable(text: str) -> str:

@@ -86,14 +86,16 @@ def test_a_tracked_run_with_given_weights_goes_on_by_its_id_alone(start, wfn, tm
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_marked_killed_and_says_how_to_go_on(start, tmp_path, number):
-    process = start(*LONG)
+    elsewhere = [] if number == signal.SIGINT else ["--folder", "my runs"]
+    process = start(*LONG, *elsewhere)
     wait_for_line(process, "iteration 1/3 epoch 1/2")
     process.send_signal(number)
     _, error = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in error
-    assert "--resume" in error
-    assert only_record(tmp_path).header.status == "KILLED"
+    record = Record.read(next(tmp_path.glob("*/*/record.json")).parent)
+    assert error.splitlines()[-1].endswith(f"--resume {record.id}" + (" --folder 'my runs'" if elsewhere else ""))
+    assert record.header.status == "KILLED"
 
 
 def test_two_processes_do_not_go_on_with_one_run(start, wfn, tmp_path):

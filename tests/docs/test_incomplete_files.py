@@ -132,6 +132,11 @@ def test_what_contributing_shows_is_complete(tmp_path, package):
     assert catalogue.question("cuts", tmp_path) == "How many weights may ternary rounding set to zero?"
 
 
+def test_iterations_are_told_to_be_the_shares_where_they_are(call_here):
+    status, _, error = call_here(main, "--method", "wfn", "--iterations", "3")
+    assert status == 2 and "not of wfn: wfn has as many as it has shares" in error and error.count("\n") == 1
+
+
 def test_an_option_of_another_method_names_its_owner(call_here):
     status, _, error = call_here(main, "--method", "wfn", "--clusters", "16")
     assert status == 2

@@ -53,7 +53,7 @@ def test_each_ingredient_matters():
 def test_networks_without_batch_norm_are_quantised_unfolded_or_refused(kind):
     _, quantised = compress(kind, replace(QUICK, fold=0.0))
     assert all(torch.equal((w / QUICK.step).round() * QUICK.step, w) for w in quantised.weights.values())
-    with pytest.raises(UserError, match="this network has none: leave fold at 0"):
+    with pytest.raises(UserError, match="this network has none: give fold=0"):
         compress(kind)
 
 

@@ -45,7 +45,7 @@ def test_layers_are_brought_to_one_deviation_before_values_are_chosen(method):
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_a_network_without_batch_norm_is_refused(method):
-    with pytest.raises(UserError, match="this network has none: leave fold at 0"):
+    with pytest.raises(UserError, match="this network has none: give fold=0"):
         method.compress(small_networks.build("shared"), small_networks.data())
 
 

@@ -136,5 +136,5 @@ def test_settings_that_cannot_work_are_refused(change, match):
 
 
 def test_a_network_without_batch_norm_cannot_be_folded():
-    with pytest.raises(UserError, match="this network has none: leave fold at 0"):
+    with pytest.raises(UserError, match="this network has none: give fold=0"):
         compress(replace(QUICK, fold=0.25), "shared")

@@ -94,6 +94,13 @@ def test_torchvisions_networks_refuse_grey_images():
         networks.build("resnet18", 10, (1, 224, 224))
 
 
+@pytest.mark.parametrize("name", ["small_resnet", "resnet20", "small_vit", "googlenet"])
+@pytest.mark.parametrize("shape", [(5,), (8, 8)])
+def test_named_networks_refuse_inputs_that_are_no_images(name, shape):
+    with pytest.raises(UserError, match=r"takes images, \(channels, height, width\), but an input has the shape \("):
+        networks.build(name, 10, shape)
+
+
 USERS_MODULE = """
 from torch import nn
 
@@ -134,7 +141,8 @@ def test_a_users_own_network(users_module, function, shape):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("users_networks:absent", "holds no function absent"),
+        ("users_networks:absent", r"users_networks \(.*users_networks.py\) holds no function absent"),
+        ("math:network", r"math \(.*\) holds no function network; a file of yours that has the name"),
         ("users_networks:number", "holds no function number"),
         ("users_networks:demanding", "needs width"),
         ("users_networks:no_network", r"gave a int: it must return a torch\.nn\.Module"),

@@ -130,7 +130,7 @@ REFUSED = {
     "negative": (-2.0, "must be above 0 and finite, but one is -2"),
     "not a number": (float("nan"), "must be above 0 and finite, but one is nan"),
     "of another length": (torch.ones(2), "one number or 3, one an output channel"),
-    "another function": (2.0, "cannot be folded: an output moves by .*leave fold at 0"),
+    "another function": (2.0, "cannot be folded: an output moves by .*give fold=0"),
 }
 
 

@@ -248,6 +248,64 @@ def test_a_loss_that_cannot_work_is_told_before_anything_starts(own, message):
     assert "\n" not in str(refused.value)
 
 
+def test_a_loss_that_is_cut_off_from_the_network_is_refused_but_where_all_is_frozen():
+    given = {"loss": lambda model, batch: loss(model, batch).detach(), "score": score}
+    with pytest.raises(UserError, match="the loss of task 'own' has no gradient, so that nothing would be learned"):
+        QUICK.compress(nn.Linear(4, 1), as_data(pairs(lambda x: x.sum(1)), **given))
+    frozen = nn.Linear(4, 1).requires_grad_(False)
+    QUICK.compress(frozen, as_data(pairs(lambda x: x.sum(1)), loss=loss, score=score))
+
+
+def test_a_score_of_several_numbers_is_told_before_anything_starts():
+    data = as_data(pairs(lambda x: x.sum(1)), loss=loss, score=lambda model, batch: model(batch[0]).flatten())
+    with pytest.raises(UserError, match=r"the score of task 'own' must be one number, but is a tensor of shape \[2\]"):
+        QUICK.compress(nn.Linear(4, 1), data)
+
+
+def test_an_object_of_ones_own_is_a_task():
+    class Mine:
+        def loss(self, model, batch):
+            return loss(model, batch)
+
+        def score(self, model, batch):
+            return score(model, batch)
+
+    found = as_data(pairs(lambda x: x.sum(1)), task=Mine()).task
+    assert found.name == "Mine" and isinstance(found, OwnTask)
+    with pytest.raises(UserError, match="task 'int' lacks loss and score"):
+        as_data(pairs(lambda x: x.sum(1)), task=3)
+
+
+@pytest.mark.parametrize(("labels", "found"), [([[-1.0, 1.0]], "-1"), ([[0.0, 2.0]], "2"), ([[1, 0], [3, 1]], "3")])
+def test_labels_of_several_that_are_not_0_or_1_are_refused(labels, found):
+    labels = torch.tensor(labels).repeat(4, 1)
+    with pytest.raises(UserError, match=f"labels of task 'multi_label' must be 0 or 1, .* but one is {found}"):
+        as_data([(numbers(len(labels), 4), labels)] * 2, task="multi_label")
+
+
+@pytest.mark.parametrize("task", ["multi_label", "regression", "segmentation", "classification"])
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        (numbers(8, 4), "bare tensor"),
+        ([numbers(8, 4)], "none"),
+        ({"x": numbers(8, 4), "y": numbers(8)}, "none"),
+        ([(numbers(2, 4), [0, 1])], "a list"),
+    ],
+)
+def test_labels_that_are_missing_are_told(task, part, found):
+    told = rf"(holds a|there is) {found}: (it must be \(train, test\)|give pairs of tensors)"
+    with pytest.raises(UserError, match=told):
+        as_data((part, part), task=task)
+
+
+def test_infinite_labels_are_refused():
+    inputs, labels = numbers(8, 4), numbers(8)
+    labels[3] = math.inf
+    with pytest.raises(UserError, match="train has infinity in its labels"):
+        as_data(((inputs, labels), (inputs, labels)), task="regression")
+
+
 def test_distillation_needs_classes():
     from wfn.methods.entropy_constrained import EntropyConstrained
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, TypeVar
 
 import click
@@ -119,7 +120,8 @@ def exit_status(command: click.Command, arguments: list[str] | None, go_on_with:
     """Run ``command`` on ``arguments`` (by default the process's) and return the process's exit status.
 
     That is 0, 2 for a user's mistake, 1 where nobody reads its output any more, 130 where it was interrupted. Where a
-    run can then be gone on with, the text ``go_on_with`` tells how; ``{run}`` in it stands for the run's id.
+    run can then be gone on with, the text ``go_on_with`` tells how; ``{run}`` in it stands for the run's id, and
+    ``{folder}`` for the option that says where it is, where that is needed.
     """
     with terminable():
         try:
@@ -141,9 +143,14 @@ def exit_status(command: click.Command, arguments: list[str] | None, go_on_with:
         except (KeyboardInterrupt, click.Abort) as error:
             interrupt = error.__cause__ if isinstance(error, click.Abort) else error
             is_run = isinstance(interrupt, RunInterrupted)
-            print(f"stopped; go on {go_on_with.format(run=interrupt.run)}" if is_run else "stopped", file=sys.stderr)
+            print(f"stopped; go on {_how(go_on_with, interrupt)}" if is_run else "stopped", file=sys.stderr)
             return 130
     return 0
+
+
+def _how(go_on_with: str, interrupt: RunInterrupted) -> str:
+    folder = f" --folder {quote(interrupt.folder)}" if interrupt.folder else ""
+    return go_on_with.format(run=interrupt.run, folder=folder)
 
 
 def end_process(command: Callable[[], int]) -> None:

@@ -176,7 +176,7 @@ def as_data(
 
 
 def _task(task: str | Task) -> Task:
-    return tasks.load(task) if isinstance(task, str) else task
+    return tasks.load(task) if isinstance(task, str) else tasks.of(task, type(task).__name__)
 
 
 def _own_task(task: str | Task | None, loss: Any, score: Any, better: Any, score_name: str) -> Task | None:

@@ -82,7 +82,7 @@ def _three_parts(value: object, name: str, task: Task) -> tuple[Any, Any, Any]:
     form = "(train, test) or (train, validation, test), each batches or a pair of tensors"
     if not isinstance(value, tuple | list) or len(value) not in (2, 3):
         raise UserError(f"data set {name!r} is a {type(value).__name__}: it must be {form}")
-    if isinstance(task, Classification) and any(isinstance(part, Tensor) for part in value):
+    if task.needs_labels and any(isinstance(part, Tensor) for part in value):
         raise UserError(f"data set {name!r} holds a bare tensor: it must be {form}")
     train, *validation, test = value
     if train is None or test is None:
@@ -172,6 +172,12 @@ def _check(inputs: Any, labels: Any, place: str, task: Task, of_a_batch: bool = 
             f"{place}: a batch must be a pair of tensors (inputs, labels), a tuple of several inputs and labels, or a "
             f"dict with labels, but its inputs are a {type(inputs).__name__}"
         )
+    if task.needs_labels and not isinstance(labels, Tensor):
+        found = "none" if labels is None else f"a {type(labels).__name__}"
+        raise UserError(
+            f"{place}: task {task.name!r} needs labels that are a tensor, but there is {found}: give pairs of tensors "
+            "(inputs, labels), or a dict with labels"
+        )
     if isinstance(task, Classification):
         _check_class_numbers(labels, place, of_a_batch)
     first, held = tensors(inputs)[0], [*tensors(inputs), *tensors(labels)]
@@ -193,14 +199,14 @@ def _check(inputs: Any, labels: Any, place: str, task: Task, of_a_batch: bool = 
             rows = torch.isnan(tensor.to_dense()).reshape(len(tensor), -1).any(1) if tensor.ndim else torch.ones(1)
             number = int(rows.nonzero()[0])
             raise UserError(f"{place} has NaN in its {what} (number {number}, from 0): clean the data first")
+    if isinstance(labels, Tensor) and labels.is_floating_point() and torch.isinf(labels).any():
+        raise UserError(f"{place} has infinity in its labels: clean the data first")
     if isinstance(task, Classification) and (lowest := int(labels.min())) < 0:
         raise UserError(f"{place} has the label {lowest}: labels must be 0 or above")
     return task.width(inputs, labels)
 
 
-def _check_class_numbers(labels: Any, place: str, of_a_batch: bool) -> None:
-    if not isinstance(labels, Tensor):
-        raise UserError(f"{place}: a batch must be a pair of tensors (inputs, labels), or a dict with labels")
+def _check_class_numbers(labels: Tensor, place: str, of_a_batch: bool) -> None:
     if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         found = f"{tuple(labels.shape)} of {labels.dtype}"
         raise UserError(

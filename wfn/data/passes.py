@@ -140,8 +140,16 @@ def to_device(inputs: Tensor, device: torch.device, layout: torch.memory_format 
 
 
 def moved(batches: Iterable, device: torch.device, layout: torch.memory_format = torch.channels_last) -> Iterator[Any]:
-    """Batches in the form that they have, every tensor as :func:`to_device` brings it there."""
-    return (mapped(lambda tensor: to_device(tensor, device, layout), batch) for batch in batches)
+    """Batches in the form that they have, every tensor as :func:`to_device` brings it there.
+
+    They are copies: a network that works in place must not reach data that come again in the next pass.
+    """
+
+    def copied(tensor: Tensor) -> Tensor:
+        brought = to_device(tensor, device, layout)
+        return brought.clone() if brought is tensor else brought
+
+    return (mapped(copied, batch) for batch in batches)
 
 
 def on_device(

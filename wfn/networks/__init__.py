@@ -107,7 +107,7 @@ def build(name: str, classes: int, input_shape: Shape) -> nn.Module:
 
     Raises:
         UserError: unknown name, or timm is not installed; a user's function that cannot be had or gives no
-            ``nn.Module``; images of a size or a number of channels that the network cannot take.
+            ``nn.Module``; inputs that are no images, or of a size or a number of channels that the network cannot take.
     """
     check_name(name)
     if entry_points.is_of_timm(name):
@@ -116,6 +116,11 @@ def build(name: str, classes: int, input_shape: Shape) -> nn.Module:
         return timm_network(name, classes, input_shape)
     if entry_points.is_entry_point(name):
         return _users_own(name, classes, input_shape)
+    if len(input_shape) != 3:
+        raise UserError(
+            f"network {name!r} takes images, (channels, height, width), but an input has the shape "
+            f"{tuple(input_shape)}: give images so, those of one channel too, or choose another network"
+        )
     return _NETWORKS[name][1](classes=classes, input_shape=input_shape)
 
 

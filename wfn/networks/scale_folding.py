@@ -78,7 +78,7 @@ def foldable_pairs(model: nn.Module, example: Any) -> tuple[FoldablePair, ...]:
         except Exception as error:  # whatever the network's own code raises
             raise UserError(
                 "scales are folded where the network can be called with the inputs of a batch alone, which this one "
-                f"cannot ({type(error).__name__}: {' '.join(str(error).split()):.200}): leave the scales as they are"
+                f"cannot ({type(error).__name__}: {' '.join(str(error).split()):.200}): give fold=0"
             ) from error
     return tuple(watch.pairs())
 
@@ -119,7 +119,7 @@ def fold(
             outputs,
             outputs_of(model, inputs),
             "the scales of this network cannot be folded: an output moves by {change:.3g} where {largest:.3g} is the "
-            f"largest, and at most {TOLERANCE:g} of it may be rounding; leave fold at 0",
+            f"largest, and at most {TOLERANCE:g} of it may be rounding; give fold=0",
         )
     except UserError:
         with torch.no_grad():

@@ -165,7 +165,8 @@ class RunHandle:
                 yield self
         except KeyboardInterrupt as interrupt:
             status = "KILLED"
-            raise RunInterrupted(self.record.id) from interrupt
+            folder = self.settings.folder
+            raise RunInterrupted(self.record.id, "" if folder == Settings.folder else folder) from interrupt
         except Stopped as reason:
             status, tags = "KILLED", {"stopped": str(reason)}
             raise

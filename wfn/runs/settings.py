@@ -286,10 +286,9 @@ def _foreign(name: str, method: str) -> UserError:
     owners = [owner for owner in methods.names() if name in own_options(owner)]
     if not owners:
         return unknown_name(f"option of method {method}", name, own_options(method))
-    return UserError(
-        f"{name} is an option of method {' and '.join(owners)}, not of {method}: leave it out, or choose "
-        f"method={owners[0]}"
-    )
+    of_shares = name == "iterations" and "shares" in own_options(method)
+    instead = f"{method} has as many as it has shares" if of_shares else f"leave it out, or choose method={owners[0]}"
+    return UserError(f"{name} is an option of method {' and '.join(owners)}, not of {method}: {instead}")
 
 
 def _is_code(value: Any) -> bool:

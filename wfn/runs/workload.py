@@ -125,6 +125,8 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
     torch.manual_seed(settings.seed)
     model = networks.build(settings.model, loaded.classes, loaded.input_shape).to(device)
     give_shapes(model, first_inputs(loaded.test, device, torch.contiguous_format))
+    if not is_entry_point(settings.model):
+        check_task(model, loaded)  # before it is trained
     # A baseline is trained by one process, however many there are: what is kept is the same, bit for bit.
     curve = ranks.from_first(lambda: _give_weights(model, settings, loaded, device, trained))
     ranks.spread(value for value in model.state_dict().values() if isinstance(value, Tensor))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wfn.errors import UserError
 from wfn.tasks.quantity import Quantity
 from wfn.tasks.task import Measured, OutputTask
 
@@ -26,7 +27,12 @@ class MultiLabel(OutputTask):
         return labels.float()
 
     def width(self, inputs: object, labels: Tensor) -> int:
-        """The labels of one input."""
+        """The labels of one input; raises :class:`UserError` for one that is not from 0 to 1."""
+        if (wrong := labels[(labels < 0) | (labels > 1)]).numel():
+            raise UserError(
+                f"labels of task {self.name!r} must be 0 or 1, one for each label that an input may have, but one is "
+                f"{float(wrong[0]):g}: recode them, or choose another task"
+            )
         return labels[0].numel()
 
     def loss_of(self, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ class NextToken(OutputTask):
     name = "next_token"
     has_classes = True
     scans_labels = True
+    needs_labels = False  # they may be the inputs
     quantities = (
         Quantity("perplexity", "perplexity", "{:.3f}"),
         Quantity("token_accuracy", "tokens right (%)", better="higher"),

@@ -24,12 +24,14 @@ class Task(ABC):
         quantities: what is measured; the first is the score by which networks are compared, ``loss`` is among them.
         has_classes: whether outputs are scores of classes, of which one is right.
         scans_labels: whether :meth:`width` has to see all labels, not some of them.
+        needs_labels: whether every batch must have labels, a tensor.
     """
 
     name: str
     quantities: tuple[Quantity, ...]
     has_classes: ClassVar[bool] = False
     scans_labels: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
 
     @property
     def score(self) -> Quantity:
@@ -66,6 +68,8 @@ class Task(ABC):
 
 class OutputTask(Task):
     """A task whose loss and measures read the network's main output and the labels alone."""
+
+    needs_labels = True
 
     def outputs(self, model: nn.Module, inputs: Any) -> Tensor:
         """The main output (:func:`wfn.tasks.batches.main_output`)."""
@@ -131,6 +135,16 @@ class OwnTask(Task):
             Quantity(score_name, score_name.replace("_", " "), "{:.4g}", better),
             Quantity("loss", "loss", "{:.4g}"),
         )
+
+    def check(self, model: nn.Module, batch: Any, classes: int) -> None:
+        """Raise :class:`UserError` unless loss and score of ``batch``, in eval mode, are one number each."""
+        super().check(model, batch, classes)
+        score = self._score(model, batch)
+        if isinstance(score, Tensor) and score.numel() != 1:
+            raise UserError(
+                f"the score of task {self.name!r} must be one number, but is a tensor of shape {list(score.shape)}: "
+                "take its mean"
+            )
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """See :meth:`Task.loss`."""

@@ -160,8 +160,13 @@ def train_epoch(
                     loss = objective(task, inputs, outputs, labels)
                 else:
                     loss = task.loss(model, batch)
-            if not loss.requires_grad:  # all of the network is frozen
-                loss = loss + 0 * weights.values.sum()
+            if not loss.requires_grad:
+                if weights.trainable.any():
+                    raise UserError(
+                        f"the loss of task {task.name!r} has no gradient, so that nothing would be learned: return the "
+                        "tensor that the network's outputs lead to, without item() or detach()"
+                    )
+                loss = loss + 0 * weights.values.sum()  # all of the network is frozen
             loss = ranks.backward(loss, count, weights.values.grad)
             update.after(loss)
         sums[0] += loss * count
@@ -191,7 +196,7 @@ def enough_memory(inputs: int) -> Iterator[None]:
 
 
 def _refuse_nan(batches: Iterable) -> None:
-    """Raise :class:`UserError` where training diverged because inputs or labels are not numbers."""
+    """Raise :class:`UserError` where training diverged because inputs or labels are not finite."""
     for number, batch in enumerate(batches, 1):
-        if any(torch.isnan(tensor).any() for tensor in tensors(batch) if tensor.is_floating_point()):
-            raise UserError(f"training diverged, for its batch {number} holds NaN: clean the training inputs")
+        if not all(torch.isfinite(tensor.to_dense()).all() for tensor in tensors(batch) if tensor.is_floating_point()):
+            raise UserError(f"training diverged, for its batch {number} holds NaN or infinity: clean the training data")

@@ -48,7 +48,7 @@ def fold_scales(model: nn.Module, data: Data, deviation: float, sensitivity: flo
     if not pairs:
         raise UserError(
             f"fold={deviation:g} needs layers whose outputs go to a batch-norm alone, but this network has none: "
-            "leave fold at 0"
+            "give fold=0"
         )
     deviations = dict.fromkeys((pair.weight for pair in pairs), deviation)
     if sensitivity:
