@@ -150,7 +150,7 @@ def read_folder(folder: Path) -> list[Run]:
     Raises:
         UserError: there is none that can be read.
     """
-    return read_each(folder.expanduser(), _read)
+    return read_each(folder.expanduser(), _read)[0]
 
 
 def read_codebook(path: Path) -> tuple[SharedValue, ...]:

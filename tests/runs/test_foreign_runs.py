@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.support import made_up_runs
 from tests.support.places import ROOT
 from wfn.__main__ import main
 from wfn.errors import UserError
-from wfn.runs.record import OpenRecord
+from wfn.runs.record import OpenRecord, Record, read_each
 from wfn.runs.settings import Settings
 from wfn.runs.tracking.mlflow_store import sync
 
@@ -75,7 +76,7 @@ def test_of_many_runs_the_damaged_are_left_out_and_nothing_from_outside_is_store
     (headless.folder / "record.json").write_text("{}")
     (damaged.folder / "copied.json").write_text(json.dumps({"x": 3}))
     brought_in = []
-    with pytest.raises(UserError, match=f"1 of 3 runs were not brought in: {damaged.id}"):
+    with pytest.raises(UserError, match=f"2 of 4 runs were not brought in: {headless.id}, {damaged.id}"):
         brought_in.extend(record.id for record, _ in sync(runs, "wfn"))
     assert brought_in == [sound.id, linked.id]
     assert f"left out: {headless.folder}" in caplog.text and f"left out: {linked.files / 'link'} leads" in caplog.text
@@ -85,6 +86,28 @@ def test_of_many_runs_the_damaged_are_left_out_and_nothing_from_outside_is_store
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"codebook.csv"}
     stored = [path for path in tmp_path.rglob("*") if path.is_file() and "artifacts" in path.parts]
     assert stored and not any(SECRET in path.read_text() for path in stored)
+
+
+def test_a_run_that_may_not_be_entered_is_told_and_left_out(tmp_path, monkeypatch, caplog):
+    """Root may enter all, so that it is only said here."""
+    open_run, closed = (made_up_runs.weight_fixing(tmp_path / "runs", n, paired=False) for n in (1, 2))
+
+    def refused(self, look=Path.is_file):
+        if self.parent == closed.folder:
+            raise PermissionError(13, "Permission denied", str(self))
+        return look(self)
+
+    def read(folder):
+        return refused(folder / "record.json") and Record.read(folder)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    found, left_out = read_each(tmp_path / "runs", read)
+    assert ([record.id for record in found], left_out) == ([open_run.id], [closed.id])
+    assert f"left out: cannot read {closed.folder / 'record.json'} (Permission denied)" in caplog.text
+    for run in (closed.folder, closed.id):
+        monkeypatch.setattr(Record, "read", read)
+        with pytest.raises(UserError, match=r"cannot read .* ask its owner"):
+            Record.find(str(run), tmp_path / "runs")
 
 
 @pytest.mark.process

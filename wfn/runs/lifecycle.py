@@ -1,6 +1,7 @@
 """A run that this process carries out: begun or resumed, tracked where wanted, and however it ends, that is written."""
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -249,3 +250,5 @@ def make_folder(parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot keep the run in {parent} ({error.strerror}): name another place by folder") from error
+    if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):
+        raise UserError(f"cannot keep the run in {parent} (no permission): name another place by folder")

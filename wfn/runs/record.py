@@ -8,6 +8,7 @@ A record may be somebody else's, so what it holds is validated where it is read 
 
 import json
 import logging
+import re
 import shlex
 import time
 import uuid
@@ -63,8 +64,8 @@ class Record:
             UserError: there is none.
         """
         for folder in (parent / name, Path(name).expanduser()):
-            if (folder / HEADER).is_file():
-                return cls.read(folder)
+            if _has_record(folder):
+                return _entered(folder, cls.read)
         raise UserError(f"there is no run {name!r} under {parent}, nor a folder of that name with a {HEADER} in it")
 
     @property
@@ -234,30 +235,45 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def read_each(folder: Path, read: Callable[[Path], Found]) -> list[Found]:
+def read_each(folder: Path, read: Callable[[Path], Found]) -> tuple[list[Found], list[str]]:
     """What ``read`` makes of the run whose folder this is, or of each run whose folder lies in it, in order of names.
 
-    Of several runs those that cannot be read are told of, and left out.
+    Of several runs those that cannot be read are told of, and left out: the second list has their folders' names.
 
     Raises:
         UserError: there is none that can be read.
     """
-    if (folder / HEADER).is_file():
-        return [read(folder)]
-    records = sorted(folder.glob(f"*/{HEADER}"))
-    if not records:
+    if _has_record(folder):
+        return [_entered(folder, read)], []
+    folders = [each for each in sorted(folder.iterdir()) if _has_record(each)] if folder.is_dir() else []
+    if not folders:
         raise UserError(f"{folder} holds no record of a run: give a run's folder, or the folder that holds them")
-    found, left_out = [], []
-    for record in records:
+    found, errors = [], {}
+    for each in folders:
         try:
-            found.append(read(record.parent))
+            found.append(_entered(each, read))
         except UserError as error:
-            left_out.append(error)
+            errors[each.name] = error
     if not found:
-        raise left_out[0]  # the first is as good as any, and says what to do
-    for error in left_out:
+        raise next(iter(errors.values()))  # the first is as good as any, and says what to do
+    for error in errors.values():
         log.warning("left out: %s", error)
-    return found
+    return found, [*errors]
+
+
+def _has_record(folder: Path) -> bool:
+    """Whether it is a run's folder, as far as one can see; one of a run's name that may not be entered is taken so."""
+    try:
+        return (folder / HEADER).is_file()
+    except PermissionError:
+        return re.fullmatch("[0-9a-f]{32}", folder.name) is not None
+
+
+def _entered(folder: Path, read: Callable[[Path], Found]) -> Found:
+    try:
+        return read(folder)
+    except PermissionError as error:
+        raise UserError(f"cannot read {error.filename} ({error.strerror}): ask its owner, or name another") from error
 
 
 def new_id() -> str:

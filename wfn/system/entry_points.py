@@ -46,11 +46,8 @@ def resolve(name: str, kind: str) -> Callable[..., Any]:
     for part in function_name.split("."):
         found = getattr(found, part, None)
     if not callable(found):
-        file = getattr(sys.modules.get(module_name), "__file__", None) or "a module of Python itself"
-        raise UserError(
-            f"{kind} {name!r}: {module_name} ({file}) holds no function {function_name}; a file of yours that has the "
-            "name of an installed module needs another one"
-        )
+        file = getattr(sys.modules.get(module_name), "__file__", None) or "a part of Python itself"
+        raise UserError(f"{kind} {name!r}: {module_name} holds no function {function_name} (it is {file})")
     return found
 
 

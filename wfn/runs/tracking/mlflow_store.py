@@ -254,20 +254,20 @@ def sync(folder: Path, experiment: str) -> Iterator[tuple[Record, bool]]:
         UserError: there is no record, or the store cannot be reached; or, once all others are brought in, some records
             could not be.
     """
-    records = read_each(folder, Record.read)
-    store, left_out = Store(experiment), []
+    records, left_out = read_each(folder, Record.read)
+    store, known = Store(experiment), len(records) + len(left_out)
     # Parents first: a study's run starts before its trials' runs.
     for record in sorted(records, key=lambda record: record.header.started):
         try:
             yield record, _brought_in(store, record)
         except UserError as error:
-            if len(records) == 1 or not _is_of_the_record(error):
+            if known == 1 or not _is_of_the_record(error):
                 raise
             log.warning("left out: %s", error)
             left_out.append(record.id)
     store.finish_left_runs(folder.parent if (folder / HEADER).is_file() else folder)
     if left_out:
-        raise UserError(f"{len(left_out)} of {len(records)} runs were not brought in: {', '.join(left_out)}")
+        raise UserError(f"{len(left_out)} of {known} runs were not brought in: {', '.join(left_out)}")
 
 
 def _is_of_the_record(error: UserError) -> bool:
