@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
+from reports.evidence.paired_runs import paired_change
+from reports.evidence.presentation import departures as departures_of
+from reports.evidence.presentation import in_words
 from reports.evidence.row import run_ids
 from reports.evidence.selection import Evidence
 from reports.records import record_files
@@ -122,6 +125,23 @@ def of_table_1() -> str:
     return _sizes("table_1_methods")
 
 
+def of_ingredients() -> str:
+    """A row for each trial of the study of ingredients that has ended: what is added to weight fixing."""
+    runs = record_files.read_records(ROOT / "reports" / "examples" / "records" / "ingredients.jsonl.gz")
+    common = {"epochs", "precision"}
+    told = {}
+    for run in sorted((run for run in runs if run.compresses), key=lambda run: -run.metrics["top1"]):
+        added = {name: text for name, text in departures_of("wfn", run.params, run.tags).items() if name not in common}
+        metrics, change = run.metrics, paired_change([run])
+        told[run.short_id] = (
+            f"| {', '.join(in_words('wfn', added)) or 'nothing'} | {metrics['top1']:.2f} | {change.text} "
+            f"| {metrics['unique_params']:,.0f} | {metrics['entropy_bits']:.2f} "
+            f"| {metrics['artefact_bytes'] / 1000:.1f} kB | {run.short_id} |"
+        )
+    head = "| added | top-1 (%) | change (points) | unique values | entropy (bits) | file | run |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *told.values()])
+
+
 def _sizes(records: str) -> str:
     evidence = Evidence(record_files.read_records(ROOT / "reports" / "examples" / "records" / f"{records}.jsonl.gz"))
     rows = [
@@ -166,6 +186,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "untrained": of_untrained,
     "grid": of_grid,
     "table_1": of_table_1,
+    "ingredients": of_ingredients,
     "peers": of_peers,
 }
 

@@ -156,9 +156,13 @@ def test_differences_between_rows_are_those_of_the_records():
     runs = {run.short_id: run for run in record_files.read_records(EXAMPLES / "records")}
     document = " ".join((ROOT / "docs" / "results.md").read_text().split())
     trained = [("55ba9620", other) for other in ("748f0f83", "d9ea7819", "2394de94")]
+    trained += [("748f0f83", "2c2ae764"), *((one, "d088008a") for one in ("8e8fceeb", "bc70e369"))]
+    trained.append(("d088008a", "3cba783a"))
     for one, other in (("dcffc005", "62fe5f0d"), ("d010ac3c", "62b81b65"), ("1e4039a0", "55ba9620"), *trained):
         assert f"{one} and {other}" in document
         assert paired_difference([runs[one]], [runs[other]]).text in document
+    ruined = runs["512dae43"].metrics
+    assert f"{ruined['mean_relative_move']:.4f} in the last iteration" in document and ruined["unique_params"] == 10
     assert f"which takes {runs['55ba9620'].metrics['codebook_bytes'] / 1000:.1f} kB so" in document
     assert f"with {runs['793bb5b2'].metrics['bits_per_conv_weight']:.2f} bits a weight of its convolutions" in document
 

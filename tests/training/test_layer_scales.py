@@ -130,7 +130,7 @@ def test_looking_changes_nothing(task):
 
 
 def test_a_network_without_pairs_is_refused():
-    with pytest.raises(UserError, match="to a batch-norm alone, but this network has none: leave"):
+    with pytest.raises(UserError, match="to a batch-norm alone, but this network has none: give"):
         fold_scales(small_networks.build("transformer").eval(), as_data(small_networks.data()), 0.1)
 
 

@@ -61,7 +61,8 @@ class WeightFixing(Taught, Method):
         clip_norm: largest norm of a step's gradient.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         train_first: whether the first iteration, too, trains before it clusters.
-        recluster: whether every iteration clusters all weights anew, those fixed before among them.
+        recluster: whether every iteration clusters all weights anew, those fixed before among them; as these have no
+            distance, the mean distance lets others go far, which has ruined a network.
         variant: printed, which is the paper's algorithm, or released, which sets all departures of the authors' code.
         fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
             folded into the batch-norm's statistics; 0 leaves scales as they are.
