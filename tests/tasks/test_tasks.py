@@ -276,36 +276,6 @@ def test_an_object_of_ones_own_is_a_task():
         as_data(pairs(lambda x: x.sum(1)), task=3)
 
 
-@pytest.mark.parametrize(("labels", "found"), [([[-1.0, 1.0]], "-1"), ([[0.0, 2.0]], "2"), ([[1, 0], [3, 1]], "3")])
-def test_labels_of_several_that_are_not_0_or_1_are_refused(labels, found):
-    labels = torch.tensor(labels).repeat(4, 1)
-    with pytest.raises(UserError, match=f"labels of task 'multi_label' must be 0 or 1, .* but one is {found}"):
-        as_data([(numbers(len(labels), 4), labels)] * 2, task="multi_label")
-
-
-@pytest.mark.parametrize("task", ["multi_label", "regression", "segmentation", "classification"])
-@pytest.mark.parametrize(
-    ("part", "found"),
-    [
-        (numbers(8, 4), "bare tensor"),
-        ([numbers(8, 4)], "none"),
-        ({"x": numbers(8, 4), "y": numbers(8)}, "none"),
-        ([(numbers(2, 4), [0, 1])], "a list"),
-    ],
-)
-def test_labels_that_are_missing_are_told(task, part, found):
-    told = rf"(holds a|there is) {found}: (it must be \(train, test\)|give pairs of tensors)"
-    with pytest.raises(UserError, match=told):
-        as_data((part, part), task=task)
-
-
-def test_infinite_labels_are_refused():
-    inputs, labels = numbers(8, 4), numbers(8)
-    labels[3] = math.inf
-    with pytest.raises(UserError, match="train has infinity in its labels"):
-        as_data(((inputs, labels), (inputs, labels)), task="regression")
-
-
 def test_distillation_needs_classes():
     from wfn.methods.entropy_constrained import EntropyConstrained
 
