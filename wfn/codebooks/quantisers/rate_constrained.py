@@ -89,10 +89,12 @@ class RateConstrainedGrid:
         levels, thresholds = envelope(code_lengths(self._counts if rate else np.zeros(size)), rate)
         if numbers.device.type == "cpu":
             counts = np.zeros((PARTS, size))
-            first = np.searchsorted(thresholds, np.arange(size) - 0.5)
+            ends = np.searchsorted(thresholds, np.arange(size + 1) - 0.5)
+            most = int(np.diff(ends).max())
+            ahead = np.append(thresholds, np.full(most, np.inf))
             rated = self._rated.numpy()
             with torch_threads():
-                _assign(numbers.numpy(), rated, step, reach, levels, thresholds, first, out.numpy(), counts)
+                _assign(numbers.numpy(), rated, step, reach, levels, ahead, ends, most, out.numpy(), counts)
             return counts.sum(0)
         scaled = numbers / step + reach
         between = torch.as_tensor(thresholds, dtype=torch.float32, device=numbers.device)
@@ -141,19 +143,21 @@ def envelope(lengths: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled(parallel=True)
-def _assign(numbers, rated, step, reach, levels, thresholds, first, out, counts):
-    """One pass: ``first`` has for each level the first threshold that can matter from half a step below it on."""
+def _assign(numbers, rated, step, reach, levels, thresholds, first, most, out, counts):
+    """One pass: ``first`` has for each level the first threshold from half a step below it on.
+
+    So many, at ``most``, lie around one level. They are all compared: which of them is met next, no processor can guess.
+    """
     inverse, top, parts = 1.0 / step, 2 * reach, len(counts)
     for part in numba.prange(parts):
+        own = counts[part]
         for i in range(numbers.size * part // parts, numbers.size * (part + 1) // parts):
             scaled = numbers[i] * inverse + reach
             level = min(max(int(np.rint(scaled)), 0), top)
             if rated[i]:
                 index = first[level]
-                while index > 0 and scaled <= thresholds[index - 1]:
-                    index -= 1
-                while index < thresholds.size and scaled > thresholds[index]:
-                    index += 1
+                for ahead in range(index, index + most):
+                    index += scaled > thresholds[ahead]
                 level = levels[index]
-            counts[part, level] += 1.0
+            own[level] += 1.0
             out[i] = (level - reach) * step
