@@ -146,7 +146,7 @@ def envelope(lengths: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
 def _assign(numbers, rated, step, reach, levels, thresholds, first, most, out, counts):
     """One pass: ``first`` has for each level the first threshold from half a step below it on.
 
-    So many, at ``most``, lie around one level. They are all compared: which of them is met next, no processor can guess.
+    So many, at ``most``, lie around one level. All are compared: which of them is met next, no processor can guess.
     """
     inverse, top, parts = 1.0 / step, 2 * reach, len(counts)
     for part in numba.prange(parts):
