@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from studies.__main__ import main
+from studies.reproduction import driver
 from studies.reproduction.budgeting import CHOSEN, DONE, FAILED, OPEN
 from studies.reproduction.driver import Reproduction
 from studies.reproduction.estimate import Costs, timed
 from studies.trials.plan import Plan, trial_settings
 from studies.trials.queue import Queue
 from studies.trials.stored import plan_from
+from studies.workers.launch import threads_of_each
 from tests.support.studies import REPRODUCED, plan_of
 from wfn.errors import UserError
 from wfn.methods.weight_sharing import KMeansSharing
@@ -87,6 +89,34 @@ def test_runs_have_the_states_of_their_trials(reproduction):
     queue.take()
     again = [run for run in reproduction.runs() if run.need.question == "tables"]
     assert [run.state for run in again[:5]] == [DONE, FAILED, CHOSEN, CHOSEN, OPEN]
+
+
+def test_what_an_earlier_call_has_chosen_is_told_though_nobody_asks_for_it_now(reproduction):
+    """What waits in a study is run with it."""
+    point = point_of(reproduction.runs(), "rounding") | {"seed": 41}  # a seed that is not asked for
+    Queue.open_for(reproduction.url, reproduction.label("tables"), reproduction.plan("tables", [point]))
+    *_, last = reproduction.runs()
+    assert (dict(last.point), last.state, last.need.name, last.need.needed_by) == (point, CHOSEN, "rounding", ())
+    assert [run.state for run in replace(reproduction, needed_by=("Figure 4",)).runs()].count(CHOSEN) == 0
+
+
+def test_what_failed_is_run_once_more_however_many_stretches_a_study_has(reproduction, monkeypatch):
+    called = []
+    launch = lambda url, label, plan, here, workers, retry_failed: called.append((plan.question, retry_failed))  # noqa: E731
+    monkeypatch.setattr(driver, "launch", launch)
+    again = replace(reproduction, retry_failed=True)
+    again.run_studies(again.runs())
+    assert len(called) > len(dict(called)) and all(
+        question in ("ablation", "tables", "noise") for question, _ in called
+    )
+    assert [retried for question, retried in called if question == "tables"] == [True, False]
+
+
+@pytest.mark.parametrize(("threads", "workers", "expected"), [("4,2", 1, 4), ("", 4, 2), ("odd", 1, 8), ("1", 1, 1)])
+def test_of_nested_numbers_of_threads_the_first_holds(monkeypatch, threads, workers, expected):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(8))
+    assert threads_of_each(workers) == expected
 
 
 def test_a_storage_of_other_settings_is_refused(reproduction, call_here):
