@@ -13,8 +13,7 @@ from benchmarks.timing import Comparison, in_turns, now, of_pairs
 from wfn import networks
 from wfn.codebooks.k_means import k_means
 from wfn.codebooks.quantisers.learned_basis import ChannelLayer, LearnedBasis
-from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps
-from wfn.codebooks.quantisers.quantised_inputs import quantise_input
+from wfn.codebooks.quantisers.learned_steps import Layer, LearnedSteps, quantise_inputs
 from wfn.codebooks.quantisers.rate_constrained import RateConstrainedGrid
 from wfn.data.passes import to_device
 from wfn.networks.forward_pass import trace
@@ -151,15 +150,8 @@ def step_of(make: Callable, network: str, batch: tuple, device: torch.device) ->
 def quantised_step(network: str, batch: tuple, device: torch.device, precision: str) -> Callable[[], None]:
     """The same of learned steps in 3 bits, of weights and of what enters each layer."""
     model = network_of(network, device)
-    inputs = []
-    for layer in [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]:
-        inputs.append(InputQuantiser(3, device))
-        quantise_input(layer, inputs[-1])
-        inputs[-1].starting = True
-    with torch.no_grad():
-        model.eval()(batch[0])
-    for one in inputs:
-        one.starting = False
+    products = [(module, 3) for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    inputs = quantise_inputs(products, device, lambda: model.eval()(batch[0]))
     weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
     layers = [Layer(start, end, 3) for start, end, _ in _layers(weights)]
     update = _straight_through(lambda weights: LearnedSteps(weights.values.data, layers, inputs))(weights)

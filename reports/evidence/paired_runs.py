@@ -36,7 +36,7 @@ def paired_difference(runs: Sequence[Run], others: Sequence[Run]) -> Change | No
     """
     ours, theirs = (_by_seed(_known(some)) for some in (runs, others))
     seeds = [seed for seed in ours if seed in theirs]
-    if any(_other_images(ours[seed], theirs[seed]) for seed in seeds):
+    if any(other_images(ours[seed], theirs[seed]) for seed in seeds):
         return None
     differences = [_step(theirs[seed].outcomes.after, ours[seed].outcomes.after) for seed in seeds]
     return change_of_images(np.stack(differences)) if differences else None
@@ -75,16 +75,18 @@ def _by_seed(runs: Sequence[Run]) -> dict[str, Run]:
 
 def _check_same_images(runs: Sequence[Run]) -> None:
     for run in runs[1:]:
-        if what := _other_images(runs[0], run):
+        if what := other_images(runs[0], run):
             raise UserError(
                 f"runs {runs[0].short_id} and {run.short_id} have outcomes of {what}: only the same test images in the "
                 "same order can be paired, leave one run out"
             )
 
 
-def _other_images(run: Run, another: Run) -> str:
-    """In what the test images differ of two runs that know theirs; empty where they are the same."""
+def other_images(run: Run, another: Run) -> str:
+    """In what the test images of two runs differ; empty where they are the same, or not known of both."""
     one, other = run.outcomes, another.outcomes
+    if not one or not other:
+        return ""
     if one.images != other.images:
         return f"{one.images:,} test images and {other.images:,}"
     if one.labels_sha256 != other.labels_sha256:

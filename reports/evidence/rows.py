@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from reports.evidence.paired_runs import other_images
 from reports.evidence.presentation import departures, files_of, label, named, row_order, told_by_label, treatment
 from reports.evidence.readings import Run
 from reports.evidence.row import Row, Subject, subject_of
@@ -98,21 +99,12 @@ def _of_different_seeds(runs: Sequence[Run]) -> list[list[Run]]:
     for run in reversed(runs):
         seed = run.params.get("seed", "")
         for row in found:
-            if _tests_alike(run, row.values()) and _hashes(row.setdefault(seed, run)) == _hashes(run):
+            is_tested_alike = not any(other_images(run, one) for one in row.values())
+            if is_tested_alike and _hashes(row.setdefault(seed, run)) == _hashes(run):
                 break
         else:
             found.append({seed: run})
     return [[*row.values()][::-1] for row in found]
-
-
-def _tests_alike(run: Run, others: Iterable[Run]) -> bool:
-    """Whether a run was tested on the images of the ``others``, as far as is known."""
-    return len({_test_images(one) for one in (run, *others)} - {""}) < 2
-
-
-def _test_images(run: Run) -> str:
-    """How many, and the hash of their labels, cut; empty where that is not known."""
-    return f"{run.outcomes.images:,} ({run.outcomes.labels_sha256[:8]})" if run.outcomes else ""
 
 
 def _hashes(run: Run) -> tuple:
@@ -136,8 +128,8 @@ def _told_apart(some: Sequence[Row]) -> list[Row]:
 
 def _origins(row: Row) -> dict[str, str]:
     """:func:`_files`, and the test images where they are known."""
-    images = next(filter(None, map(_test_images, row.runs)), "")
-    return _files(row) | ({"test images": images} if images else {})
+    known = next((run.outcomes for run in row.runs if run.outcomes), None)
+    return _files(row) | ({"test images": f"{known.images:,} ({known.labels_sha256[:8]})"} if known else {})
 
 
 def _files(row: Row) -> dict[str, str]:

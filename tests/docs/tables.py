@@ -129,17 +129,17 @@ def of_ingredients() -> str:
     """A row for each trial of the study of ingredients that has ended: what is added to weight fixing."""
     runs = record_files.read_records(ROOT / "reports" / "examples" / "records" / "ingredients.jsonl.gz")
     common = {"epochs", "precision"}
-    told = {}
+    rows = []
     for run in sorted((run for run in runs if run.compresses), key=lambda run: -run.metrics["top1"]):
         added = {name: text for name, text in departures_of("wfn", run.params, run.tags).items() if name not in common}
         metrics, change = run.metrics, paired_change([run])
-        told[run.short_id] = (
+        rows.append(
             f"| {', '.join(in_words('wfn', added)) or 'nothing'} | {metrics['top1']:.2f} | {change.text} "
             f"| {metrics['unique_params']:,.0f} | {metrics['entropy_bits']:.2f} "
             f"| {metrics['artefact_bytes'] / 1000:.1f} kB | {run.short_id} |"
         )
     head = "| added | top-1 (%) | change (points) | unique values | entropy (bits) | file | run |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|", *told.values()])
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 
 def _sizes(records: str) -> str:

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps
-from wfn.codebooks.quantisers.quantised_inputs import load_with_quantised_inputs, quantise_input
+from wfn.codebooks.quantisers.learned_steps import InputQuantiser, Layer, LearnedSteps, quantise_inputs
+from wfn.codebooks.quantisers.quantised_inputs import load_with_quantised_inputs
 from wfn.data import Data
 from wfn.data.passes import first_batch, first_inputs
 from wfn.errors import UserError, require
@@ -196,18 +196,14 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
 
     def _quantised_inputs(self, bits: Mapping[str, int]) -> list[InputQuantiser]:
         """Let what enters the layers be quantised, with ranges and steps from a batch of training images."""
-        device, inputs = self.weights.values.device, []
-        for name, layers in self.layers().items():
-            for layer in layers:
-                inputs.append(InputQuantiser(bits[name], device))
-                quantise_input(layer, inputs[-1])
-                inputs[-1].starting = True
-        torch.manual_seed(self.method.seed)
-        with torch.no_grad():
+        device = self.weights.values.device
+
+        def first_pass() -> None:
+            torch.manual_seed(self.method.seed)
             self.data.task.infer(self.model.eval(), first_batch(self.data.train, device, layout(self.model)))
-        for one in inputs:
-            one.starting = False
-        return inputs
+
+        layers = [(layer, bits[name]) for name, layers in self.layers().items() for layer in layers]
+        return quantise_inputs(layers, device, first_pass)
 
 
 def load_quantised(model: nn.Module, state: Mapping[str, Tensor]) -> None:

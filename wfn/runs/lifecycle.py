@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -13,7 +12,7 @@ import torch
 
 from wfn.errors import RunInterrupted, UserError
 from wfn.runs.record import FILES, HEADER, LOCK, OpenRecord, Record, alone, new_id, now
-from wfn.runs.run_header import RunHeader
+from wfn.runs.run_header import ID, RunHeader
 from wfn.runs.settings import MOST_THREADS, Settings
 from wfn.runs.tracking.copier import Copier
 from wfn.runs.tracking.mlflow_store import Store
@@ -22,7 +21,6 @@ from wfn.system.processes import interruptible, terminable, uninterrupted
 from wfn.system.torch_context import number_of_threads
 
 log = logging.getLogger(__name__)
-ID = re.compile("[0-9a-f]{32}")  # a run's, from here or from MLflow; nobody's own folder is called so
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error

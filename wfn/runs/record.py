@@ -8,7 +8,6 @@ A record may be somebody else's, so what it holds is validated where it is read 
 
 import json
 import logging
-import re
 import shlex
 import time
 import uuid
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wfn.errors import UserError
-from wfn.runs.run_header import LATEST, RunHeader, damaged, logged_value
+from wfn.runs.run_header import ID, LATEST, RunHeader, damaged, logged_value
 from wfn.system.files import append_durably, held, sync_folder, write_atomically
 
 log = logging.getLogger(__name__)
@@ -266,7 +265,7 @@ def _has_record(folder: Path) -> bool:
     try:
         return (folder / HEADER).is_file()
     except PermissionError:
-        return re.fullmatch("[0-9a-f]{32}", folder.name) is not None
+        return ID.fullmatch(folder.name) is not None
 
 
 def _entered(folder: Path, read: Callable[[Path], Found]) -> Found:

@@ -39,6 +39,7 @@ def _is_plain(value: Any) -> Any:
 
 Name = Annotated[str, Field(min_length=1, max_length=250), AfterValidator(_is_name)]
 Plain = Annotated[Any, AfterValidator(_is_plain)]
+ID = re.compile("[0-9a-f]{32}")  # a run's, from here or from MLflow; nobody's own folder is called so
 LATEST = 253_402_300_799_999  # milliseconds since 1970: the end of the year 9999
 Milliseconds = Annotated[int, Field(ge=0, lt=LATEST + 1)]
 Values = Mapping[Name, bool | int | float | None]

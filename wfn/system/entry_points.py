@@ -37,16 +37,17 @@ def resolve(name: str, kind: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())  # last, so that no file of the user's hides an installed package
     importlib.invalidate_caches()
     try:
-        found: Any = importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code, which can fail in any way
         raise UserError(
             f"{kind} {name!r}: importing {module_name} failed ({type(error).__name__}: {error}); "
             "it must be installed or lie in the current directory"
         ) from error
+    found: Any = module
     for part in function_name.split("."):
         found = getattr(found, part, None)
     if not callable(found):
-        file = getattr(sys.modules.get(module_name), "__file__", None) or "a part of Python itself"
+        file = getattr(module, "__file__", None) or "a part of Python itself"
         raise UserError(f"{kind} {name!r}: {module_name} holds no function {function_name} (it is {file})")
     return found
 

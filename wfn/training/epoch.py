@@ -177,7 +177,7 @@ def train_epoch(
     sums = ranks.total(sums)
     loss, correct = (sums[:2] / sums[2]).tolist()
     if not isfinite(loss):
-        _refuse_nan(batches)
+        _refuse_not_finite(batches)
         raise UserError(f"training diverged (loss {loss}): lower learning_rate or alpha, or use precision=float32")
     scores = {"train_top1": 100 * correct} if isinstance(task, Classification) else {}
     return {"train_loss": loss, **scores, "training_seconds": perf_counter() - begin}
@@ -195,7 +195,7 @@ def enough_memory(inputs: int) -> Iterator[None]:
         ) from error
 
 
-def _refuse_nan(batches: Iterable) -> None:
+def _refuse_not_finite(batches: Iterable) -> None:
     """Raise :class:`UserError` where training diverged because inputs or labels are not finite."""
     for number, batch in enumerate(batches, 1):
         if not all(torch.isfinite(tensor.to_dense()).all() for tensor in tensors(batch) if tensor.is_floating_point()):

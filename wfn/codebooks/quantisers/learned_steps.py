@@ -11,7 +11,7 @@ Differs: a step stays at least :data:`LEAST_STEP`; what enters a layer has a sig
 negative numbers, as images do, and N counts one input's numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from typing import Any
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.quantisers import learned_steps_kernel as kernel
+from wfn.codebooks.quantisers.quantised_inputs import quantise_input
 from wfn.system.compiled import torch_threads
 
 LEAST_STEP = 1e-8
@@ -117,8 +118,7 @@ class LearnedSteps:
         for number, (layer, integers) in enumerate(zip(self._layers, self._ranges, strict=True)):
             stretch, step, sharing = slice(layer.start, layer.end), self.steps.data[number], layer.end - layer.start
             if self._on_cpu:
-                found = _backward_on_cpu(integers, latent[stretch], step, gradient[stretch])
-                self._slopes[number] = found * integers.slope_scale(sharing)
+                self._slopes[number] = _backward_on_cpu(integers, latent[stretch], step, gradient[stretch], sharing)
             else:
                 found = integers.backward(latent[stretch], step, gradient[stretch], sharing)
                 gradient[stretch], self._slopes[number] = found
@@ -149,11 +149,12 @@ def _quantise_on_cpu(integers: Range, numbers: Tensor, step: Tensor, out: Tensor
         quantise(_memory(numbers), *_float32(step, integers), _memory(out))
 
 
-def _backward_on_cpu(integers: Range, numbers: Tensor, step: Tensor, gradient: Tensor) -> float:
-    """Turn the ``gradient`` into that of ``numbers``; return that of the ``step``, not yet scaled. All are as above."""
+def _backward_on_cpu(integers: Range, numbers: Tensor, step: Tensor, gradient: Tensor, sharing: int) -> float:
+    """Turn the ``gradient`` into that of ``numbers``; return that of the ``step``, shared by so many. As above else."""
     backward = kernel.backward if numbers.dtype == torch.float32 else kernel.backward_halves
     with torch_threads():
-        return backward(_memory(numbers), *_float32(step, integers), _memory(gradient))
+        slope = backward(_memory(numbers), *_float32(step, integers), _memory(gradient))
+    return slope * integers.slope_scale(sharing)
 
 
 def _float32(step: Tensor, integers: Range) -> tuple[np.float32, np.float32, np.float32]:
@@ -217,6 +218,22 @@ class InputQuantiser(nn.Module):
         self.step.copy_(integers.first_step(numbers.float()))
 
 
+def quantise_inputs(
+    layers: Iterable[tuple[nn.Module, int]], device: torch.device, first_pass: Callable[[], object]
+) -> list[InputQuantiser]:
+    """Quantise from now on what enters ``layers``, each in so many bits; ``first_pass`` shows all of them a batch."""
+    inputs = []
+    for layer, bits in layers:
+        inputs.append(InputQuantiser(bits, device))
+        quantise_input(layer, inputs[-1])
+        inputs[-1].starting = True
+    with torch.no_grad():
+        first_pass()
+    for one in inputs:
+        one.starting = False
+    return inputs
+
+
 class _Quantised(torch.autograd.Function):
     """Straight through; in evaluation, which torch's own tools may follow, by operations on tensors alone."""
 
@@ -237,5 +254,5 @@ class _Quantised(torch.autograd.Function):
         if not ctx.by_kernel:
             return *integers.backward(numbers, step, gradient, sharing), None, None
         passed = torch.empty_like(numbers).copy_(gradient)  # laid out alike, and not the memory of others
-        slope = _backward_on_cpu(integers, numbers, step, passed)
-        return passed, step.new_tensor(slope) * integers.slope_scale(sharing), None, None
+        slope = _backward_on_cpu(integers, numbers, step, passed, sharing)
+        return passed, step.new_tensor(slope), None, None

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from wfn.data import Data
+from wfn.data.passes import looking
 from wfn.errors import UserError
 from wfn.networks.weights import load_weights
 from wfn.system.files import held, user_cache, write_atomically
@@ -37,7 +38,7 @@ def shaped_by(
     model: nn.Module, network: str, data: Data, *, seed: int, device: torch.device, epochs: int
 ) -> dict[str, object]:
     """All that shapes the weights, by name, as JSON gives it back."""
-    with torch.random.fork_rng(devices=[]):  # looking at a batch draws random numbers
+    with looking(data.train):
         batch_size = size(next(iter(data.train)))
     recipe = recipe_for(model)
     precision = precision_of(recipe, device)
