@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,7 @@ from reports.evidence.readings import (
     read_outcomes,
 )
 from reports.evidence.uncertainty_files import COLUMNS, read_table
-from wfn.errors import UserError
+from wfn.errors import UserError, first_line
 from wfn.measures.evaluation.outcomes import OUTCOMES
 from wfn.runs.record import CODEBOOK
 from wfn.runs.tracking.launched import experiment_of_launcher
@@ -41,7 +42,8 @@ def read_store(experiment: str, filter_text: str) -> list[Run]:
         experiment_id = _experiment_id(client, experiment)
         runs, page = [], None
         while page != "":
-            found = client.search_runs([experiment_id], filter_text, page_token=page)
+            with _told_of(filter_text):
+                found = client.search_runs([experiment_id], filter_text, page_token=page)
             runs += _readable(client, [run for run in found if RECORD_TAG in run.data.tags])
             page = found.token or ""
     if not runs:
@@ -51,6 +53,22 @@ def read_store(experiment: str, filter_text: str) -> list[Run]:
             "'wfn' first, or name a folder of runs by --runs"
         )
     return runs
+
+
+@contextmanager
+def _told_of(filter_text: str) -> Iterator[None]:
+    """Turn what MLflow says of a filter that it does not understand into one line."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if not filter_text or error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        raise UserError(
+            f"MLflow cannot search by the filter {filter_text!r} ({first_line(error)}): write one such as "
+            "\"tags.dataset = 'cifar10'\""
+        ) from error
 
 
 def _readable(client, found: Iterable[Any]) -> list[Run]:

@@ -99,6 +99,7 @@ def test_a_float_network_is_refused(path):
         ({"a": torch.ones(2)}, {"a": torch.ones(2), "extra": "text"}, "plain tensors alone"),
         ({"\ud800": torch.ones(2)}, {"\ud800": torch.ones(2)}, "names and descriptions must be text"),
         ({"a" * 2_000_000: torch.ones(2)}, {"a" * 2_000_000: torch.ones(2)}, "names and descriptions"),
+        ({"a": torch.ones(2)}, {"a": torch.ones(2), "b" * 3_000_000: torch.ones(3)}, "names and shapes of 1 tensors"),
     ],
 )
 def test_what_cannot_be_written_is_refused(path, weights, state, match):

@@ -14,9 +14,9 @@ def numbers(*shape):
 
 
 @pytest.mark.parametrize(("labels", "found"), [([[-1.0, 1.0]], "-1"), ([[0.0, 2.0]], "2"), ([[1, 0], [3, 1]], "3")])
-def test_labels_of_several_that_are_not_0_or_1_are_refused(labels, found):
+def test_labels_of_several_that_are_not_from_0_to_1_are_refused(labels, found):
     labels = torch.tensor(labels).repeat(4, 1)
-    with pytest.raises(UserError, match=f"labels of task 'multi_label' must be 0 or 1, .* but one is {found}"):
+    with pytest.raises(UserError, match=f"labels of task 'multi_label' must be from 0 to 1, .* but one is {found}"):
         as_data([(numbers(len(labels), 4), labels)] * 2, task="multi_label")
 
 
@@ -41,3 +41,10 @@ def test_infinite_labels_are_refused():
     labels[3] = math.inf
     with pytest.raises(UserError, match="train has infinity in its labels"):
         as_data(((inputs, labels), (inputs, labels)), task="regression")
+
+
+def test_labels_of_which_none_counts_are_refused():
+    some, none = (numbers(4, 3, 2, 2), torch.zeros(4, 2, 2).long()), (numbers(4, 3, 2, 2), torch.full((4, 2, 2), 255))
+    with pytest.raises(UserError, match="'own', test has no label that counts: all of them say to be ignored"):
+        as_data((some, none), task="segmentation")
+    assert as_data(([some, none], [none, some]), task="segmentation").classes == 1

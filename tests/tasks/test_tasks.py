@@ -108,6 +108,15 @@ def test_segmentation_of_outputs_that_are_smaller():
     assert task.loss(Given(), (numbers(2, 3, 4, 4), torch.zeros(2, 8, 8, dtype=torch.uint8))).ndim == 0
 
 
+def test_a_batch_of_which_no_label_counts_adds_nothing():
+    outputs, labels = numbers(2, 3, 4, 4).requires_grad_(), torch.full((2, 4, 4), 255)
+    scores, loss = measured("segmentation", outputs, labels)
+    assert loss == scores["loss"] == 0
+    tasks.load("segmentation").loss_of(outputs, labels).backward()
+    assert not outputs.grad.any()
+    assert tasks.load("next_token").loss_of(numbers(2, 4, 5), torch.full((2, 4), -100)) == 0
+
+
 class Shifted(nn.Module):
     """Tells each token's successor with a certain score."""
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -11,10 +10,10 @@ from wfn.compressed_file.coding import decoder
 from wfn.compressed_file.coding.extent import Extent
 from wfn.compressed_file.container import inflate, reading, room, unwrap
 from wfn.compressed_file.contents import outline
+from wfn.compressed_file.tensors_section import unpack_tensors
 from wfn.errors import UserError
 
 _CHUNK = 1 << 20
-_MOST_DESCRIBED = 1 << 21
 
 
 def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -37,7 +36,7 @@ def load(path: str | Path, noise: torch.Generator | None = None) -> dict[str, Te
         most_bytes = room(len(content))
         header, values, counts, deviations = outline(sections, most_bytes)
         most_others = (most_bytes - header.unfolded(0)) // 2
-        tensors = _tensors(inflate("section of other tensors", sections.others, most_others))
+        tensors = unpack_tensors(inflate("section of other tensors", sections.others, most_others))
         if noise and deviations is None:
             raise UserError(f"{path} has no deviations to sample with: give a network whose values have some")
         coded = decoder(header.coding, sections.coded, counts)
@@ -67,13 +66,3 @@ def _add(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> None:
     if name in tensors:
         raise ValueError(f"it has tensor {name[:80]!r} twice")
     tensors[name] = tensor
-
-
-def _tensors(content: bytes) -> dict[str, Tensor]:
-    described = int.from_bytes(content[:8], "little")  # how safetensors begins; its description takes 20 times the room
-    if described > _MOST_DESCRIBED:
-        raise ValueError(f"the description of its other tensors takes {described:,} bytes, {_MOST_DESCRIBED:,} at most")
-    try:
-        return safetensors.torch.load(content)
-    except (KeyError, RuntimeError, TypeError) as error:  # kinds of number that torch or safetensors does not know
-        raise ValueError(f"its other tensors are not sound ({error})") from error

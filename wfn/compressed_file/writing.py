@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from wfn.compressed_file.codebook_section import pack_codebook
@@ -17,6 +15,7 @@ from wfn.compressed_file.container import Sections, deflate, wrap
 from wfn.compressed_file.contents import inspect
 from wfn.compressed_file.header import Header, pack_header
 from wfn.compressed_file.reading import load
+from wfn.compressed_file.tensors_section import pack_tensors
 from wfn.errors import UserError
 from wfn.networks.running_statistics import is_statistic
 from wfn.system.files import write_atomically
@@ -67,7 +66,8 @@ def pack(
 
     Raises:
         UserError: the weights have more than :data:`wfn.compressed_file.MOST_VALUES` distinct values; they do not fit
-            ``state``, or are not finite float32.
+            ``state``, or are not finite float32; the header or the other tensors cannot be written
+            (:func:`wfn.compressed_file.header.pack_header`, :func:`wfn.compressed_file.tensors_section.pack_tensors`).
     """
     arrays = {name: _counted(name, tensor, state) for name, tensor in weights.items()}
     shared = _shared(weights, state)
@@ -80,7 +80,7 @@ def pack(
         log.info(f"the compressed file drops the sign of {signed:,} zeros: -0.0 and 0.0 are one value")
     flat = flat + np.float32(0.0)  # which turns -0.0 into 0.0
     values, symbols, counts = np.unique(flat, return_inverse=True, return_counts=True)
-    codebook, packed = pack_codebook(values, counts, _deviations(values, deviations)), _packed(others)
+    codebook, packed = pack_codebook(values, counts, _deviations(values, deviations)), pack_tensors(others)
     extents = [Extent.of(shape) for shape in shapes.values()]
     model, coded = encode(symbols.astype(np.int32), counts.tolist(), extents)
     header = Header(shapes, shared, about, model)
@@ -130,12 +130,3 @@ def _shared(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[
     candidates = (name for name in others if getattr(state[name], "shape", None) in shapes)
     prints = {name: fingerprint([state[name]]) for name in candidates}
     return {name: owner[found] for name, found in prints.items() if found in owner}
-
-
-def _packed(tensors: Mapping[str, Tensor]) -> bytes:
-    try:
-        plain = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
-        own = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in plain.items()}
-        return safetensors.torch.save(own)
-    except (SafetensorError, AttributeError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"the state_dict must hold plain tensors alone ({error})") from error

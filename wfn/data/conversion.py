@@ -59,6 +59,9 @@ def data_from_parts(
     if len(set(shapes.values())) > 1:
         raise UserError(f"data set {name!r} has inputs of different shapes: {shapes}")
     widths = {which: part.width for which, part in parts.items()}
+    nothing = [which for which, width in widths.items() if width < 1]
+    if nothing and task.scans_labels and classes is None:
+        raise UserError(f"data set {name!r}, {nothing[0]} has no label that counts: all of them say to be ignored")
     if not task.scans_labels and len(set(widths.values())) > 1:
         raise UserError(f"data set {name!r} has other numbers of labels an input in its parts: {widths}")
     width = max(widths.values())

@@ -12,7 +12,8 @@ from wfn.tasks.task import Measured, OutputTask
 class MultiLabel(OutputTask):
     """Binary cross-entropy, nats a label, and the F1 score over all labels together, at probability one half.
 
-    Outputs are scores before the sigmoid, [batch, labels]; labels are 0 or 1, of any dtype, [batch, labels].
+    Outputs are scores before the sigmoid, [batch, labels]; labels are 0 or 1, of any dtype,
+    [batch, labels]; numbers between them are taken as probabilities, of which more than one half counts as 1.
     """
 
     name = "multi_label"
@@ -30,8 +31,8 @@ class MultiLabel(OutputTask):
         """The labels of one input; raises :class:`UserError` for one that is not from 0 to 1."""
         if (wrong := labels[(labels < 0) | (labels > 1)]).numel():
             raise UserError(
-                f"labels of task {self.name!r} must be 0 or 1, one for each label that an input may have, but one is "
-                f"{float(wrong[0]):g}: recode them, or choose another task"
+                f"labels of task {self.name!r} must be from 0 to 1, one for each label that an input may have, "
+                f"but one is {float(wrong[0]):g}: recode them, or choose another task"
             )
         return labels[0].numel()
 

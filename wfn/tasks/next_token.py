@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wfn.errors import UserError
+from wfn.tasks.counted import mean_cross_entropy
 from wfn.tasks.quantity import Quantity
 from wfn.tasks.task import Measured, OutputTask
 
@@ -50,7 +51,7 @@ class NextToken(OutputTask):
 
     def loss_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The mean cross-entropy over the tokens that count, nats."""
-        return functional.cross_entropy(*_ahead(outputs, labels), ignore_index=IGNORED)
+        return mean_cross_entropy(*_ahead(outputs, labels), ignored=IGNORED)
 
     def class_scores(self, outputs: Tensor) -> Tensor:
         """Of every position, [positions, tokens]."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wfn.tasks.counted import mean_cross_entropy
 from wfn.tasks.quantity import Quantity
 from wfn.tasks.task import Measured, OutputTask
 
@@ -33,8 +34,7 @@ class Segmentation(OutputTask):
 
     def loss_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The mean cross-entropy over the pixels that count, nats."""
-        outputs, labels = _alike(outputs, labels)
-        return functional.cross_entropy(outputs, labels, ignore_index=-1)
+        return mean_cross_entropy(*_alike(outputs, labels), ignored=-1)
 
     def class_scores(self, outputs: Tensor) -> Tensor:
         """Of every pixel, [pixels, classes]."""
