@@ -193,6 +193,7 @@ def test_a_failing_run_is_marked_failed_with_its_error(wfn, tmp_path):
 def test_a_users_own_network_and_data(wfn, tmp_path):
     (tmp_path / "own.py").write_text(
         "import torch\n"
+        "torch.set_default_dtype(torch.float64)\n"
         "def network(classes):\n"
         "    torch.manual_seed(0)\n"
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, classes))\n"

@@ -139,13 +139,18 @@ def test_its_events_come_in_order(uncut):
     assert epochs == sorted(set(epochs)) and len(epochs) <= method.iterations * method.epochs
 
 
-def test_the_same_seed_gives_the_same_bits_whatever_the_test_images_and_torchs_random_state(name, uncut, tmp_path):
-    """That state is left as it was, too."""
+def test_the_same_seed_gives_the_same_bits_whatever_the_test_images_and_torchs_state(name, uncut, tmp_path):
+    """Its random state and its default dtype, that is, which are left as they were, too."""
     method = made(name, tmp_path)
-    model, (train, _) = network_for(method), small_networks.data()
+    model, (train, _), test = network_for(method), small_networks.data(), small_networks.images(count=90, seed=9)
     torch.manual_seed(5)
     expected = torch.get_rng_state()
-    again = method.compress(model, (train, small_networks.images(count=90, seed=9)))
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = method.compress(model, (train, test))
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert torch.equal(torch.get_rng_state(), expected)
     assert same_bits(again.weights, uncut.quantised.weights)
     assert same_bits(dict(model.named_buffers()), dict(uncut.model.named_buffers()))

@@ -16,6 +16,7 @@ from wfn.interface import AS_ITS_AUTHORS, LABELS, NO_TRAINING, Event, Observe, Q
 from wfn.methods.observers.mlflow_run import tracked
 from wfn.methods.observers.step_bar import shown
 from wfn.system import ranks
+from wfn.system.torch_context import float32_by_default
 from wfn.training.flat_weights import adopted
 
 
@@ -137,6 +138,7 @@ class Method(ABC):
         model = adopted(model, data, fix_unused)
         ranks.spread([*model.parameters(), *model.buffers()])
         with (
+            float32_by_default(),
             random_state_kept(model),
             generators_kept(data.train, data.validation or (), data.test),
             ExitStack() as tellers,

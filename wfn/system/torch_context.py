@@ -20,6 +20,19 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @contextmanager
+def float32_by_default() -> Iterator[None]:
+    """Let new tensors be float32 in the body, whatever a user's own code has chosen, and as before afterwards."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
 def number_of_threads(number: int) -> Iterator[None]:
     """Let torch compute with ``number`` threads, and with as many as before afterwards."""
     import torch

@@ -154,7 +154,7 @@ def _backward_on_cpu(integers: Range, numbers: Tensor, step: Tensor, gradient: T
     backward = kernel.backward if numbers.dtype == torch.float32 else kernel.backward_halves
     with torch_threads():
         slope = backward(_memory(numbers), *_float32(step, integers), _memory(gradient))
-    return slope * integers.slope_scale(sharing)
+    return float(slope * integers.slope_scale(sharing))
 
 
 def _float32(step: Tensor, integers: Range) -> tuple[np.float32, np.float32, np.float32]:
