@@ -100,3 +100,18 @@ def test_a_baseline_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch):
     with pytest.raises(CutError):
         trained(0, CutOff)
     assert torch.equal(trained(0), uncut)
+
+
+def test_a_baseline_is_the_same_whatever_the_generators_state_which_is_left_as_it_was(tmp_path, monkeypatch):
+    weights = []
+    for number in (1, 2):
+        monkeypatch.setenv("WFN_CACHE", str(tmp_path / str(number)))
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
+        data = as_data(loaders(of_loader))
+        (generator,) = generators_of(data.train)
+        before = generator.manual_seed(number).get_state()
+        trained_baseline(model, "of_generators", data, seed=0, device=torch.device("cpu"), epochs=1)
+        assert torch.equal(generator.get_state(), before)
+        weights.append(model[1].weight.detach())
+    assert torch.equal(*weights)

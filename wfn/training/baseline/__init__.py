@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from wfn.data import Data
+from wfn.data.passes import generators_kept
 from wfn.errors import UserError
 from wfn.networks.own.layout import layout
 from wfn.training.baseline.by_recipe import RecipeTraining
@@ -43,8 +44,8 @@ def trained_baseline(
     The file's name depends on all that shapes the weights: network and initial weights (so build the model at a fixed
     seed), data, batch size, seed, epochs, recipe, device (the GPU's name, or the CPU's instructions and the number of
     threads), torch's version. The file says all that, too. One that does not load, or is of something else, is trained
-    anew. Training that was cut off goes on after its last epoch, and ends with the same bits. torch's generators are
-    left as they were, so that a run goes the same way in all these cases.
+    anew. Training that was cut off goes on after its last epoch, and ends with the same bits. torch's generators, and
+    those that a loader has of its own, are left as they were, so that a run goes the same way in all these cases.
 
     Of several processes that need the same file one trains it, and the others wait; the lock
     (:func:`wfn.system.files.held`) is a file beside it.
@@ -81,8 +82,10 @@ def trained_baseline(
             "baseline: training %s on %s for %s epochs, once; it will be kept as %s", network, data.name, epochs, path
         )
         cuda_devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(cuda_devices):
+        with torch.random.fork_rng(cuda_devices), generators_kept(data.train) as generators:
             torch.manual_seed(seed)
+            for generator in generators:
+                generator.manual_seed(seed)
             training = RecipeTraining(model, data, device, epochs, path.with_suffix(".checkpoint"), shape)
             curve = training.run()
         keep(model, path, shape, curve)
