@@ -218,6 +218,13 @@ def test_a_device_without_the_memory_is_told_with_the_batch_size(data, monkeypat
     assert [file.suffix for file in cache.iterdir()] == [".lock"]
 
 
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_a_training_may_have_as_few_steps_as_one_likes(steps):
+    few = as_data(small_networks.data(count=50 * steps), batch_size=50, validation_share=0)
+    _, found = train(few, epochs=1)
+    assert len(few.train) == steps and found.curve[0]["train_loss"] < 10
+
+
 def test_batches_may_be_dicts():
     parts = [{"x": inputs, "labels": labels} for inputs, labels in small_networks.data()]
     shape = kept.shaped_by(

@@ -50,11 +50,12 @@ class RecipeTraining:
         self._recipe = recipe_for(model)
         self._precision = precision_of(self._recipe, device)
         self._optimiser = optimiser_for(model, self._recipe)
+        steps, warm_up = epochs * len(data.train), self._recipe.warm_up
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimiser,
             self._recipe.peak_learning_rate,
-            total_steps=epochs * len(data.train),
-            pct_start=self._recipe.warm_up,
+            total_steps=steps,
+            pct_start=warm_up if warm_up * steps > 1 else 0.0,  # torch divides by its steps less 1
             cycle_momentum=False,
         )
         self._curve: list[dict[str, float]] = []
