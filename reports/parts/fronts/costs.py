@@ -66,11 +66,11 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
         for title, some in _by_training(shown).items():
             groups.append(Group(f"{subject}, {title}", [_cells(row, ahead) for row in some]))
     columns = [
-        Column("Method", 4.6),
-        Column("Training", 2.4),
+        Column("Method", 4),
+        Column("Training", 2),
         *(Column(title, width, numeric=True) for title, width in COLUMNS.items()),
         Column("Ahead in", 0.9),
-        Column("Runs", 1, code=True),
+        Column("Runs", 1.1, code=True),
     ]
     return Table(
         "sizes",
@@ -87,18 +87,17 @@ def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:
             "largest of them.",
             OF_EARLIER,
         ],
-        wide=True,
     )
 
 
 SHORT = {"artefact_bytes": "file", "unique_params": "values"}
 COLUMNS = {
-    "Top-1 (%)": 1,
-    "Change": 2,
-    "File": 1.6,
-    "Codebooks": 1.6,
-    "Values": 1,
-    "Entropy": 0.9,
+    "Top-1 (%)": 1.1,
+    "Change": 2.7,
+    "File": 1.3,
+    "Codebooks": 1.4,
+    "Values": 0.9,
+    "Entropy": 1,
     "n": 0.3,
 }
 
