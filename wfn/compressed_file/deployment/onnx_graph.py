@@ -8,7 +8,7 @@ import io
 import logging
 import warnings
 from collections.abc import Collection, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from wfn.compressed_file.deployment.shared_table import SharedTable
-from wfn.errors import UserError
+from wfn.errors import UserError, first_line
 from wfn.networks.forward_pass import unfused_attention
 
 TABLE = "table_of_shared_values"
@@ -101,8 +101,9 @@ def _float_graph(model: nn.Module, inputs: Tensor | Mapping[str, Tensor], networ
                 verbose=False,
             )
     except Exception as error:  # the exporter fails in as many ways as there are networks
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"torch cannot export this network to ONNX ({reason}): deploy it as safetensors") from error
+        raise UserError(
+            f"torch cannot export this network to ONNX ({first_line(_cause(error))}): deploy it as safetensors"
+        ) from error
     if program is None:
         raise UserError("torch gave no ONNX program for this network: deploy it as safetensors")
     # What only shapes buffers is done now; weights stay as they are named.
@@ -123,18 +124,27 @@ def _touches_none(node, names: Collection[str]) -> bool:
 
 @contextmanager
 def _silently():
-    """What torch and onnxscript tell of their progress, and of what they cannot fold, is nothing to act on."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    """What torch and onnxscript tell of their progress, and of what they cannot trace or fold, is nothing to act on."""
+    disabled = logging.root.manager.disable
+    logging.disable()
     try:
-        with unfused_attention(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # ONNX has no fused one
+        with (
+            unfused_attention(),  # ONNX has no fused one
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(disabled)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What was raised first: the exporter's own errors tell what to do with its source."""
+    while error.__cause__:
+        error = error.__cause__
+    return error
 
 
 def _look_up(model: onnx.ModelProto, network: SharedTable) -> int:
