@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from wfn.errors import UserError
+from wfn.errors import UserError, first_line
 from wfn.networks.own.permanent import make_permanent
 from wfn.networks.shared_memory import part_neighbours
 from wfn.tasks.batches import call
@@ -90,9 +90,9 @@ def give_shapes(model: nn.Module, inputs: Any) -> None:
         with torch.no_grad():
             call(model.eval(), inputs)
     except Exception as error:  # whatever the network's own code raises
-        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"the lazy module {lazy[0]} found no shape from a batch ({reason}): run the network once yourself"
+            f"the lazy module {lazy[0]} found no shape from a batch ({first_line(error)}): "
+            "run the network once yourself"
         ) from error
     finally:
         model.train(was_training)
