@@ -7,7 +7,7 @@ from torch.nn import functional
 def mean_cross_entropy(scores: Tensor, labels: Tensor, ignored: int) -> Tensor:
     """The mean cross-entropy, nats, over the labels that are not ``ignored``; 0 where none counts.
 
-    Differs: torch's own mean is NaN there, with which a batch of nothing but borders or padding ends a training.
+    torch's own mean is NaN there, with which a batch of nothing but borders or padding ends a training.
 
     Args:
         scores: before any softmax, [count, classes, ...].
