@@ -122,14 +122,21 @@ class Evidence:
     def alike_in_size(self, subject: Subject) -> tuple[Row, Row] | None:
         """The rows of weight fixing and of k-means over the whole network whose numbers of values are nearest.
 
-        Both began with the same float network, and neither has more than twice the values of the other.
+        Both began with the same float network, had the same training, in the same precision where there is such a
+        pair, and neither has more than twice the values of the other.
         """
+
+        def distance(pair: tuple[Row, Row]) -> float:
+            ours, others = (row.mean("unique_params") for row in pair)
+            return abs(log2(ours / others)) if ours and others else inf
+
+        def is_fair(pair: tuple[Row, Row]) -> bool:
+            row, other = pair
+            return bool(row.networks & other.networks) and row.taught_text == other.taught_text and distance(pair) <= 1
+
+        def rank(pair: tuple[Row, Row]) -> tuple[bool, float, int]:
+            one, other = (row.runs[0].params.get("precision") for row in pair)
+            return one != other, distance(pair), len(pair[0].departures)
+
         whole = [row for row in self._of(subject, "kmeans") if row.runs[0].params.get("per_layer") != "True"]
-        candidates = list(product(self._of(subject, "wfn"), whole))
-        pairs = [
-            (abs(log2(row.mean("unique_params") / other.mean("unique_params"))), len(row.departures), place)
-            for place, (row, other) in enumerate(candidates)
-            if row.networks & other.networks and row.mean("unique_params") and other.mean("unique_params")
-        ]
-        distance, _, place = min(pairs, default=(inf, 0, 0))
-        return candidates[place] if distance <= 1 else None
+        return min(filter(is_fair, product(self._of(subject, "wfn"), whole)), key=rank, default=None)

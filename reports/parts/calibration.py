@@ -33,15 +33,6 @@ def calibration_table(evidence: Evidence) -> Table:
         Group(str(subject), [line for row in rows if row.subject == subject for line in _lines(row, shown.values())])
         for subject in subjects(rows)
     ]
-    kinds = {run.tags["corruptions"] for row in rows for run in row.runs if "corruptions" in run.tags}
-    images = {run.params["corrupted"] for row in rows for run in row.runs if "corruptions" in run.tags}
-    corrupted = (
-        f"Corr.: of the first {' or '.join(sorted(images))} test images (all, where there are fewer), mean over all "
-        f"corruptions and five severities, {' and '.join(sorted(kinds))}"
-        + (": six kinds made here." if any(kind.startswith("like") for kind in kinds) else ".")
-        if kinds
-        else "Corr.: images under corruption, which no run measured (--corrupted)."
-    )
     return Table(
         "calibration",
         "Table 4. What confidence is worth. NLL in nats; Brier score from 0 to 2; expected calibration errors over 15 "
@@ -53,18 +44,36 @@ def calibration_table(evidence: Evidence) -> Table:
             Column("Runs", 1.35, code=True),
         ],
         [Section(MEASURED, groups or [Group("Nothing: no finished run measured it", [])])],
-        [
-            f"{corrupted} “mean of M”: the mean of the softmax outputs of so many networks, never of scores. "
-            "Temperature-scaled: the scores over one number that is fitted on held-back training images. A network "
-            "that others trained may have been trained on these, too: its temperature is then too low, and it is worse "
-            "scaled than unscaled. ± over the seeds.",
-            "σ: how far drawn weights lie from their means, the median deviation of the weights of each size, mean "
-            "over all. Where it is next to nothing, as it may be after PWFN's last merging, the M networks are nearly "
-            "the same, and their mean says little of the noise.",
-            "The original of COF-PWFN is not public: its rows are a reconstruction. Rows that compress nothing, the "
-            "ensemble, MC-dropout and PWFN not clustered, stand in this table alone.",
-        ],
+        _notes(rows),
     )
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """What the columns and the lines that are there stand for."""
+    kinds = {run.tags["corruptions"] for row in rows for run in row.runs if "corruptions" in run.tags}
+    images = {run.params["corrupted"] for row in rows for run in row.runs if "corruptions" in run.tags}
+    scaled = (
+        "Temperature-scaled: the scores over one number that is fitted on held-back training images. A network that "
+        "others trained may have been trained on these, too: its temperature is then too low, and it is worse scaled "
+        "than unscaled. ± over the seeds."
+    )
+    corrupted = (
+        f"Corr.: of the first {' or '.join(sorted(images))} test images (all, where there are fewer), mean over all "
+        f"corruptions and five severities, {' and '.join(sorted(kinds))}"
+        + (": six kinds made here." if any(kind.startswith("like") for kind in kinds) else ".")
+    )
+    sampled = (
+        "“mean of M”: the mean of the softmax outputs of so many networks, never of scores. σ: how far drawn weights "
+        "lie from their means, the median deviation of the weights of each size, mean over all. Where it is next to "
+        "nothing, as it may be after PWFN's last merging, the M networks are nearly the same, and their mean says "
+        "little of the noise."
+    )
+    reconstructed = (
+        "The original of COF-PWFN is not public: its rows are a reconstruction. Rows that compress nothing, the "
+        "ensemble, MC-dropout and PWFN not clustered, stand in this table alone."
+    )
+    are_sampled = any(row.mean("sampled_ece") is not None for row in rows)
+    return [scaled, *([corrupted] if kinds else []), *([sampled, reconstructed] if are_sampled else [])]
 
 
 def _is_measured(rows: Sequence[Row], measure: str) -> bool:

@@ -55,8 +55,9 @@ def table1(evidence: Evidence) -> Table:
         [_measured(evidence, measured), _printed(printed.table1(), as_printed)],
         [
             f"{SEEDS} {CHANGE} Of printed rows it is the difference of two printed figures.",
-            f"“{NOT_MEASURED}”: no run of the row measured it. A setting is named in a row where it is not the "
-            "paper's, or of other methods the default.",
+            f"“{NOT_MEASURED}”: no run of the row measured it. A setting is named in a row where it is neither the "
+            "paper's nor, of what the paper leaves open and of other methods, the default. Activations: behind “float” "
+            "top-1 with float ones.",
             "* estimated by the paper from a graph. + not reproduced by open implementations. – not in print.",
         ],
     )

@@ -14,9 +14,9 @@ MOST_IMAGES = 100  # times the test images: more than any test set of a kind is 
 
 
 def margin() -> float:
-    """Percentage points that may be lost: what the paper itself calls lossless.
+    """Percentage points that may be lost; the paper names none.
 
-    It is the most that a network of Table 1 loses at the smallest δ, and the same at every δ.
+    It is the most that a network of the paper's Table 1 loses at the smallest δ, and the same at every δ.
     """
     fixed = [line for line in printed.table1() if line["method"] == "WFN" and line["delta"] == "0.0075"]
     before = [printed.find(printed.table1(), line["model"], "Baseline") for line in fixed]

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure as Canvas
 
-from reports.evidence.readings import read_folder
+from reports.evidence.readings import distinct, read_folder
 from reports.evidence.selection import Evidence
 from reports.parts.calibration import calibration_table
 from reports.parts.calibration_figures import calibration_figures
@@ -50,7 +50,7 @@ def test_the_table_has_the_network_itself_and_what_is_drawn_around_it(evidence):
     assert found["Baseline, temperature-scaled"]["Top-1 (%)"] == found["Baseline"]["Top-1 (%)"]
     assert found["PWFN, mean of M = 20, σ 0.002"]["ECE"] == "0.0250 ±0.0000"
     assert "AUROC" not in found["PWFN"]  # no run measured it
-    assert "like CIFAR-10-C" in calibration_table(evidence).notes[0]
+    assert "like CIFAR-10-C" in calibration_table(evidence).notes[1]
 
 
 def test_how_far_networks_are_drawn_apart_is_a_mean_over_all_weights_after_the_method(tmp_path):
@@ -151,3 +151,9 @@ def test_a_table_that_cannot_be_read_is_named(folder, content):
     path.write_text(content)
     with pytest.raises(UserError, match=r"reliability\.csv is no table of a run"):
         read_folder(path.parent.parent)
+
+
+def test_notes_tell_of_nothing_that_is_not_in_the_table(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, ece=0.03)
+    (notes,) = calibration_table(Evidence(distinct(read_folder(tmp_path)))).notes
+    assert notes.startswith("Temperature-scaled")

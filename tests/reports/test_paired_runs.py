@@ -111,3 +111,17 @@ def test_kmeans_with_another_number_of_values_or_from_another_network_is_not_set
     kmeans(tmp_path, 4, unique_params=140, epochs=0, clusters=140)
     found = beside_kmeans(Evidence(distinct(read_folder(tmp_path))))
     assert found.ours.startswith("Not checked here") and found.runs == ()
+
+
+def test_kmeans_with_the_same_training_is_set_beside_it_in_the_same_precision_where_it_can_be(tmp_path):
+    kmeans(tmp_path, 1, unique_params=128)
+    made_up_runs.weight_fixing(tmp_path, 2, unique_params=128, epochs=1)
+    made_up_runs.weight_fixing(tmp_path, 3, unique_params=130, precision="bfloat16")
+    kmeans(tmp_path, 4, unique_params=130, precision="bfloat16", clusters=130, distillation=1.0)
+
+    def beside():
+        return [run.short_id[0] for run in beside_kmeans(Evidence(distinct(read_folder(tmp_path)))).runs]
+
+    assert beside() == ["3", "1"]
+    made_up_runs.weight_fixing(tmp_path, 5, unique_params=150)
+    assert beside() == ["5", "1"]

@@ -96,7 +96,7 @@ def test_least_bits_a_use_are_those_of_the_finding():
     assert min(map(of_the_paper.bits_a_use, FIXED_2)) == pytest.approx(0.05, abs=0.005)
 
 
-def test_the_paper_calls_a_loss_of_03_points_lossless():
+def test_the_most_that_table_1_loses_at_the_smallest_delta_is_03_points():
     assert margin() == 0.3
 
 

@@ -37,7 +37,8 @@ def round_to_powers_of_two(values: np.ndarray, order: int, delta: float, thresho
     (section 3, "Additive Powers-of-two Approximations").
 
     Differs: the paper leaves the smallest exponent, the sign of a further term and the point where to stop open; the
-    rules here are those of the authors' code.
+    rules here are those of the authors' code, but that a term below the smallest exponent is left out and not raised
+    to it.
 
     Args:
         values: float64 [k], positive.

@@ -33,7 +33,7 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int
 
 @dataclass(frozen=True)
 class ApotSave(Method):
-    """The quantised network in a save of theirs, CIFAR-10 or ImageNet.
+    """The quantised network in a save of APoT's authors, CIFAR-10 or ImageNet.
 
     The convolutions in between are quantised, weights and what enters them; the weights of the first and the last layer
     have 8 bits; biases and batch-norm are float.

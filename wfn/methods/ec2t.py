@@ -20,7 +20,7 @@ THEIR_NAMES = {"fc": "linear"}
 
 @dataclass(frozen=True)
 class Ec2tSave(Method):
-    """The ResNet-20 in a save of theirs, whose convolutions take three values each (EC2T: Marban et al., CVPRW 2020).
+    """The ResNet-20 in a save of EC2T's authors: three values a convolution (Marban et al., CVPRW 2020).
 
     Entropy-constrained trained ternarisation: each layer in between has zero and one value of either sign, assigned by
     distance and by the length of the code. First and last layer, batch-norm and biases are float. The network is

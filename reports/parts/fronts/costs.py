@@ -15,8 +15,8 @@ from reports.verdicts.no_loss import margin
 INSIDE = {UNTRAINED: "white", BY_ITS_AUTHORS: ELSEWHERE}
 MARKS = (
     "Filled: trained here; hollow: without any training; grey inside: trained by its authors. Bars: 95 % intervals of "
-    "the paired change{unpaired}. Dotted: no change; dashed: the margin of {margin:g} points that the paper calls "
-    "lossless. What loses more than {floor:g} points stands at the lower edge, with its change in brackets. Beside a "
+    "the paired change{unpaired}. Dotted: no change; dashed: the margin of {margin:g} points below which a loss "
+    "counts. What loses more than {floor:g} points stands at the lower edge, with its change in brackets. Beside a "
     "point: the setting in which a method's rows differ, such as δ, the number of values, step, fold or bits, and the "
     "training. Grey line: the points that no other beats in both.{peers}{seeds}"
 )

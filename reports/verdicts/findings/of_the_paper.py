@@ -242,8 +242,8 @@ def _left_out(evidence: Evidence) -> Finding:
     )
     return Finding(
         "What the paper leaves out.",
-        "δ₀, the shares p_t, the temperature of Eq. 4 (1 in print, 0.05 in the released code), the clipping of "
-        "gradients, the variant of LZW, the split of the training images and the batch sizes are not given.",
+        "δ₀, the shares p_t, the clipping of gradients, the variant of LZW, the split of the training images and the "
+        "batch sizes are not given. Eq. 4 has no temperature, which is one of 1; the released code has 0.05.",
         f"Ours: {settings}" if runs else f"{UNTESTED} no finished run of WFN.",
         runs,
     )
