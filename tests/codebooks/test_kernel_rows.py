@@ -127,3 +127,9 @@ def test_a_share_of_the_vectors_nearest_to_the_mean_is_one_cluster(share):
     assert len(centres) == 6 and set(assignment) == set(range(6))
     for k in range(6):
         assert np.allclose(centres[k], vectors[assignment == k].mean(0), atol=1e-4)
+
+
+def test_seeds_may_be_larger_than_what_scikit_learn_takes():
+    vectors = rows_of(30, 3, 0).numpy()
+    found = [vector_k_means(vectors, 4, seed)[1].tolist() for seed in (2**32, 2**32, 2**63 - 1, 0)]
+    assert found[0] == found[1] and len({tuple(one) for one in found}) > 1

@@ -113,3 +113,12 @@ def test_channels_of_one_value_or_of_zeros_are_no_trouble():
     latent, out = torch.cat([torch.zeros(10), torch.full((10,), 0.7)]), torch.zeros(20)
     LearnedBasis(latent, [ChannelLayer(0, 20, 2)], 3).quantise(latent, out)
     assert torch.allclose(out, latent, atol=1e-3)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_a_channel_of_one_value_has_a_basis_however_many_weights_it_has(value, bits):
+    weights = torch.full((1, 4608), value)
+    codes = codes_of(bits)
+    basis = fitted(weights, nearest(weights, first_basis(weights, codes), codes))
+    assert torch.allclose(basis.abs(), torch.tensor(value / bits), atol=1e-5)

@@ -107,9 +107,11 @@ def test_layers_before_batch_norm_share_one_step_where_steps_are_folded(activati
     assert moved.median() < 1e-4 and (activations or moved.max() < 1e-3)  # one rounding may move an activation's level
 
 
-def test_steps_cannot_be_folded_without_batch_norm():
+def test_steps_cannot_be_folded_without_batch_norm_which_is_told_before_any_training():
+    trained = []
     with pytest.raises(UserError, match="alone, but this network has none: leave it off"):
-        compress(replace(QUICK, fold_steps=True), "shared")
+        compress(replace(QUICK, fold_steps=True), "shared", trained.append)
+    assert trained == []
 
 
 def test_another_network_takes_what_a_run_left():

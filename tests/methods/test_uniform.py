@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.support import small_networks
@@ -62,3 +63,22 @@ def test_a_last_batch_of_one_input_has_no_statistics(as_list):
 def test_steps_that_cannot_work_are_refused(step):
     with pytest.raises(UserError, match=f"step must be from 1e-30 to 1e8, but got step={step}"):
         UniformRounding(step=step)
+
+
+class WithHead(nn.Module):
+    """A head that serves training alone, with statistics of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.main, self.head = small_networks.build("convolutional"), nn.BatchNorm2d(2)
+        nn.init.constant_(self.head.running_mean, 5)
+
+    def forward(self, inputs):
+        return (self.main(inputs), self.head(inputs)) if self.training else self.main(inputs)
+
+
+def test_statistics_of_a_head_that_no_inference_reaches_stay_where_others_are_taken_anew():
+    model = WithHead()
+    before = model.main[1].running_mean.clone()
+    UniformRounding(reestimate=True).compress(model, small_networks.data())
+    assert model.head.running_mean.eq(5).all() and not torch.equal(model.main[1].running_mean, before)

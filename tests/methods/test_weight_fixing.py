@@ -196,6 +196,7 @@ def test_a_network_that_moves_its_own_weights_is_refused():
         ({"epochs": -1}, "epochs must be from 0 to 100,000"),
         ({"learning_rate": float("inf")}, "learning_rate must be"),
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
+        ({"clip_norm": float("inf")}, "clip_norm must be above 0, and finite"),
         ({"precision": "float16"}, "precision must be float32 or bfloat16"),
         ({"seed": -1}, "seed must be 0 or more"),
     ],
@@ -265,3 +266,11 @@ def test_clustering_anew_lets_fixed_weights_move_again():
 def test_an_unknown_variant_is_refused():
     with pytest.raises(UserError, match="variant must be printed or released, but got variant=mine"):
         replace(QUICK, variant="mine")
+
+
+def test_where_nothing_is_free_any_more_nothing_is_trained():
+    events = []
+    whole = replace(QUICK, shares=(0.5, 0.9, 1.0), delta=0.3, threshold=10.0, train_first=False)
+    _, quantised = compress("convolutional", whole, events.append)
+    assert [record["share_fixed"] for record in quantised.records] == [1, 1, 1]
+    assert not any(isinstance(event, Epoch | Step) for event in events)

@@ -42,7 +42,7 @@ def check_noise_settings(method: NoisyMethod) -> None:
     check_stage_settings(method)
     require("weight_decay", method.weight_decay, 0 <= method.weight_decay < inf, "0 or more")
     require("regularisation", method.regularisation, 0 <= method.regularisation < inf, "0 or more")
-    require("clip_norm", method.clip_norm, 0 < method.clip_norm < inf, "above 0")
+    require("clip_norm", method.clip_norm, 0 < method.clip_norm < inf, "above 0, and finite")
     require("largest_deviation", method.largest_deviation, 0 < method.largest_deviation < inf, "above 0")
     require("prior_scale", method.prior_scale, 0 < method.prior_scale < inf, "above 0")
     require("deviation", method.deviation, 0 < method.deviation < inf, "above 0")

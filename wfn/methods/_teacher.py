@@ -17,7 +17,7 @@ from wfn.networks.weights import load_weights
 from wfn.system import ranks
 from wfn.system.entry_points import is_entry_point
 from wfn.system.fingerprint import file_sha256
-from wfn.tasks.batches import head, main_output
+from wfn.tasks.batches import copied, head, main_output
 from wfn.tasks.classification import Classification
 from wfn.tasks.task import OutputTask, Task
 from wfn.training.epoch import Objective, check_classes, check_distillation, objective_of
@@ -181,7 +181,7 @@ def _scores(network: nn.Module, task: Task, inputs: Any) -> tuple[int, ...]:
     was_training = network.training
     try:
         with torch.no_grad():
-            return tuple(task.class_scores(task.outputs(network.eval(), inputs)).shape[1:])
+            return tuple(task.class_scores(task.outputs(network.eval(), copied(inputs))).shape[1:])
     except UserError:
         raise
     except Exception as error:  # whatever the network's own code raises

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import ClassVar
 
@@ -96,7 +96,7 @@ class KernelQuantisation(Taught, Method):
         check_shares(self.shares)
         check_teaching(self)
         check_stage_settings(self)
-        require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
+        require("clip_norm", self.clip_norm, 0 < self.clip_norm < inf, "above 0, and finite")
 
     @property
     def iterations(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ from wfn.methods._layers import MATRIX, check_whole
 from wfn.methods._straight_through import StraightThroughTraining, check_training_settings
 from wfn.methods._teacher import MIRRORED, Taught
 from wfn.networks.own.layout import layout
+from wfn.networks.scale_folding import foldable_pairs
 from wfn.system import ranks
+from wfn.tasks.batches import head
 from wfn.training.layer_scales import share_step
 
 
@@ -142,6 +144,7 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
     def quantiser(self) -> LearnedSteps:
         """A step for each layer, and one for what enters it where that is quantised."""
         bits, stretches = self._bits(), self.weights.stretches()
+        self._check_foldable(bits)
         inputs = self._quantised_inputs(bits) if self.method.quantise_activations else []
         layers = [Layer(stretches[name].start, stretches[name].stop, of_layer) for name, of_layer in bits.items()]
         self._inputs, self._quantised = inputs, list(bits)
@@ -169,17 +172,27 @@ class StepTraining(StraightThroughTraining[LearnedStepSizes]):
         What enters layers is not quantised meanwhile: the least rounding could move a number to the next level, and the
         outputs with it.
         """
-        inputs = first_inputs(self.data.test, self.weights.values.device, layout(self.model))
+        inputs = self._test_inputs()
         steps = dict(zip(self._quantised, self._steps.steps.tolist(), strict=True))
         for one in self._inputs:
             one.bypassed = True
-        if not share_step(self.model, inputs, steps, lambda quotients: quotients.round() + 0.0):  # -0.0 becomes 0.0
+        share_step(self.model, inputs, steps, lambda quotients: quotients.round() + 0.0)  # -0.0 becomes 0.0
+        for one in self._inputs:
+            one.bypassed = False
+
+    def _check_foldable(self, bits: Mapping[str, int]) -> None:
+        """Raise :class:`UserError`, before any training, where steps are to be folded and no layer has a batch-norm."""
+        if not self.method.fold_steps:
+            return
+        pairs = foldable_pairs(self.model, head(self._test_inputs(), 1))
+        if not any(pair.weight in bits for pair in pairs):
             raise UserError(
                 f"fold_steps={self.method.fold_steps} needs layers whose outputs go to a batch-norm alone, but this "
                 "network has none: leave it off"
             )
-        for one in self._inputs:
-            one.bypassed = False
+
+    def _test_inputs(self) -> Any:
+        return first_inputs(self.data.test, self.weights.values.device, layout(self.model))
 
     def _bits(self) -> dict[str, int]:
         """Name -> bits of each weight that is quantised."""

@@ -124,7 +124,7 @@ class WeightFixing(Taught, Method):
         require("threshold", self.threshold, 1e-8 <= self.threshold <= 1e8, "from 1e-8 to 1e8")
         require("temperature", self.temperature, 0 < self.temperature < inf, "above 0")
         check_stage_settings(self)
-        require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
+        require("clip_norm", self.clip_norm, 0 < self.clip_norm < inf, "above 0, and finite")
         require("variant", self.variant, self.variant in VARIANTS, " or ".join(VARIANTS))
         check_fold(self.fold)
         check_teaching(self)
@@ -196,7 +196,7 @@ class FixingTraining(StagedTraining[WeightFixing]):
 
     def iterate(self) -> dict[str, float]:
         """Train, then cluster; after the last clustering train the values and take statistics anew, where asked to."""
-        trains = self.method.epochs > 0 and bool(self.weights.trainable.any())
+        trains = self.method.epochs > 0 and bool(self.weights.trainable_where(self.codebook.free).any())
         if self.progress.iteration > len(self.method.shares):
             scores = self._value_stage()
         else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,7 +82,7 @@ class KMeansSharing(Taught, Method):
         """Raise :class:`UserError` for a setting that cannot work."""
         require("clusters", self.clusters, 1 <= self.clusters <= 2**16, "from 1 to 65,536, what two bytes tell apart")
         check_stage_settings(self)
-        require("clip_norm", self.clip_norm, self.clip_norm > 0, "above 0")
+        require("clip_norm", self.clip_norm, 0 < self.clip_norm < inf, "above 0, and finite")
         check_teaching(self)
         if self.start not in STARTS:
             raise unknown_name("start", self.start, STARTS)

@@ -23,7 +23,7 @@ from wfn.errors import UserError
 from wfn.networks.forward_pass import undisturbed
 from wfn.networks.shared_memory import addresses, has_memory
 from wfn.networks.watch import Watch
-from wfn.tasks.batches import arguments, call, main_output
+from wfn.tasks.batches import arguments, call, copied, main_output
 
 aten = torch.ops.aten
 # In all of them the arguments are input, scale, shift, running mean, running variance, ..., eps.
@@ -74,7 +74,7 @@ def foldable_pairs(model: nn.Module, example: Any) -> tuple[FoldablePair, ...]:
     watch = _Watch(dict(model.named_parameters()) | buffers)
     with undisturbed(model, next(model.parameters()).device), torch.no_grad(), watch:
         try:
-            torch.func.functional_call(model, buffers, *arguments(example))
+            torch.func.functional_call(model, buffers, *arguments(copied(example)))
         except Exception as error:  # whatever the network's own code raises
             raise UserError(
                 "scales are folded where the network can be called with the inputs of a batch alone, which this one "
@@ -167,7 +167,7 @@ def outputs_of(model: nn.Module, inputs: Any) -> Tensor:
         UserError: they hold NaN.
     """
     with undisturbed(model, next(model.parameters()).device), torch.no_grad():
-        outputs = main_output(call(model, inputs))
+        outputs = main_output(call(model, copied(inputs)))
     check_numbers(model, outputs)
     return outputs
 

@@ -42,6 +42,11 @@ def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     return tree
 
 
+def copied(tree: Any) -> Any:
+    """The same with a copy of every tensor: for a network that may work in place, where its inputs serve again."""
+    return mapped(torch.clone, tree)
+
+
 def tensors(tree: Any) -> list[Tensor]:
     """All tensors in tuples, lists and dicts, in order."""
     if isinstance(tree, Tensor):

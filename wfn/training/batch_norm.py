@@ -68,11 +68,13 @@ def reestimate_statistics(model: nn.Module, data: Data, device: torch.device) ->
     """Let the running statistics of batch-norm be the means over one pass of training batches, the weights as they are.
 
     A pass is what the task's loss does, which for a task of a user's own is for that to say.
-    All other layers are in eval mode, and so is the network afterwards. Of several ranks every one calls this, inside
+    All other layers are in eval mode, and so is the network afterwards. A layer that the pass does not reach, as that
+    of a head which serves training alone, keeps its statistics. Of several ranks every one calls this, inside
     :func:`synchronised_batch_norm`.
     """
     layers = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     momenta = [layer.momentum for layer in layers]
+    before = [{name: buffer.clone() for name, buffer in layer.named_buffers(recurse=False)} for layer in layers]
     model.eval()
     for layer in layers:
         layer.reset_running_stats()
@@ -80,6 +82,8 @@ def reestimate_statistics(model: nn.Module, data: Data, device: torch.device) ->
         layer.train()
     for batch in moved(shard_batches(data.train), device, layout(model)) if layers else ():
         (data.task.infer if isinstance(data.task, OutputTask) else data.task.loss)(model, batch)
-    for layer, momentum in zip(layers, momenta, strict=True):
+    for layer, momentum, statistics in zip(layers, momenta, before, strict=True):
         layer.momentum = momentum
+        if not layer.num_batches_tracked:
+            layer.load_state_dict(statistics, strict=False)
     model.eval()

@@ -19,7 +19,7 @@ from wfn.networks.own.examples import few
 from wfn.networks.own.layout import layout
 from wfn.system import ranks
 from wfn.system.torch_context import autocast
-from wfn.tasks.batches import size, split, tensors
+from wfn.tasks.batches import copied, size, split, tensors
 from wfn.tasks.classification import Classification
 from wfn.tasks.task import OutputTask, Task
 from wfn.training.flat_weights import FlatWeights
@@ -156,7 +156,8 @@ def train_epoch(
         with enough_memory(count):
             with autocast(device, precision):
                 if isinstance(task, OutputTask):
-                    outputs, labels = task.outputs(model, inputs), task.labels(inputs, labels)
+                    own = inputs if objective is from_labels else copied(inputs)  # a teacher sees them next
+                    outputs, labels = task.outputs(model, own), task.labels(inputs, labels)
                     loss = objective(task, inputs, outputs, labels)
                 else:
                     loss = task.loss(model, batch)

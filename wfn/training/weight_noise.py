@@ -68,8 +68,8 @@ def scaled_regularisation(regularisation: float, steps: int) -> float:
     clipped. What it does not keep is the balance with the loss. Where the loss's gradient by a deviation is ``h sigma``
     on average, the deviation settles at ``l S / (h + l)``, whatever the number of steps is: the larger lambda, the
     wider. So a short run by the scaled lambda is another method, not the same for less. With h = 0.01 and S = 0.05 it
-    is 0.0019 for 2^-11; for CIFAR-10 in batches of 128, 0.024 for 27 epochs and 0.036 for 9. (That h is an example: it
-    is no constant, and has not been measured in a run.)
+    is 0.0019 for 2^-11; for all of CIFAR-10 in batches of 128, 0.024 for 27 epochs and 0.036 for 9. (That h is an
+    example: it is no constant, and has not been measured in a run.)
     """
     return regularisation * RELEASED_STEPS / max(steps, 1)
 

@@ -134,8 +134,9 @@ def _middles(basis: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _solved(products: Tensor, totals: Tensor) -> Tensor:
+    products = products.double()  # beside sums of many products the ridge would vanish in float32
     products.diagonal(dim1=1, dim2=2).add_(RIDGE)
-    return torch.linalg.solve(products, totals)
+    return torch.linalg.solve(products, totals.double()).to(totals.dtype)
 
 
 def _channels(latent: Tensor, layer: ChannelLayer) -> Tensor:

@@ -23,8 +23,13 @@ def vector_k_means(vectors: np.ndarray, clusters: int, seed: int) -> tuple[np.nd
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        found = KMeans(clusters, n_init=1, random_state=seed).fit(vectors)
+        found = KMeans(clusters, n_init=1, random_state=_of_32_bits(seed)).fit(vectors)
     return found.cluster_centers_.astype(np.float32), found.labels_.astype(np.int64)
+
+
+def _of_32_bits(seed: int) -> int:
+    """A seed that scikit-learn takes: itself where it does."""
+    return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 def sparse_k_means(vectors: np.ndarray, clusters: int, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from wfn.networks.own.plain import plain
 from wfn.networks.own.state import load_state
 from wfn.system.entry_points import is_entry_point
 from wfn.system.files import write_atomically, write_folder
-from wfn.tasks.batches import call, head, mapped, size
+from wfn.tasks.batches import call, copied, head, mapped, size
 
 log = logging.getLogger(__name__)
 CHECKED = 64  # test inputs, of data whose batches are made here
@@ -164,7 +164,7 @@ def _rebuilt(network: SharedTable, name: str, loaded: data.Data, inputs: Inputs)
         ) from error
     try:
         with torch.no_grad():
-            outputs = call(built, inputs)
+            outputs = call(built, copied(inputs))
     except Exception as error:  # whatever a network does with what it is not for
         raise UserError(
             f"network {name!r} cannot take the test inputs ({first_line(error)}): give the data that it is for as "

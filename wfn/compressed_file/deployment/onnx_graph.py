@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from wfn.compressed_file.deployment.shared_table import SharedTable
 from wfn.errors import UserError, first_line
 from wfn.networks.forward_pass import unfused_attention
+from wfn.tasks.batches import call, copied
 
 TABLE = "table_of_shared_values"
 TOLERANCE = 1e-4  # of the largest output: runtimes add in other orders
@@ -67,7 +68,7 @@ def export(model: nn.Module, network: SharedTable, inputs: Tensor | Mapping[str,
     onnx.checker.check_model(plain, full_check=True)
     content = plain.SerializeToString()
     with torch.no_grad():
-        outputs = (model(**inputs) if isinstance(inputs, Mapping) else model(inputs)).numpy()
+        outputs = call(model, copied(inputs)).numpy()
     difference, largest = _difference(content, _named(inputs), outputs), float(np.abs(outputs).max())
     if not difference <= TOLERANCE * largest:  # NaN is refused, too
         raise UserError(

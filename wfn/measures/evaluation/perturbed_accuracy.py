@@ -15,7 +15,7 @@ from wfn.data.passes import on_device, shard_pass
 from wfn.networks.own.layout import layout
 from wfn.networks.watch import Watch
 from wfn.system import ranks
-from wfn.tasks.batches import call, head, main_output, mapped
+from wfn.tasks.batches import call, copied, head, main_output, mapped
 
 INPUTS = 64  # that go through the network at once, at most
 BYTES = 2**30  # that are remembered of them, at most, unless one input alone takes more
@@ -61,14 +61,13 @@ def _parts(batches: Iterable, model: nn.Module) -> Iterator[tuple[Tensor, Tensor
 
 
 def _recorded(model: nn.Module, inputs: Tensor) -> tuple["Memory", Tensor]:
-    # A network may work in place, and the next pass takes the same inputs again.
-    memory, inputs = Memory(), mapped(torch.clone, inputs)
+    memory, inputs = Memory(), copied(inputs)
     with memory.recording():
         return memory, main_output(call(model, inputs))
 
 
 def _with(values: Tensor, weight: Tensor, memory: "Memory", model: nn.Module, inputs: Tensor) -> Tensor:
-    before, inputs = weight.clone(), mapped(torch.clone, inputs)
+    before, inputs = weight.clone(), copied(inputs)
     weight.copy_(values)
     try:
         with memory.replaying(until=weight):

@@ -51,6 +51,7 @@ def export_network(folder: Path, model: "nn.Module", inputs: Any, task: Any) -> 
     import torch
     from torch import Tensor
 
+    from wfn.tasks.batches import copied
     from wfn.tasks.task import OutputTask
 
     if not isinstance(inputs, Tensor) or len(inputs) <= EXAMPLES or not isinstance(task, OutputTask):
@@ -60,7 +61,7 @@ def export_network(folder: Path, model: "nn.Module", inputs: Any, task: Any) -> 
     try:
         with torch.no_grad():
             network = copy.deepcopy(model).cpu().eval()
-            wanted = task.outputs(network, some)
+            wanted = task.outputs(network, copied(some))
             graph = _traced(network, some, wanted)
             if graph is None:
                 torch.export.save(_exported(network, example, task), content)
@@ -84,9 +85,11 @@ def _traced(network: "nn.Module", inputs: "Tensor", wanted: "Tensor") -> "nn.Mod
     import torch
     from torch import Tensor, fx
 
+    from wfn.tasks.batches import copied
+
     try:
         graph = fx.symbolic_trace(network)
-        outputs = graph(inputs)
+        outputs = graph(copied(inputs))
     except Exception:  # whatever a network does that cannot be followed
         return None
     return graph if isinstance(outputs, Tensor) and torch.equal(outputs, wanted) else None
