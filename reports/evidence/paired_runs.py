@@ -27,7 +27,7 @@ def paired_change(runs: Sequence[Run]) -> Change | None:
 
 
 def paired_difference(runs: Sequence[Run], others: Sequence[Run]) -> Change | None:
-    """Top-1 of ``runs`` less that of ``others``, both after, of the seeds that both have.
+    """Top-1 of ``runs`` less that of ``others``, both after, of the seeds that both have, from one float network each.
 
     None where there is none, and where the two were tested on other images.
 
@@ -35,11 +35,17 @@ def paired_difference(runs: Sequence[Run], others: Sequence[Run]) -> Change | No
         UserError: as :func:`paired_change`, of either.
     """
     ours, theirs = (_by_seed(_known(some)) for some in (runs, others))
-    seeds = [seed for seed in ours if seed in theirs]
+    seeds = [seed for seed in ours if seed in theirs and _began_alike(ours[seed], theirs[seed])]
     if any(other_images(ours[seed], theirs[seed]) for seed in seeds):
         return None
     differences = [_step(theirs[seed].outcomes.after, ours[seed].outcomes.after) for seed in seeds]
     return change_of_images(np.stack(differences)) if differences else None
+
+
+def _began_alike(run: Run, other: Run) -> bool:
+    """Whether the float network is the same; a run that does not tell is taken at its settings' word."""
+    known = [some.params["weights_sha256"] for some in (run, other) if "weights_sha256" in some.params]
+    return len(set(known)) < 2
 
 
 def over_seeds(difference: Change) -> str:

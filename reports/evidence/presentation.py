@@ -1,6 +1,6 @@
 """How the rows of a method are shown: as its run's record says, or, where that is older, as the method itself does."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ Params = Mapping[str, str]
 
 # Settings of every run that change what training does; a row says where one is not the default, which is the paper's.
 TRAINING = ("batch_size", "validation_share", "precision")
+# And those that change the network before any method; how a row says each.
+NETWORK = {"fold_batch_norm": "batch-norm folded", "fix_unused": "unused parameters fixed"}
 BUDGET = ("iterations", "epochs")
 NOT_STATED = Treatment(*["not stated"] * 3)
 UNTRAINED, BY_ITS_AUTHORS = "none", "by its authors"
@@ -140,7 +142,7 @@ def in_words(method: str, settings: Params) -> list[str]:
 
 
 def _in_words(name: str, value: str, kind: "type[Method] | None") -> str:
-    words = {"False": kind.switched_off, "0.0": kind.switched_off, "True": kind.switched_on} if kind else {}
+    words = {"False": kind.switched_off, "0.0": kind.switched_off, "True": NETWORK | kind.switched_on} if kind else {}
     if name in (told := words.get(value, {})):
         return told[name]
     return value if name == "precision" else f"{name} = {value}"
@@ -158,15 +160,15 @@ def _defaults(method: str) -> dict[str, str]:
     if not kind:
         return {}
     options = {name: str(value) for name, value in own_options(method).items() if name not in kind.files}
-    return options | (_training_defaults() if "epochs" in options else {})
+    return options | (_defaults_of(TRAINING) if "epochs" in options else {}) | _defaults_of(NETWORK)
 
 
 def _training_by_default(method: str) -> dict[str, str]:
     return {name: value for name, value in _defaults(method).items() if name in (*BUDGET, "shares")}
 
 
-def _training_defaults() -> dict[str, str]:
-    return {s.name: str(s.default) for s in Settings.common() if s.name in TRAINING and s.name not in WHERE}
+def _defaults_of(names: Collection[str]) -> dict[str, str]:
+    return {s.name: str(s.default) for s in Settings.common() if s.name in names and s.name not in WHERE}
 
 
 def _made(method: str, params: Params) -> "Method | None":
@@ -186,7 +188,7 @@ def _where_absent(method: str) -> dict[str, str]:
     if method not in methods.names():
         return {}
     options = methods.written_alike(method, methods.where_absent(method))
-    return _training_defaults() | {name: str(value) for name, value in options.items()}
+    return _defaults_of(TRAINING) | _defaults_of(NETWORK) | {name: str(value) for name, value in options.items()}
 
 
 def _value(text: str, kind: type) -> object:

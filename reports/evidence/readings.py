@@ -108,6 +108,12 @@ def iterations(values: Iterable[tuple[str, int, float]]) -> tuple[dict[str, floa
     return tuple(rows[step] for step in sorted(rows))
 
 
+def newest(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
+    """Of runs that are alike in the params of these ``names`` the last one, in the order that they have."""
+    of_each = {tuple(map(run.params.get, names)): run for run in runs}
+    return [run for run in runs if of_each[tuple(map(run.params.get, names))] is run]
+
+
 def distinct(runs: Sequence[Run]) -> list[Run]:
     """The runs in the order in which they started, each once; of two readings of one the first, or the finished one.
 

@@ -70,9 +70,8 @@ def _needed(params: Texts, tags: Texts, metrics: Mapping[str, float]) -> Iterato
     """The params that a row or a figure takes from such a run."""
     if is_of_noise(params, metrics):
         yield "noise_seed"
-    if "method" in tags and "top1" in metrics:
-        yield from OF_ABLATION if tags.get("question", tags.get("study")) == "ablation" else ()
-        yield from ("delta",) if tags["method"] == "wfn" else ()
+    if tags.get("method") == "wfn" and "top1" in metrics:
+        yield from OF_ABLATION if tags.get("question", tags.get("study")) == "ablation" else ("delta",)
 
 
 def _kinds(method: str) -> dict[str, type]:

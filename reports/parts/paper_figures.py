@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from reports import printed
 from reports.document.elements import TALLEST, Figure
 from reports.evidence.presentation import counted, departures, in_words
-from reports.evidence.readings import Run
+from reports.evidence.readings import Run, newest
 from reports.evidence.row import Row, conditions, run_ids, runs_of, subject_of
 from reports.evidence.rows import float_network
 from reports.evidence.selection import Evidence
@@ -168,6 +168,7 @@ def _ablation(evidence: Evidence) -> list[Figure]:
     Where the paper's network is among them, it goes first, and another one has a figure of its own behind it.
     """
     trials = [run for run in evidence.runs if run.compresses and run.question == "ablation"]
+    trials = [run for run in trials if run.params.keys() >= set(VARIED)]  # of another method they have not all of them
     if not trials:
         return [_missing("figure-4", "trials of the study “ablation” are")]
     papers = [run for run in trials if subject_of(run).is_of_figure_4]
@@ -180,8 +181,9 @@ def _effects(name: str, trials: Sequence[Run]) -> Figure:
     alike: dict[tuple, list[Run]] = {}
     for run in trials:
         alike.setdefault((_conditions(run), float_network(run)), []).append(run)
-    (told, _), runs = max(alike.items(), key=lambda item: len(item[1]))
-    others = len(trials) - len(runs)
+    (told, _), some = max(alike.items(), key=lambda item: len(item[1]))
+    others = len(trials) - len(some)
+    runs = newest(some, (*VARIED, "seed"))
     left_out = f" Not drawn: {counted(others, 'trial')} on other networks or under other settings." if others else ""
     outcomes = [
         setting_effects.Outcome({name: _value(run.params[name]) for name in VARIED}, run.metrics) for run in runs

@@ -18,6 +18,7 @@ from wfn import compressed_file, methods
 from wfn.errors import UserError
 from wfn.interface import Epoch, Iteration, Quantised, Step
 from wfn.methods import Method
+from wfn.methods.observers.metric_groups import by_epoch
 from wfn.training.checkpoint import Checkpoint
 
 METHODS = methods.names()
@@ -137,6 +138,11 @@ def test_its_events_come_in_order(uncut):
         assert [record["iteration"] for record in quantised.records] == [*range(1, method.iterations + 1)]
     epochs = [(event.iteration, event.epoch) for event in events if isinstance(event, Epoch)]
     assert epochs == sorted(set(epochs)) and len(epochs) <= method.iterations * method.epochs
+    assert all(epoch <= method.most_epochs for _, epoch in epochs)
+    of_epochs, of_iterations = (
+        {name for event in events if isinstance(event, kind) for name in event.scores} for kind in (Epoch, Iteration)
+    )
+    assert not {by_epoch(name) for name in of_epochs} & of_iterations  # one curve would take the other's points
 
 
 def test_the_same_seed_gives_the_same_bits_whatever_the_test_images_and_torchs_state(name, uncut, tmp_path):

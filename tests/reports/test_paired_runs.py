@@ -125,3 +125,11 @@ def test_kmeans_with_the_same_training_is_set_beside_it_in_the_same_precision_wh
     assert beside() == ["3", "1"]
     made_up_runs.weight_fixing(tmp_path, 5, unique_params=150)
     assert beside() == ["5", "1"]
+
+
+def test_seeds_that_began_with_other_float_networks_are_not_paired(row):
+    other = replace(row[0], params=row[0].params | {"weights_sha256": "11" * 32})
+    assert paired_difference(row, [other, *row[1:]]).runs == 2
+    assert paired_difference(row[:1], [other]) is None
+    older = replace(row[0], params={name: text for name, text in row[0].params.items() if name != "weights_sha256"})
+    assert paired_difference(row[:1], [older]).runs == 1

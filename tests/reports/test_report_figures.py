@@ -98,3 +98,23 @@ def test_figure_4_draws_trials_of_one_network_under_one_set_of_settings_and_says
         "; ResNet-20 on CIFAR-10, epochs = 1. Not drawn: 2 trials on other networks or under other settings." in caption
     )
     assert caption.endswith("Runs: 10000000, 20000000, 30000000.")
+
+
+def test_a_trial_that_was_repeated_is_drawn_once(tmp_path):
+    """A study's, and the same one's under the label that another command gives it."""
+    for number, (kind, seed) in enumerate([("relative", 0), ("absolute", 0), ("relative", 1), ("relative", 0)], 1):
+        made_up_runs.noise(tmp_path, number, kind, 0.5, -0.1, seed)
+    for number, (alpha, seed) in enumerate([(0.0, 0), (0.4, 0), (0.4, 1), (0.4, 0)], 5):
+        made_up_runs.weight_fixing(tmp_path, number, alpha=alpha, seed=seed, tag_study="ablation")
+    found = captions(tmp_path)
+    assert found["figure-2"].endswith("Runs: 20000000, 30000000, 40000000.")
+    assert (
+        found["figure-4"].endswith("Runs: 50000000, 70000000, 80000000.") and "n = 1 to 2 a point" in found["figure-4"]
+    )
+
+
+def test_trials_of_the_ablation_with_another_method_are_not_drawn(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, tag_study="ablation")
+    record = made_up_runs.weight_fixing(tmp_path, 2, method="kmeans", tag_study="ablation")
+    record.header.params.pop("alpha", None)
+    assert captions(tmp_path)["figure-4"].endswith("Runs: 10000000.")

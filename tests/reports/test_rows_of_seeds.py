@@ -91,3 +91,15 @@ def test_numbers_in_csv_have_no_commas(cell, plain):
 def test_a_run_whose_shares_are_set_apart_by_commas_is_a_row(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 1, shares="0.5,1.0", top1=92.25)
     assert only_row(table1(Evidence(read_folder(tmp_path))), "WFN")["Runs"] == "10000000"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"), [("fold_batch_norm", "batch-norm folded"), ("fix_unused", "unused parameters fixed")]
+)
+@pytest.mark.parametrize("method", ["wfn", "uniform"])
+def test_networks_that_were_changed_beforehand_have_a_row_of_their_own(tmp_path, method, setting, words):
+    made_up_runs.weight_fixing(tmp_path, 1, method=method, seed=0, **{setting: True})
+    made_up_runs.weight_fixing(tmp_path, 2, method=method, seed=1)
+    rows = [row for row in Evidence(read_folder(tmp_path)).rows if not row.prefix]
+    assert sorted(len(row.runs) for row in rows) == [1, 1]
+    assert [words in row.label for row in rows].count(True) == 1

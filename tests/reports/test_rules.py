@@ -130,6 +130,12 @@ def test_an_order_that_one_seed_alone_uses_counts_for_that_one(tmp_path, evidenc
     assert found.ours.startswith("66.7 [9.3, 100.0] %") and found.text == "undecided (n = 3)"
 
 
+def test_an_order_that_vanished_on_the_way_does_not_count(tmp_path, evidence):
+    record = made_up_runs.weight_fixing(tmp_path, 1)
+    record.log({"weights_order_0": 300, "weights_order_1": 400, "weights_order_2": 300}, step=11, per="iteration")
+    assert verdict(evidence(), "of order 1").ours.startswith("70.0 %")
+
+
 def test_orders_at_a_delta_above_the_papers_test_nothing(tmp_path, evidence):
     made_up_runs.weight_fixing(tmp_path, 1, delta=0.03)
     assert verdict(evidence(), "of order 1").verdict == "not tested"

@@ -13,6 +13,7 @@ from tests.support import made_up_runs
 def runs(tmp_path):
     for number, (delta, variant) in enumerate(((0.0075, "printed"), (0.0075, "released"), (0.015, "released")), 1):
         orders = {"weights_order_0": 200, "weights_order_1": 800 if variant == "released" else 300}
+        orders |= {"weights_order_2": 180, "weights_order_3": 20}
         record = made_up_runs.weight_fixing(
             tmp_path, number, delta=delta, variant=variant, top1=92.5 if variant == "printed" else 91.5
         )

@@ -1,5 +1,7 @@
 """What a run measures of its iterations: each that changed something, and no network twice."""
 
+import json
+
 import pytest
 
 from wfn.runs import observer
@@ -32,3 +34,30 @@ def test_a_network_that_an_iteration_left_as_it_was_is_measured_once(tmp_path, m
     assert len(rows) == 3 and all({"top1", "unique_params", "evaluation_seconds"} <= row.keys() for row in rows)
     if not epochs:
         assert len({row["top1"] for row in rows}) == 1 and [*rows][-1]["evaluation_seconds"] == 0
+
+
+def last_values(record):
+    found = {}
+    for line in (record.folder / "metrics.jsonl").read_text().splitlines():
+        told = json.loads(line)
+        found.setdefault(told["key"], []).append(told["value"])
+    return found
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_order_that_vanishes_has_no_weights_left(tmp_path):
+    options = {"method": "wfn", "shares": (0.5, 1.0), "epochs": 1, "delta": 0.001, "value_epochs": 1, "value_order": 1}
+    record, _ = run_tracked(Settings.of(TINY | options | {"folder": str(tmp_path)}))
+    found = last_values(record)
+    orders = [values for key, values in found.items() if key.startswith("weights_order_")]
+    assert len(orders) > 2 and max(map(max, orders[2:])) > 0
+    assert sum(values[-1] for values in orders) == found["weights"][-1]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_every_epoch_of_a_longer_first_stage_is_kept(tmp_path):
+    options = {"method": "pwfn", "shares": (0.5, 0.9, 1.0), "start_epochs": 3, "epochs": 1, "samples": 2}
+    record, _ = run_tracked(Settings.of(TINY | options | {"folder": str(tmp_path)}))
+    found = last_values(record)
+    assert len(found["train_loss"]) == len(found["mean_deviation_by_epoch"]) == 5
+    assert found["mean_deviation"] == [row["mean_deviation"] for row in record.header.iterations.values()]

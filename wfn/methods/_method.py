@@ -78,6 +78,11 @@ class Method(ABC):
         return self.iterations * self.epochs
 
     @property
+    def most_epochs(self) -> int:
+        """How many epochs the longest of its iterations may have: by it all epochs of a run are numbered."""
+        return self.epochs
+
+    @property
     def trains(self) -> bool:
         """Whether anything is trained, with its options as they are."""
         return self.total_epochs > 0

@@ -167,6 +167,11 @@ class ProbabilisticWeightFixing(Taught, Method):
         return len(self.shares)
 
     @property
+    def most_epochs(self) -> int:
+        """The first round may have others."""
+        return max(self.epochs, self.start_epochs)
+
+    @property
     def total_epochs(self) -> float:
         """Those of the first stage, on a share of the batches, and those of the rounds after the first."""
         return self.start_share * self.start_epochs + (self.iterations - 1) * self.epochs

@@ -138,6 +138,11 @@ class WeightFixing(Taught, Method):
         return len(self.shares) + bool(self.value_epochs)
 
     @property
+    def most_epochs(self) -> int:
+        """The training of the shared values may have others."""
+        return max(self.epochs, self.value_epochs)
+
+    @property
     def total_epochs(self) -> float:
         """Those of the weights, and those of the shared values."""
         return (len(self.shares) - (not self.trains_first)) * self.epochs + self.value_epochs

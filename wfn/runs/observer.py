@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from wfn.figures.iterations import ORDER
 from wfn.interface import Epoch, Event, Iteration, Step
 from wfn.measures import quantities
 from wfn.measures.common.predictions import Predictions
@@ -90,11 +91,15 @@ class Observer:
                 self._progress.epoch(event)
                 self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch, per="epoch")
             case Iteration() if event.number:
-                row = dict(event.scores) | self._measured(event)
+                row = self._without_orders_that_vanished() | dict(event.scores) | self._measured(event)
                 self.rows[event.number] = {"iteration": event.number} | row
                 self._progress.iteration(event.number, row)
                 self._handle.log(telling_first(row, self._workload.data.task), step=event.number, per="iteration")
                 self._handle.set(iterations=dict(self.rows))
+
+    def _without_orders_that_vanished(self) -> Measures:
+        """No weights for each order that an earlier iteration had; those that this one has, too, come over them."""
+        return {name: 0 for row in self.rows.values() for name in row if name.startswith(ORDER)}
 
     def _measured(self, event: Iteration) -> Measures:
         """What is measured of a network; one that an iteration left as it was, untrained, is not measured again."""

@@ -101,7 +101,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     handle.log({f"baseline_{name}": value for name, value in telling_first(baseline, task).items()}, step=0)
     for epoch, scores in enumerate(workload.baseline_curve, 1):
         handle.log({f"baseline_{by_epoch(name)}": value for name, value in scores.items()}, step=epoch, per="epoch")
-    observer = Observer(workload, handle, progress, method.epochs)
+    observer = Observer(workload, handle, progress, method.most_epochs)
     outputs = _Outputs(workload, baseline, predicted_before) if predicted_before else None
     try:
         quantised = method.compress(

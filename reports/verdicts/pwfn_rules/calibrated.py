@@ -52,7 +52,7 @@ def well_calibrated(evidence: Evidence, subject: Subject) -> Judgement | None:
     return Judgement(
         f"{'; '.join(parts)}{unmeasured}{unfit} ({row.label}, {subject})",
         calibration_verdict(to_float, to_scaled),
-        (len(row.runs),),
+        (min(gap.n for gap in (*to_float.values(), *to_scaled.values())),),
         row.runs,
     )
 
@@ -110,7 +110,7 @@ def from_the_noise(evidence: Evidence, subject: Subject) -> Judgement | None:
     if treated := unlike_text(*rows) + "".join(shorter_text(both, row) for row in rows[1:]):
         verdict, reason = UNDECIDED, treated
     text = f"less the float network's: {'; '.join(told + others)}{reason} ({subject})"
-    return Judgement(text, verdict, (min(len(row.runs) for row in rows),), runs_of(rows))
+    return Judgement(text, verdict, (min(gain.n for found in gains for gain in found.values()),), runs_of(rows))
 
 
 def _controls(evidence: Evidence, subject: Subject, both: Row) -> list[Row | None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from reports.evidence.presentation import TRAINING, had
+from reports.evidence.presentation import NETWORK, TRAINING, had
 from reports.evidence.row import Row, Subject
 from reports.evidence.selection import Evidence
 from reports.verdicts.over_seeds import Estimate
@@ -48,7 +48,7 @@ def row_like(row: Row, others: Sequence[Row]) -> Row | None:
 def unlike(row: Row, other: Row) -> list[str]:
     """The settings that the methods of both have, and that are not the same in both; their budgets apart."""
     ours, theirs = (own_options(each.method) for each in (row, other))
-    names = [name for name in ours if name in theirs and name not in NOT_ALIKE] + [*TRAINING]
+    names = [name for name in ours if name in theirs and name not in NOT_ALIKE] + [*TRAINING, *NETWORK]
     return [name for name in names if len({had(each.method, each.runs[0].params, name) for each in (row, other)}) > 1]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from reports.evidence.readings import Run
+from reports.evidence.readings import Run, newest
 from reports.evidence.row import Subject, subject_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
@@ -52,14 +52,18 @@ def _verdict(better: Sequence[bool | None]) -> str:
     return UNDECIDED if None in better else NOT
 
 
+OF_A_TRIAL = ("noise", "beta", "noise_seed")
+
+
 def noise_runs(runs: Sequence[Run]) -> dict[tuple[Subject, str], list[Run]]:
     """The finished trials of the study of noise whose settings are known, by what they were run on.
 
-    That is the subject and the hash of the float network's weights: networks of one name are not mixed.
+    That is the subject and the hash of the float network's weights: networks of one name are not mixed. Of a trial that
+    was repeated the newest counts.
     """
     found: dict[tuple[Subject, str], list[Run]] = {}
     for run in runs:
         if run.status == "FINISHED" and run.is_of_noise:
             network = subject_of(run), run.params.get("weights_sha256", "")
             found.setdefault(network, []).append(run)
-    return found
+    return {network: newest(trials, OF_A_TRIAL) for network, trials in found.items()}

@@ -18,7 +18,8 @@ def shares_up_to_order(row: Row, order: int) -> list[float]:
     """Percent of the weights at zero or at sums of at most so many powers of two, of every run that measured it."""
     shares = []
     for run in row.runs:
-        counts = {int(match[1]): run.metrics[key] for key in run.metrics if (match := ORDER.fullmatch(key))}
+        known = run.iterations[-1] if run.iterations else run.metrics  # where an order vanished, its count stays behind
+        counts = {int(match[1]): known[key] for key in known if (match := ORDER.fullmatch(key))}
         if total := sum(counts.values()):
             shares.append(100 * sum(count for k, count in counts.items() if k <= order) / total)
     return shares

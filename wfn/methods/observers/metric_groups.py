@@ -16,6 +16,7 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
+OF_BOTH = ("mean_deviation",)  # scores of methods that each epoch and each iteration has, beside those held back
 BASELINE, FINAL, CHANGE, ITERATION, EPOCH = "baseline", "final", "change", "iteration", "epoch"
 
 
@@ -26,4 +27,4 @@ def in_group(group: str, values: Mapping[str, Value]) -> dict[str, Value]:
 
 def by_epoch(name: str) -> str:
     """The name of a metric's curve over epochs where there is one over iterations, too: their steps differ."""
-    return f"{name}_by_epoch" if name.startswith("held_back_") else name
+    return f"{name}_by_epoch" if name.startswith("held_back_") or name in OF_BOTH else name

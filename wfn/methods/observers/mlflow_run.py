@@ -41,7 +41,7 @@ class MlflowRun:
         """Log the scores of epochs and iterations."""
         match event:
             case Epoch():
-                step = (event.iteration - 1) * self._method.epochs + event.epoch
+                step = (event.iteration - 1) * self._method.most_epochs + event.epoch
                 _log(EPOCH, {by_epoch(name): value for name, value in event.scores.items()}, step)
             case Iteration() if event.number:
                 values = dict(event.scores) | measure(event.weights, self._forward_pass, every_iteration=True)
