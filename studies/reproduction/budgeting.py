@@ -98,6 +98,12 @@ def needed_runs(needs: Iterable[Need], seeds: Sequence[int], network_given: bool
     return sorted(found, key=lambda run: -run.worth)  # of equals the first stays first
 
 
+def check_budget(hours: float) -> None:
+    """Raise :class:`UserError` for hours that can be no limit."""
+    if not 0 <= hours < float("inf"):
+        raise UserError(f"budget must be hours above 0, or 0 for no limit, but got budget={hours:g}")
+
+
 def within_budget(runs: Sequence[NeededRun], hours: float, workers: int) -> tuple[list[NeededRun], list[NeededRun]]:
     """The open runs that a budget allows, and those that it leaves out.
 
@@ -112,8 +118,7 @@ def within_budget(runs: Sequence[NeededRun], hours: float, workers: int) -> tupl
     Raises:
         UserError: the budget is negative, or fits no run.
     """
-    if not 0 <= hours < float("inf"):
-        raise UserError(f"budget must be hours above 0, or 0 for no limit, but got budget={hours:g}")
+    check_budget(hours)
     chosen, left_out, bill = [], [], Bill()
     for run in runs:
         if run.state == CHOSEN:

@@ -29,7 +29,7 @@ def _own_options(command: Callable) -> Callable:
         click.option("--retry_failed", type=bool, default=False, help="run what failed again"),
         click.option("--out", default="report", show_default=True, help="the folder of the report"),
         click.option("--storage", default="", help="a file, or a database's URL; studies.db in the folder by default"),
-        click.option("--shares", default="", help="shares of weight fixing, in place of its own"),
+        click.option("--shares", default="", help="shares of weight fixing and of PWFN, in place of their own"),
         click.option("--iterations", default=0, help="iterations of methods that have them, in place of their own"),
         click.option("--epochs", default=0, help="epochs of each iteration, in place of each method's own"),
         click.option("--needed_by", default="", help="only what these need: tables, figures, claims, by comma"),

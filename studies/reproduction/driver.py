@@ -7,6 +7,7 @@ end, so studies are not cut smaller than that.
 
 import logging
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from studies.reproduction.budgeting import (
     FAILED,
     OPEN,
     NeededRun,
+    check_budget,
     needed_runs,
     seeds_of,
     within_budget,
@@ -80,6 +82,7 @@ class Reproduction:
             UserError: a setting that cannot work, seeds that repeat, less than one worker.
         """
         check_workers(others["workers"])
+        check_budget(others.get("budget", 0.0))
         return cls(Settings.of(settings), options, seeds=seeds_of(seeds), **others)
 
     @property
@@ -211,7 +214,7 @@ class Reproduction:
         environment = os.environ | {"PYTHONPATH": paths} | ({RUN_ID: launched} if launched else {})
         if subprocess.run(command, env=environment, check=False).returncode:
             raise UserError(
-                f"the runs are done, but no report was written: see above, then run {' '.join(command[2:])}"
+                f"the runs are done, but no report was written: see above, then run python {shlex.join(command[2:])}"
             )
 
 

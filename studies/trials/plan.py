@@ -13,7 +13,7 @@ from studies import catalogue
 from studies.design import Columns, Grid, Interval, Listed, Point, Sampled, Study
 from wfn import methods, tasks
 from wfn.errors import UserError, unknown_name
-from wfn.runs.settings import LOCAL_SETTINGS, Settings
+from wfn.runs.settings import LOCAL_SETTINGS, Settings, is_code
 
 LONGEST_LABEL = 120
 LABEL = re.compile(rf"[\w+=-][\w.+=-]{{0,{LONGEST_LABEL - 1}}}")
@@ -240,6 +240,14 @@ def trial_settings(plan: Plan, study: Study, point: Point, here: Mapping[str, An
     """The settings of one trial on this machine.
 
     Where the plan says no number of threads, it is 1, however many workers there are: a trial's bits depend on it.
+
+    Raises:
+        UserError: the point, which may be of somebody else's storage, says where to run, or names code that the plan
+            does not.
     """
+    known = {*map(str, plan.base.values()), *(str(value) for values in plan.varied.values() for value in values)}
+    for name, value in point.items():
+        if name in LOCAL_SETTINGS or (is_code(value) and value not in known):
+            raise UserError(f"the storage has a trial with {name}={value!r}, which its study does not give: not run")
     threads = plan.base.get("threads") or 1
     return study.settings.of({**plan.whole_base, "threads": threads, **here, **point})

@@ -236,3 +236,13 @@ def test_other_ranks_read_what_the_first_has_told_and_write_nothing(settings, mo
     record = Record.read(first.record.folder)
     assert (record.header.status, record.last_values()) == ("FINISHED", {})
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_one_resumed_by_its_path_says_in_which_folder_it_is_to_be_looked_for(settings, tmp_path, monkeypatch):
+    with pytest.raises(RunInterrupted), RunHandle.open(settings) as handle:
+        interrupt()
+    monkeypatch.chdir(tmp_path)
+    again = replace(settings, folder=type(settings).folder, resume=str(handle.record.folder), trust=True)
+    with pytest.raises(RunInterrupted) as caught, RunHandle.open(again):
+        interrupt()
+    assert caught.value.folder == str(handle.record.folder.parent)

@@ -15,6 +15,7 @@ from studies.trials.stored import plan_from
 from tests.support.places import ROOT
 from tests.support.studies import plan_of
 from wfn.commands.options import command_options
+from wfn.errors import UserError
 from wfn.runs.settings import Settings, own_options
 
 
@@ -134,3 +135,15 @@ def test_a_plan_of_a_version_that_lacked_a_setting_is_gone_on_with():
     base = {name: value for name, value in plan.base.items() if name != "threads"}
     assert plan.extends(replace(plan, base=base))
     assert not replace(plan, base={**base, "threads": 2}).extends(replace(plan, base=base))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("model", "evil:network"), ("folder", "/elsewhere"), ("task", "evil:task")]
+)
+def test_a_trial_that_says_more_than_its_study_is_not_run(name, value):
+    """Such as one in the storage of somebody else."""
+    plan = plan_of()
+    with pytest.raises(UserError, match=f"the storage has a trial with {name}='{value}'"):
+        trial_settings(plan, plan.study, plan.points()[0] | {name: value}, {})
+    own = replace(plan, base={**plan.base, "model": "mine:network"})
+    assert trial_settings(own, own.study, own.points()[0] | {"model": "mine:network"}, {}).model == "mine:network"

@@ -181,3 +181,9 @@ def test_timing_tells_once_of_every_method_that_trains_and_of_no_other(reproduct
     assert costs.steps == 1 and costs.layers == 2
     assert costs.step.keys() == costs.choosing.keys() == {"kmeans"}
     assert min(costs.step["kmeans"], costs.test_pass) > 0
+
+
+@pytest.mark.parametrize("budget", [-1.0, float("inf"), float("nan")])
+def test_a_budget_that_cannot_be_is_refused_before_anything_is_timed(budget):
+    with pytest.raises(UserError, match="budget must be hours above 0"):
+        Reproduction.make({"model": "tests.support.tiny:network"}, {}, "0", saves=(), workers=1, budget=budget)

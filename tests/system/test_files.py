@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -154,3 +155,9 @@ def test_a_folder_is_written_whole_in_the_place_of_another(tmp_path):
     with pytest.raises(OSError, match="File name too long"):
         write_folder(out, {"a": b"4", "n" * 300: b"5"})
     assert content() == {"b/d/e": b"3"} and [each.name for each in tmp_path.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize("place", [".", "/"])
+def test_a_folder_has_no_name_to_write_a_file_under(place):
+    with pytest.raises(IsADirectoryError):
+        write_atomically(Path(place), b"")

@@ -164,8 +164,7 @@ class RunHandle:
                 yield self
         except KeyboardInterrupt as interrupt:
             status = "KILLED"
-            folder = self.settings.folder
-            raise RunInterrupted(self.record.id, "" if folder == Settings.folder else folder) from interrupt
+            raise RunInterrupted(self.record.id, self._folder_to_name()) from interrupt
         except Stopped as reason:
             status, tags = "KILLED", {"stopped": str(reason)}
             raise
@@ -174,6 +173,13 @@ class RunHandle:
             raise
         finally:
             self.finish(status, tags)
+
+    def _folder_to_name(self) -> str:
+        """The folder that ``--resume`` has to be given; empty where it looks there by itself."""
+        parent, given = self.record.folder.parent, self.settings.folder
+        if Path(given).expanduser().resolve() != parent.resolve():  # resumed by its path
+            given = str(parent)
+        return "" if Path(Settings.folder).resolve() == parent.resolve() else given
 
 
 class DistantRecord(Record):

@@ -201,7 +201,8 @@ class OpenRecord(Record):
             yield
         except OSError as error:
             raise UserError(
-                f"cannot write to {self.folder} ({error.strerror}): once that is mended, go on with --resume {self.id}"
+                f"cannot write to {self.folder} ({error.strerror}): once that is mended, go on with --resume "
+                f"{shlex.quote(str(self.folder))}"
             ) from error
 
 

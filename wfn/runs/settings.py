@@ -206,7 +206,7 @@ class Settings:
             UserError: they name functions to be imported, other than those given now.
         """
         given = {*map(str, self.flat().values())}
-        codes = {value for name, value in saved.items() if name not in LOCAL_SETTINGS and _is_code(value)}
+        codes = {value for name, value in saved.items() if name not in LOCAL_SETTINGS and is_code(value)}
         named = sorted(codes - given)
         if named and not self.trust and folder.resolve().parent != Path(self.folder).expanduser().resolve():
             raise UserError(
@@ -291,7 +291,7 @@ def _foreign(name: str, method: str) -> UserError:
     return UserError(f"{name} is an option of method {' and '.join(owners)}, not of {method}: {instead}")
 
 
-def _is_code(value: Any) -> bool:
+def is_code(value: Any) -> bool:
     """Whether a setting may be a ``package.module:function``."""
     has_form = isinstance(value, str) and re.fullmatch(r"[\w.]+:[\w.]+", value)
     return bool(has_form) and entry_points.is_entry_point(value)

@@ -39,7 +39,7 @@ class Distillation:
 
     L is the task's loss. Both networks' scores are divided by the temperature T before the softmax of the divergence;
     T^2 keeps the size of its gradient. Where an input has several choices of a class (pixels, tokens), the divergence
-    is the mean over them.
+    is the mean over all of them, those among them whose labels do not count.
 
     Source: Hinton, Vinyals & Dean, Distilling the Knowledge in a Neural Network, 2015, section 2.
 

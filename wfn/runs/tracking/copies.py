@@ -14,6 +14,7 @@ from wfn.runs.run_header import UnusableRecordError, reason_in
 from wfn.system.files import write_atomically
 
 COPIED = "copied.json"
+COPYING = "copying.lock"  # held by the process that brings the record in
 TRAINING = "workflowType=machine_learning"  # without it a fresh browser shows no runs
 LOCAL_SERVER = "http://127.0.0.1:5000"  # where 'mlflow ui' listens
 DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")

@@ -15,7 +15,7 @@ from typing import Any
 from wfn.errors import UserError
 from wfn.runs.record import HEADER, Record, RunHeldError, alone, read_each
 from wfn.runs.run_header import RunHeader, UnusableRecordError
-from wfn.runs.tracking.copies import read_copy, remember_copy
+from wfn.runs.tracking.copies import COPYING, read_copy, remember_copy
 from wfn.runs.tracking.launched import (
     DEFAULT,
     NAME_TAG,
@@ -29,6 +29,7 @@ from wfn.runs.tracking.logged_model import bring_in
 from wfn.runs.tracking.mlflow_database import PATIENCE, StoreAwayError, artifacts_beside, opened, reached
 from wfn.runs.tracking.names import in_store, name_of, names_so_far, per_of
 from wfn.runs.tracking.run_page import BATCH, RunPage, batches, copy_files, metric, system_metrics
+from wfn.system.files import held
 from wfn.system.processes import is_dead, this_process
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Store:
                 another record's run of this id.
         """
         record = Record(record.folder, record.header)  # as it is now: it may grow, and end, meanwhile
-        with reached():
+        with reached(), held(record.folder / COPYING):  # or two at once would bring it in twice
             done = read_copy(record, self.uri)
             if record.header.ended and done.get("ended") == record.header.ended:
                 return False

@@ -59,6 +59,8 @@ def partial_of(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written, or not be brought to the disk.
     """
+    if not path.name:  # "." or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     for left in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
         _sweep(left)
     partial, file = _locked_beside(path)
