@@ -1,11 +1,14 @@
-"""What the last line of a run says: the way to its page, in the store that has all of it."""
+"""What of a record is in which store: one process brings it in at a time, and a line says the way to its page."""
 
 import shlex
+import threading
 
 import pytest
 
-from wfn.runs.record import OpenRecord
-from wfn.runs.tracking.copies import read_copy, remember_copy, way_to
+from wfn.runs.record import OpenRecord, now
+from wfn.runs.tracking.copies import COPYING, read_copy, remember_copy, way_to
+from wfn.runs.tracking.mlflow_store import RECORD_TAG, sync
+from wfn.system.files import held
 
 DONE = {"run": "abc", "experiment": "7", "ended": 5}
 RUNS = "#/experiments/7/runs?workflowType=machine_learning"
@@ -62,3 +65,16 @@ def test_the_last_store_counts_and_only_one_that_has_all(record):
     assert read_copy(record, "http://second") == DONE
     record.set(ended=6)
     assert way_to(record) == ""
+
+
+def test_a_sync_waits_for_another_one_of_the_same_record(client, tmp_path):
+    record = OpenRecord.create(tmp_path / "runs", {"method": "wfn", "delta": 0.01, "model": "m", "dataset": "d"})
+    record.set(status="FINISHED", ended=now())
+    syncing = threading.Thread(target=lambda: list(sync(tmp_path / "runs", "wfn")))
+    with held(record.folder / COPYING):
+        syncing.start()
+        syncing.join(timeout=2)
+        assert syncing.is_alive()
+    syncing.join()
+    experiment = client.get_experiment_by_name("wfn").experiment_id
+    assert len(client.search_runs([experiment], f"tags.`{RECORD_TAG}` = '{record.id}'")) == 1

@@ -1,7 +1,6 @@
 """What a record holds reaches an MLflow store once and only once, however often and whenever it is brought in."""
 
 import os
-import threading
 
 import pytest
 
@@ -10,10 +9,8 @@ from tests.support.waiting import wait_for
 from wfn.errors import UserError
 from wfn.runs.record import OpenRecord, Record, alone, new_id, now
 from wfn.runs.tracking import mlflow_store
-from wfn.runs.tracking.copies import COPYING
 from wfn.runs.tracking.launched import PROCESS_TAG
 from wfn.runs.tracking.mlflow_store import PREFIX, Store, sync
-from wfn.system.files import held
 
 STARTED = 1_790_000_000_000
 SETTINGS = {"method": "wfn", "delta": 0.0075, "model": "m", "dataset": "d", "seed": 0}
@@ -321,15 +318,3 @@ def test_system_metrics_are_logged_where_mlflows_switch_asks_for_them(client, tm
             wait_for(logged)
     assert bool(logged()) == (switch == "true")
     assert ("no system metrics" in caplog.text) == (switch == "perhaps")
-
-
-def test_a_sync_waits_for_another_one_of_the_same_record(client, tmp_path):
-    record = make_record(tmp_path / "runs")
-    finish(record)
-    syncing = threading.Thread(target=lambda: list(sync(tmp_path / "runs", "wfn")))
-    with held(record.folder / COPYING):
-        syncing.start()
-        syncing.join(timeout=2)
-        assert syncing.is_alive()
-    syncing.join()
-    assert len(runs_of(client, record)) == 1
