@@ -10,6 +10,7 @@ from reports.parts.calibration_figures import calibration_figures
 from reports.parts.fronts.costs import overview
 from reports.parts.paper_tables import table1, table2
 from reports.records import record_files
+from reports.verdicts.pwfn_rules.probabilistic_claims import probabilistic_verdicts
 from tests.support import made_up_runs
 from tests.support.made_up_noisy_runs import noisy
 from wfn.errors import UserError
@@ -157,3 +158,18 @@ def test_notes_tell_of_nothing_that_is_not_in_the_table(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 1, ece=0.03)
     (notes,) = calibration_table(Evidence(distinct(read_folder(tmp_path)))).notes
     assert notes.startswith("Temperature-scaled")
+
+
+def test_the_n_of_a_verdict_is_that_of_the_measure_which_fewest_runs_have(tmp_path):
+    gaps = {
+        f"sampled_{kind}{measure}_from_baseline": -0.02 for kind in ("", "corrupted_") for measure in ("ece", "loss")
+    }
+    corrupted = [f"sampled_corrupted_{measure}_from_{to}" for measure in ("ece", "loss")
+                 for to in ("baseline", "calibrated_baseline")]  # fmt: skip
+    for seed in range(3):
+        lacking = dict.fromkeys([name + end for name in corrupted for end in ("", "_deviation")]) if seed else {}
+        noisy(tmp_path, 1 + seed, seed=seed, gaps=gaps, **lacking)
+    (verdict,) = [
+        found for claim, found in probabilistic_verdicts(Evidence(read_folder(tmp_path))) if "calibrated" in claim.text
+    ]
+    assert verdict.n == (1,)

@@ -318,15 +318,3 @@ def test_deit_tiny_beside_rounding_or_another_network_alone_is_beside_nothing(tm
 
 def test_every_claim_that_reconstructs_says_so():
     assert all("reconstruction" in claim.text for claim in probabilistic_claims()[STREAMLINES:])
-
-
-def test_the_n_of_a_verdict_is_that_of_the_measure_which_fewest_runs_have(tmp_path):
-    gaps = {
-        f"sampled_{kind}{measure}_from_baseline": -0.02 for kind in ("", "corrupted_") for measure in ("ece", "loss")
-    }
-    corrupted = [f"sampled_corrupted_{measure}_from_{to}" for measure in ("ece", "loss")
-                 for to in ("baseline", "calibrated_baseline")]  # fmt: skip
-    for seed in range(3):
-        lacking = dict.fromkeys([name + end for name in corrupted for end in ("", "_deviation")]) if seed else {}
-        noisy(tmp_path, 1 + seed, seed=seed, gaps=gaps, **lacking)
-    assert judged(tmp_path, CALIBRATED).n == (1,)
