@@ -73,7 +73,7 @@ def _key(run: Run) -> tuple:
         in_name,
         tuple(departures(method, run.params, run.tags).items()),
         float_network(run),
-        _method_files(run),
+        method_files(run),
     )
 
 
@@ -83,7 +83,7 @@ def float_network(run: Run) -> tuple:
     return tuple(run.params.get(name) for name in (("weights_sha256",) if given else TRAINED_BY))
 
 
-def _method_files(run: Run) -> tuple[str, ...]:
+def method_files(run: Run) -> tuple[str, ...]:
     """What identifies the files that the method read: their hashes; paths where an older run has none."""
     names = files_of(run.tags["method"])
     return tuple(run.params.get(f"{name}_sha256", run.params.get(name, "")) for name in names)

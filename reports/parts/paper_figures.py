@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 
 from reports import printed
 from reports.document.elements import TALLEST, Figure
-from reports.evidence.presentation import counted, departures, in_words
+from reports.evidence.presentation import counted, departures, in_words, variant
 from reports.evidence.readings import Run, newest
 from reports.evidence.row import Row, conditions, run_ids, runs_of, subject_of
-from reports.evidence.rows import float_network
+from reports.evidence.rows import float_network, method_files
 from reports.evidence.selection import Evidence
 from reports.verdicts.wfn_rules.noise_tolerance import noise_runs
 from reports.verdicts.wfn_rules.orders_and_centres import mean_by_iteration
@@ -180,8 +180,8 @@ def _ablation(evidence: Evidence) -> list[Figure]:
 def _effects(name: str, trials: Sequence[Run]) -> Figure:
     alike: dict[tuple, list[Run]] = {}
     for run in trials:
-        alike.setdefault((_conditions(run), float_network(run)), []).append(run)
-    (told, _), some = max(alike.items(), key=lambda item: len(item[1]))
+        alike.setdefault((_conditions(run), float_network(run), method_files(run)), []).append(run)
+    (told, *_), some = max(alike.items(), key=lambda item: len(item[1]))
     others = len(trials) - len(some)
     runs = newest(some, (*VARIED, "seed"))
     left_out = f" Not drawn: {counted(others, 'trial')} on other networks or under other settings." if others else ""
@@ -201,9 +201,10 @@ def _effects(name: str, trials: Sequence[Run]) -> Figure:
 
 def _conditions(run: Run) -> str:
     """What a trial was run on, and its settings that are neither the paper's nor varied."""
-    settings = departures(run.tags["method"], run.params, run.tags)
+    method = run.tags["method"]
+    settings = variant(method, run.params) | departures(method, run.params, run.tags)
     fixed = {name: value for name, value in settings.items() if name not in VARIED}
-    return ", ".join([str(subject_of(run)), *in_words(run.tags["method"], fixed)])
+    return ", ".join([str(subject_of(run)), *in_words(method, fixed)])
 
 
 def _value(text: str) -> bool | float | str:

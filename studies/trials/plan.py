@@ -245,7 +245,8 @@ def trial_settings(plan: Plan, study: Study, point: Point, here: Mapping[str, An
         UserError: the point, which may be of somebody else's storage, says where to run, or names code that the plan
             does not.
     """
-    known = {*map(str, plan.base.values()), *(str(value) for values in plan.varied.values() for value in values)}
+    given = [values for values in study.varied.values.values() if not isinstance(values, Interval)]
+    known = {*map(str, plan.base.values()), *(str(value) for values in given for value in values)}
     for name, value in point.items():
         if name in LOCAL_SETTINGS or (is_code(value) and value not in known):
             raise UserError(f"the storage has a trial with {name}={value!r}, which its study does not give: not run")

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from wfn.runs.record import OpenRecord, now
+from wfn.runs.tracking import mlflow_store
 from wfn.runs.tracking.copies import COPYING, read_copy, remember_copy, way_to
 from wfn.runs.tracking.mlflow_store import RECORD_TAG, sync
 from wfn.system.files import held
@@ -67,7 +68,7 @@ def test_the_last_store_counts_and_only_one_that_has_all(record):
     assert way_to(record) == ""
 
 
-def test_a_sync_waits_for_another_one_of_the_same_record(client, tmp_path):
+def test_a_sync_waits_for_another_one_of_the_same_record(client, tmp_path, monkeypatch):
     record = OpenRecord.create(tmp_path / "runs", {"method": "wfn", "delta": 0.01, "model": "m", "dataset": "d"})
     record.set(status="FINISHED", ended=now())
     syncing = threading.Thread(target=lambda: list(sync(tmp_path / "runs", "wfn")))
@@ -76,5 +77,7 @@ def test_a_sync_waits_for_another_one_of_the_same_record(client, tmp_path):
         syncing.join(timeout=2)
         assert syncing.is_alive()
     syncing.join()
+    monkeypatch.delattr(mlflow_store, "held")  # what is there already is not written to
+    assert [missing for _, missing in sync(tmp_path / "runs", "wfn")] == [False]
     experiment = client.get_experiment_by_name("wfn").experiment_id
     assert len(client.search_runs([experiment], f"tags.`{RECORD_TAG}` = '{record.id}'")) == 1

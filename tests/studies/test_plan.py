@@ -147,3 +147,9 @@ def test_a_trial_that_says_more_than_its_study_is_not_run(name, value):
         trial_settings(plan, plan.study, plan.points()[0] | {name: value}, {})
     own = replace(plan, base={**plan.base, "model": "mine:network"})
     assert trial_settings(own, own.study, own.points()[0] | {"model": "mine:network"}, {}).model == "mine:network"
+
+
+def test_a_question_of_ones_own_may_vary_over_networks_of_ones_own():
+    plan = plan_of()
+    study = replace(plan.study, varied=Grid({"model": ("mine:one", "mine:other")}))
+    assert trial_settings(plan, study, {"model": "mine:other"}, {}).model == "mine:other"

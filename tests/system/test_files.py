@@ -4,9 +4,11 @@ import csv
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,20 @@ def test_a_folder_is_written_whole_in_the_place_of_another(tmp_path):
 def test_a_folder_has_no_name_to_write_a_file_under(place):
     with pytest.raises(IsADirectoryError):
         write_atomically(Path(place), b"")
+
+
+def test_a_lock_is_free_again_though_a_process_that_was_forked_meanwhile_lives_on(tmp_path):
+    def refuse():
+        raise AssertionError
+
+    with held(tmp_path / "lock"):
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        with held(tmp_path / "lock", refuse):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

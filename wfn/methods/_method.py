@@ -150,7 +150,7 @@ class Method(ABC):
         ):
             observers = [*observe] if isinstance(observe, Sequence) else [observe]
             if progress:
-                observers.append(tellers.enter_context(shown(self.iterations, self.epochs)))
+                observers.append(tellers.enter_context(shown(self.iterations, self.most_epochs)))
             if not tracking:
                 return self._compress(model, data, _all_of(observers), checkpoint)
             run = tellers.enter_context(tracked(self, model, data))

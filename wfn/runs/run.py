@@ -79,7 +79,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     method = settings.make_method()
     workload = prepare(settings)
     task = workload.data.task
-    progress = RunProgress(method.iterations, method.epochs, task.score)
+    progress = RunProgress(method.iterations, method.most_epochs, task.score)
     description = describe(settings, workload, handle)
     about = {name: str(getattr(settings, name)) for name in KNOWN_BY} | {"label": method.label}
     # What a report reads of the method: it may be one that the report's version does not know.

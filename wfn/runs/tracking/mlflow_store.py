@@ -101,6 +101,8 @@ class Store:
                 another record's run of this id.
         """
         record = Record(record.folder, record.header)  # as it is now: it may grow, and end, meanwhile
+        if record.header.ended and read_copy(record, self.uri).get("ended") == record.header.ended:
+            return False  # also where nothing can be written
         with reached(), held(record.folder / COPYING):  # or two at once would bring it in twice
             done = read_copy(record, self.uri)
             if record.header.ended and done.get("ended") == record.header.ended:

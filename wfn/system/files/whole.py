@@ -168,4 +168,7 @@ def held(path: Path, busy: Callable[[], object] = lambda: None) -> Iterator[None
         except BlockingIOError:
             busy()
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a process forked meanwhile has the file open, too
