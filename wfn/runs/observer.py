@@ -6,12 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from wfn.figures.iterations import ORDER
 from wfn.interface import Epoch, Event, Iteration, Step
 from wfn.measures import quantities
 from wfn.measures.common.predictions import Predictions
 from wfn.measures.evaluation.measured_network import measured_network
-from wfn.methods.observers.metric_groups import by_epoch
+from wfn.methods.observers.metric_groups import by_epoch, with_vanished_orders
 from wfn.methods.observers.step_bar import StepBar
 from wfn.networks.own.state import tensors_of
 from wfn.runs.lifecycle import RunHandle
@@ -78,6 +77,9 @@ class Observer:
     def __init__(self, workload: Workload, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
         self._workload, self._handle, self._progress, self._epochs = workload, handle, progress, epochs
         self.rows: dict[int, Measures] = dict(handle.record.header.iterations)
+        self._orders: set[str] = set()
+        for row in self.rows.values():
+            with_vanished_orders(row, self._orders)
         self._measured_state = ""
         self._last_measured: Measures = {}
 
@@ -91,15 +93,11 @@ class Observer:
                 self._progress.epoch(event)
                 self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch, per="epoch")
             case Iteration() if event.number:
-                row = self._without_orders_that_vanished() | dict(event.scores) | self._measured(event)
+                row = with_vanished_orders(event.scores, self._orders) | self._measured(event)
                 self.rows[event.number] = {"iteration": event.number} | row
                 self._progress.iteration(event.number, row)
                 self._handle.log(telling_first(row, self._workload.data.task), step=event.number, per="iteration")
                 self._handle.set(iterations=dict(self.rows))
-
-    def _without_orders_that_vanished(self) -> Measures:
-        """No weights for each order that an earlier iteration had; those that this one has, too, come over them."""
-        return {name: 0 for row in self.rows.values() for name in row if name.startswith(ORDER)}
 
     def _measured(self, event: Iteration) -> Measures:
         """What is measured of a network; one that an iteration left as it was, untrained, is not measured again."""

@@ -14,6 +14,8 @@ Importing this module does not import torch.
 from collections.abc import Mapping
 from typing import TypeVar
 
+from wfn.figures.iterations import ORDER
+
 Value = TypeVar("Value")
 
 OF_BOTH = ("mean_deviation",)  # scores of methods that each epoch and each iteration has, beside those held back
@@ -28,3 +30,15 @@ def in_group(group: str, values: Mapping[str, Value]) -> dict[str, Value]:
 def by_epoch(name: str) -> str:
     """The name of a metric's curve over epochs where there is one over iterations, too: their steps differ."""
     return f"{name}_by_epoch" if name.startswith("held_back_") or name in OF_BOTH else name
+
+
+def with_vanished_orders(scores: Mapping[str, float], seen: set[str]) -> dict[str, float]:
+    """The scores of an iteration, and 0 weights of each order that an earlier one had and this one has not.
+
+    Args:
+        scores: as the method tells them.
+        seen: the names of all such counts so far; those of ``scores`` come to it.
+    """
+    found = dict.fromkeys(seen, 0.0) | dict(scores)
+    seen.update(name for name in scores if name.startswith(ORDER))
+    return found

@@ -13,7 +13,16 @@ from wfn.measures import compared, measure
 from wfn.measures.common.kinds import Values
 from wfn.measures.evaluation.measured_network import changes, measured_network
 from wfn.methods._reading import numbers_text
-from wfn.methods.observers.metric_groups import BASELINE, CHANGE, EPOCH, FINAL, ITERATION, by_epoch, in_group
+from wfn.methods.observers.metric_groups import (
+    BASELINE,
+    CHANGE,
+    EPOCH,
+    FINAL,
+    ITERATION,
+    by_epoch,
+    in_group,
+    with_vanished_orders,
+)
 from wfn.networks.forward_pass import ForwardPass
 from wfn.system import ranks
 from wfn.training.flat_weights import traced
@@ -35,6 +44,7 @@ class MlflowRun:
         weights = {name: parameters[name].detach().cpu() for name in forward_pass.uses}
         self._of_weights = measure(weights, forward_pass)
         self._baseline = self._of_weights | compared(self._of_weights, self._of_weights) | self._row(model, weights)
+        self._orders: set[str] = set()
         _log(BASELINE, self._baseline, 0)
 
     def observe(self, event: Event) -> None:
@@ -44,7 +54,9 @@ class MlflowRun:
                 step = (event.iteration - 1) * self._method.most_epochs + event.epoch
                 _log(EPOCH, {by_epoch(name): value for name, value in event.scores.items()}, step)
             case Iteration() if event.number:
-                values = dict(event.scores) | measure(event.weights, self._forward_pass, every_iteration=True)
+                values = with_vanished_orders(event.scores, self._orders) | measure(
+                    event.weights, self._forward_pass, every_iteration=True
+                )
                 _log(ITERATION, values, event.number)
 
     def finish(self, quantised: Quantised) -> None:
