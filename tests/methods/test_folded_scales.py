@@ -7,12 +7,16 @@ from torch import nn
 from tests.support import made_up_saves, small_networks
 from wfn.errors import UserError
 from wfn.methods.apot import ApotSave
+from wfn.methods.cof_pwfn import ClusterOnTheFly
+from wfn.methods.pwfn import ProbabilisticWeightFixing
 from wfn.methods.rounding import PowerOfTwoRounding
 from wfn.methods.weight_sharing import KMeansSharing
 
 METHODS = (
     PowerOfTwoRounding(threshold=1e-20, fold=0.25),
     KMeansSharing(clusters=64, iterations=1, epochs=0, fold=0.25),
+    ProbabilisticWeightFixing(shares=(1.0,), start_epochs=0, fold=0.25),
+    ClusterOnTheFly(iterations=1, epochs=1, clusterings=1, learning_rate=1e-9, noise=False, fold=0.25),
 )
 
 

@@ -11,6 +11,7 @@ from wfn.codebooks.codebook import Codebook
 from wfn.codebooks.probabilistic_clustering.merging import Rules, check_reach
 from wfn.errors import require
 from wfn.training.flat_weights import FlatWeights
+from wfn.training.layer_scales import check_fold
 from wfn.training.stages import StagedMethod, check_stage_settings
 from wfn.training.updates.sampled_weights import StepRules
 from wfn.training.weight_noise import scaled_regularisation, start_deviations
@@ -35,11 +36,13 @@ class NoisyMethod(StagedMethod, Protocol):
     distance: float
     growth: float
     samples: int
+    fold: float
 
 
 def check_noise_settings(method: NoisyMethod) -> None:
     """Raise :class:`UserError` for a setting, of those that methods with noise share, that cannot work."""
     check_stage_settings(method)
+    check_fold(method.fold)
     require("weight_decay", method.weight_decay, 0 <= method.weight_decay < inf, "0 or more")
     require("regularisation", method.regularisation, 0 <= method.regularisation < inf, "0 or more")
     require("clip_norm", method.clip_norm, 0 < method.clip_norm < inf, "above 0, and finite")

@@ -25,6 +25,7 @@ from wfn.methods._noise import (
 from wfn.methods._shares import PROBABILISTIC_SHARES, check_shares
 from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.training.checkpoint import Checkpoint
+from wfn.training.layer_scales import fold_scales
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.clustered_on_the_fly import LAST_CLUSTERING, ClusteredOnTheFly, Schedule
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
@@ -78,6 +79,8 @@ class ClusterOnTheFly(Taught, Method):
             ``permuted`` among the values, or one ``common`` to all weights, the root of their mean square.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
+        fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
+            folded into the batch-norm's statistics; 0 leaves scales as they are.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: temperature of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
@@ -125,6 +128,7 @@ class ClusterOnTheFly(Taught, Method):
     value_deviations: str = "own"
     fix_batch_norm: bool = True
     reestimate: bool = True
+    fold: float = 0.0
     distillation: float = 0.0
     distillation_temperature: float = 4.0
     teacher: str = ""
@@ -179,6 +183,7 @@ class OneTraining(StagedTraining[ClusterOnTheFly]):
         self, method: ClusterOnTheFly, model: nn.Module, data: Data, observe: Observe, checkpoint: Checkpoint | None
     ) -> None:
         objective = method.objective(model, data)
+        fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
         self.objective = objective
         steps = method.iterations * method.epochs * len(data.train)

@@ -31,6 +31,7 @@ from wfn.methods._shares import PROBABILISTIC_SHARES, check_shares
 from wfn.methods._teacher import MIRRORED, Taught, check_teaching
 from wfn.training import MOST_EPOCHS
 from wfn.training.checkpoint import Checkpoint
+from wfn.training.layer_scales import fold_scales
 from wfn.training.stages import StagedTraining
 from wfn.training.updates.sampled_weights import SampledWeights
 from wfn.training.weight_noise import AFTER, BEFORE, drawn_networks, regularised, spread_by_size
@@ -65,7 +66,7 @@ class ProbabilisticWeightFixing(Taught, Method):
           ``fix_batch_norm=False`` leaves batch-norm alone. The regulariser acts on tensors of two dimensions or more,
           which are the weights of layers there. Where it has made these wide, batch-norm's are narrow still, merged
           last, and may have most of the values: ``unique_params_conv_linear`` counts without them.
-        - ``distillation`` is not in the paper; it is off by default.
+        - ``distillation`` and ``fold`` are not in the paper; they are off by default.
         - The last clustering's network is measured, too; there only what is before it.
         - Samples are averaged as probabilities. There ``bayes_test_the_models.py`` adds up their scores, once with
           weights that the true labels decide and once without, and stores the two under each other's name.
@@ -98,6 +99,8 @@ class ProbabilisticWeightFixing(Taught, Method):
         merged_deviation: deviation of weights that share a value: std_mu, mean_sigma, half, tenth or unchanged.
         fix_batch_norm: whether batch-norm's scales and shifts are fixed as well.
         reestimate: take batch-norm's running statistics anew at the end, over one pass of training images.
+        fold: standard deviation that the weights of each layer before a batch-norm are scaled to first, the scale
+            folded into the batch-norm's statistics; 0 leaves scales as they are.
         distillation: share of a teacher's outputs in what is learned; 0 learns from labels alone.
         distillation_temperature: temperature of both networks' outputs.
         teacher: a file of the teacher's weights; without, it is the float network itself.
@@ -143,6 +146,7 @@ class ProbabilisticWeightFixing(Taught, Method):
     merged_deviation: str = "std_mu"
     fix_batch_norm: bool = True
     reestimate: bool = False
+    fold: float = 0.0
     distillation: float = 0.0
     distillation_temperature: float = 4.0
     teacher: str = ""
@@ -214,6 +218,7 @@ class RoundsTraining(StagedTraining[ProbabilisticWeightFixing]):
         checkpoint: Checkpoint | None,
     ) -> None:
         objective = method.objective(model, data)
+        fold_scales(model, data, method.fold)
         super().__init__(method, model, data, observe, checkpoint, method.fix_batch_norm)
         self.objective = objective
         self.means = self.weights.values.data.clone()
