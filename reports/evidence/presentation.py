@@ -188,7 +188,7 @@ def _where_absent(method: str) -> dict[str, str]:
     if method not in methods.names():
         return {}
     options = methods.written_alike(method, methods.where_absent(method))
-    return _defaults_of(TRAINING) | _defaults_of(NETWORK) | {name: str(value) for name, value in options.items()}
+    return _defaults_of((*TRAINING, *NETWORK)) | {name: str(value) for name, value in options.items()}
 
 
 def _value(text: str, kind: type) -> object:

@@ -77,9 +77,6 @@ class Observer:
     def __init__(self, workload: Workload, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
         self._workload, self._handle, self._progress, self._epochs = workload, handle, progress, epochs
         self.rows: dict[int, Measures] = dict(handle.record.header.iterations)
-        self._orders: set[str] = set()
-        for row in self.rows.values():
-            with_vanished_orders(row, self._orders)
         self._measured_state = ""
         self._last_measured: Measures = {}
 
@@ -93,7 +90,7 @@ class Observer:
                 self._progress.epoch(event)
                 self._handle.log(scores, step=(event.iteration - 1) * self._epochs + event.epoch, per="epoch")
             case Iteration() if event.number:
-                row = with_vanished_orders(event.scores, self._orders) | self._measured(event)
+                row = with_vanished_orders(event.scores, self.rows.values()) | self._measured(event)
                 self.rows[event.number] = {"iteration": event.number} | row
                 self._progress.iteration(event.number, row)
                 self._handle.log(telling_first(row, self._workload.data.task), step=event.number, per="iteration")

@@ -131,7 +131,6 @@ def prepare(settings: Settings, trained: bool = True) -> Workload:
     curve = ranks.from_first(lambda: _give_weights(model, settings, loaded, device, trained))
     ranks.spread(value for value in model.state_dict().values() if isinstance(value, Tensor))
     model = adopted(model, loaded, settings.fix_unused)
-    torch.set_default_dtype(torch.float32)  # which a user's module may have changed for itself
     if settings.fold_batch_norm:
         fold_batch_norm(model, first_inputs(loaded.test, device))
     check_task(model, loaded)

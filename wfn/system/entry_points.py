@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wfn.errors import UserError
+from wfn.system.torch_context import default_dtype_kept
 
 
 def is_entry_point(name: str) -> bool:
@@ -37,7 +38,8 @@ def resolve(name: str, kind: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())  # last, so that no file of the user's hides an installed package
     importlib.invalidate_caches()
     try:
-        module = importlib.import_module(module_name)
+        with default_dtype_kept():
+            module = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code, which can fail in any way
         raise UserError(
             f"{kind} {name!r}: importing {module_name} failed ({type(error).__name__}: {error}); "
@@ -52,6 +54,7 @@ def resolve(name: str, kind: str) -> Callable[..., Any]:
     return found
 
 
+@default_dtype_kept()
 def call(function: Callable[..., Any], name: str, **offered: Any) -> Any:
     """Call a user's ``function`` with those of the ``offered`` keyword arguments that it accepts.
 

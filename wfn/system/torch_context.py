@@ -20,16 +20,25 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @contextmanager
-def float32_by_default() -> Iterator[None]:
-    """Let new tensors be float32 in the body, whatever a user's own code has chosen, and as before afterwards."""
+def default_dtype_kept() -> Iterator[None]:
+    """Let new tensors be after the body what they were before it, whatever a user's own code in it chooses."""
     import torch
 
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
     try:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+@contextmanager
+def float32_by_default() -> Iterator[None]:
+    """Let new tensors be float32 in the body, and as before afterwards."""
+    import torch
+
+    with default_dtype_kept():
+        torch.set_default_dtype(torch.float32)
+        yield
 
 
 @contextmanager

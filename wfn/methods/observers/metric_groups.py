@@ -11,7 +11,7 @@
 Importing this module does not import torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from wfn.figures.iterations import ORDER
@@ -32,13 +32,8 @@ def by_epoch(name: str) -> str:
     return f"{name}_by_epoch" if name.startswith("held_back_") or name in OF_BOTH else name
 
 
-def with_vanished_orders(scores: Mapping[str, float], seen: set[str]) -> dict[str, float]:
-    """The scores of an iteration, and 0 weights of each order that an earlier one had and this one has not.
-
-    Args:
-        scores: as the method tells them.
-        seen: the names of all such counts so far; those of ``scores`` come to it.
-    """
-    found = dict.fromkeys(seen, 0.0) | dict(scores)
-    seen.update(name for name in scores if name.startswith(ORDER))
-    return found
+def with_vanished_orders(
+    scores: Mapping[str, float], earlier: Iterable[Mapping[str, float | None]]
+) -> dict[str, float | None]:
+    """The ``scores`` of an iteration, and 0 weights of each order that an ``earlier`` one had and this one has not."""
+    return {name: 0.0 for row in earlier for name in row if name.startswith(ORDER)} | dict(scores)

@@ -44,7 +44,7 @@ class MlflowRun:
         weights = {name: parameters[name].detach().cpu() for name in forward_pass.uses}
         self._of_weights = measure(weights, forward_pass)
         self._baseline = self._of_weights | compared(self._of_weights, self._of_weights) | self._row(model, weights)
-        self._orders: set[str] = set()
+        self._scores: list[Mapping[str, float]] = []
         _log(BASELINE, self._baseline, 0)
 
     def observe(self, event: Event) -> None:
@@ -54,9 +54,9 @@ class MlflowRun:
                 step = (event.iteration - 1) * self._method.most_epochs + event.epoch
                 _log(EPOCH, {by_epoch(name): value for name, value in event.scores.items()}, step)
             case Iteration() if event.number:
-                values = with_vanished_orders(event.scores, self._orders) | measure(
-                    event.weights, self._forward_pass, every_iteration=True
-                )
+                values = with_vanished_orders(event.scores, self._scores)
+                values |= measure(event.weights, self._forward_pass, every_iteration=True)
+                self._scores.append(event.scores)
                 _log(ITERATION, values, event.number)
 
     def finish(self, quantised: Quantised) -> None:

@@ -41,6 +41,11 @@ def read_copy(record: Record, uri: str) -> dict[str, Any]:
     return _read(record).get(uri, {})
 
 
+def is_copied(record: Record, uri: str) -> bool:
+    """Whether all of an ended record is in the store at ``uri``; raises as :func:`read_copy`."""
+    return bool(record.header.ended) and read_copy(record, uri).get("ended") == record.header.ended
+
+
 def remember_copy(record: Record, uri: str, done: dict[str, Any]) -> None:
     """Write it down, in a file of its own: a run that goes on writes its record while a sync copies it."""
     others = {other: copy for other, copy in _read(record).items() if other != uri}

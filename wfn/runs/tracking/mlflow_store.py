@@ -15,7 +15,7 @@ from typing import Any
 from wfn.errors import UserError
 from wfn.runs.record import HEADER, Record, RunHeldError, alone, read_each
 from wfn.runs.run_header import RunHeader, UnusableRecordError
-from wfn.runs.tracking.copies import COPYING, read_copy, remember_copy
+from wfn.runs.tracking.copies import COPYING, is_copied, read_copy, remember_copy
 from wfn.runs.tracking.launched import (
     DEFAULT,
     NAME_TAG,
@@ -101,12 +101,12 @@ class Store:
                 another record's run of this id.
         """
         record = Record(record.folder, record.header)  # as it is now: it may grow, and end, meanwhile
-        if record.header.ended and read_copy(record, self.uri).get("ended") == record.header.ended:
+        if is_copied(record, self.uri):
             return False  # also where nothing can be written
         with reached(), held(record.folder / COPYING):  # or two at once would bring it in twice
-            done = read_copy(record, self.uri)
-            if record.header.ended and done.get("ended") == record.header.ended:
+            if is_copied(record, self.uri):
                 return False
+            done = read_copy(record, self.uri)
             run_id = done["run"] = self._run_id(record)
             if "experiment" not in done:
                 done["experiment"] = self._client.get_run(run_id).info.experiment_id
