@@ -21,6 +21,7 @@ from wfn.methods.weight_sharing import KMeansSharing
 from wfn.training.flat_weights import counted_weights
 from wfn.training.updates.shared_kernel import sums_by_value
 from wfn.training.updates.shared_values import SharedValues
+from wfn.training.updates.tensors import TensorSums
 
 QUICK = KMeansSharing(clusters=6, iterations=2, epochs=2, learning_rate=1e-3)
 
@@ -54,6 +55,16 @@ def test_sums_are_those_of_one_weight_after_another(numbers, values, seed):
     assignment = random.integers(0, values, numbers).astype(np.int32)
     expected = [fsum(of_weights[assignment == value].tolist()) for value in range(values)]
     assert sums_by_value(of_weights, assignment, values).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@given(st.integers(1, 200), st.integers(1, 300), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_sums_by_tensor_operations_are_the_compiled_ones(numbers, values, seed):
+    random = np.random.default_rng(seed)
+    of_weights = random.choice(np.array([1e-45, -0.0, 0, 1, -1, 1e-3], np.float32), numbers)
+    assignment = random.integers(0, values, numbers).astype(np.int32)
+    sums = TensorSums(torch.from_numpy(assignment), values).of(torch.from_numpy(of_weights))
+    assert sums.tolist() == pytest.approx(sums_by_value(of_weights, assignment, values).tolist(), rel=1e-5, abs=1e-5)
 
 
 def test_sums_do_not_depend_on_the_number_of_threads():

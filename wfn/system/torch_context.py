@@ -20,6 +20,19 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @contextmanager
+def any_order() -> Iterator[None]:
+    """Let operations in the body work in whatever order is fastest: for those whose bits do not depend on it."""
+    import torch
+
+    was, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was, warn_only=warns)
+
+
+@contextmanager
 def default_dtype_kept() -> Iterator[None]:
     """Let new tensors be after the body what they were before it, whatever a user's own code in it chooses."""
     import torch

@@ -11,6 +11,7 @@ from wfn.system.compiled import torch_threads
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates import give_moments, moments_of
 from wfn.training.updates.shared_kernel import sums_by_value
+from wfn.training.updates.tensors import TensorSums
 
 
 class SharedValues:
@@ -46,6 +47,7 @@ class SharedValues:
         self.values = nn.Parameter(torch.from_numpy(centres).to(device))
         self.values.grad = torch.zeros_like(self.values)
         self._held = torch.from_numpy(held).to(device)
+        self._sums: TensorSums | None = None  # on an accelerator, of the assignment as it is
         self._optimiser = torch.optim.Adam([self.values], lr=learning_rate, fused=True)
         self.hand_out()
 
@@ -73,7 +75,8 @@ class SharedValues:
                 sums = sums_by_value(of_weights.numpy(), self._assignment.numpy(), gradient.numel())
             gradient.copy_(torch.from_numpy(sums))
         else:
-            gradient.zero_().index_add_(0, self._assignment, of_weights)
+            self._sums = self._sums or TensorSums(self._assignment, gradient.numel())
+            gradient.copy_(self._sums.of(of_weights))
         gradient.masked_fill_(self._held, 0)
         gradient.mul_((self._clip_norm / (gradient.norm() + 1e-6)).clamp(max=1))
         self._optimiser.step()
@@ -99,6 +102,7 @@ class SharedValues:
             )
         self.values.data.copy_(values)
         self._assignment.copy_(assignment)
+        self._sums = None
         self.hand_out()
 
     def hand_out(self) -> None:

@@ -1,9 +1,10 @@
-"""The free weights' way out of the flat vector and back by tensor operations: for an accelerator."""
+"""What updates do with the flat vector by tensor operations: for an accelerator."""
 
 import torch
 from torch import Tensor
 
 from wfn.regulariser.penalty import Penalty
+from wfn.system.torch_context import any_order
 
 
 class TensorFree:
@@ -28,4 +29,24 @@ class TensorFree:
 
     def scatter(self, values: Tensor, target: Tensor) -> None:
         """Write the free weights' ``values`` to where they stand in ``target``."""
-        target.index_copy_(0, self._positions, values)
+        with any_order():  # no two stand in one place
+            target.index_copy_(0, self._positions, values)
+
+
+class TensorSums:
+    """Sums over the weights that share a value: the same bits every time, without a sort at every step.
+
+    Args:
+        assignment: integers [n], for each weight the index of its value.
+        size: k, how many values there are.
+    """
+
+    def __init__(self, assignment: Tensor, size: int) -> None:
+        self._order = assignment.argsort(stable=True)
+        self._lengths = torch.zeros(size, dtype=torch.int64, device=assignment.device)
+        with any_order():  # of ones, whose sum has no rounding
+            self._lengths.index_add_(0, assignment, torch.ones_like(assignment, dtype=torch.int64))
+
+    def of(self, weights: Tensor) -> Tensor:
+        """Float32 [k], of what each weight has in ``weights``, float32 [n]; 0 for a value that no weight has."""
+        return torch.segment_reduce(weights.index_select(0, self._order), "sum", lengths=self._lengths, unsafe=True)
