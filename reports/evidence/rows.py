@@ -79,8 +79,12 @@ def _key(run: Run) -> tuple:
 
 def float_network(run: Run) -> tuple:
     """What identifies the float network: its hash, or the settings but for the seed that it was trained by here."""
-    given = run.params.get("weights") or is_entry_point(run.params.get("model", ""))
-    return tuple(run.params.get(name) for name in (("weights_sha256",) if given else TRAINED_BY))
+    return tuple(run.params.get(name) for name in (("weights_sha256",) if _is_given(run) else TRAINED_BY))
+
+
+def _is_given(run: Run) -> bool:
+    """Whether the float network is a file or a user's own, rather than trained here."""
+    return bool(run.params.get("weights")) or is_entry_point(run.params.get("model", ""))
 
 
 def method_files(run: Run) -> tuple[str, ...]:
@@ -153,15 +157,21 @@ def _row(runs: Sequence[Run]) -> Row:
 
 
 def _baselines(runs: Sequence[Run]) -> list[Row]:
-    """The float networks that runs started from, as the newest run of each measured it, of method "float" if any."""
+    """The float networks that runs started from, as the newest run of each measured it, of method "float" if any.
+
+    One that was trained here, and then given to other runs as a file, is one network.
+    """
     own_runs_first = sorted(reversed(runs), key=lambda run: run.tags["method"] != "float")
+    known = [run for run in own_runs_first if "baseline_top1" in run.metrics]
+    trained_here = {(subject_of(run), run.params.get("weights_sha256")) for run in known if not _is_given(run)}
     measured: dict[tuple, Run] = {}
-    for run in own_runs_first:
-        if "baseline_top1" in run.metrics:
-            measured.setdefault((subject_of(run), float_network(run), run.params.get("weights_sha256")), run)
+    for run in known:
+        network = subject_of(run), run.params.get("weights_sha256")
+        if not (_is_given(run) and network in trained_here):
+            measured.setdefault((*network, float_network(run)), run)
     groups: dict[tuple, list[Run]] = {}
-    for (subject, weights, _), run in measured.items():
-        groups.setdefault((subject, weights), []).append(run)
+    for (subject, _, network), run in measured.items():
+        groups.setdefault((subject, network), []).append(run)
     name, treated = label("float", {}, {}), treatment("float", {}, {})
     return [
         Row(subject, "float", name, {}, treated, tuple(some), "baseline_")

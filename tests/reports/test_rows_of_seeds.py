@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 
 from reports.evidence.readings import read_folder
+from reports.evidence.rows import rows
 from reports.evidence.selection import Evidence
 from reports.parts.fronts.costs import overview, size_figure, size_table
 from reports.parts.paper_tables import table1, table2
@@ -103,3 +104,11 @@ def test_networks_that_were_changed_beforehand_have_a_row_of_their_own(tmp_path,
     rows = [row for row in Evidence(read_folder(tmp_path)).rows if not row.prefix]
     assert sorted(len(row.runs) for row in rows) == [1, 1]
     assert [words in row.label for row in rows].count(True) == 1
+
+
+def test_a_network_trained_here_and_given_on_as_a_file_is_one_baseline(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, method="rounding")
+    made_up_runs.weight_fixing(tmp_path, 2, weights="kept.safetensors")
+    made_up_runs.weight_fixing(tmp_path, 3, weights="other.safetensors").set(params={"weights_sha256": "dd" * 32})
+    found = {row.departures["weights"]: row.runs[0].id for row in rows(read_folder(tmp_path)) if row.method == "float"}
+    assert found == {"trained here (aaaaaaaa)": "1" + "0" * 31, "other.safetensors (dddddddd)": "3" + "0" * 31}
