@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from wfn.errors import UserError
 from wfn.tasks.classification import Classification
+from wfn.tasks.next_token import NextToken
+from wfn.tasks.segmentation import Segmentation
 from wfn.training.epoch import Distillation, check_distillation, from_labels, objective_of
 
 
@@ -66,6 +68,49 @@ def test_a_class_that_is_ruled_out_adds_nothing():
         gradients.append(given.grad[:, :3])
     torch.testing.assert_close(losses[1], losses[0])
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+class Shown(nn.Module):
+    """Gives what it is given: a teacher whose scores are the inputs."""
+
+    def forward(self, inputs):
+        return inputs
+
+
+def divergence_of(task, teachers, scores, labels):
+    """What the objective gives, with the scores' gradient."""
+    scores = scores.clone().requires_grad_()
+    loss = Distillation(Shown(), 2.0, 1.0)(task, teachers, scores, labels)
+    (gradient,) = torch.autograd.grad(loss, scores)
+    return loss.item(), gradient
+
+
+def test_tokens_that_do_not_count_teach_nothing():
+    torch.manual_seed(0)
+    teachers, scores = torch.randn(2, 4, 5), torch.randn(2, 4, 5)
+    labels = torch.tensor([[1, 2, -100, 3], [4, 0, 0, -100]])
+    found, gradient = divergence_of(NextToken(), teachers, scores, labels)
+    counted = [(0, 0), (0, 2), (1, 0), (1, 1)]  # the position before each label that counts
+    some = [torch.stack([part[place] for place in counted]) for part in (teachers, scores)]
+    assert found == pytest.approx(literal(*some, torch.zeros(4, dtype=torch.int64), 2.0, 1.0), rel=1e-4)
+    assert {tuple(place) for place in gradient.abs().sum(2).nonzero().tolist()} == set(counted)
+
+
+@pytest.mark.parametrize("enlarged", [1, 2])  # labels with as many pixels each way, or twice as many
+def test_pixels_that_do_not_count_teach_nothing(enlarged):
+    torch.manual_seed(0)
+    teachers, scores = torch.randn(1, 3, 2, 2), torch.randn(1, 3, 2, 2)
+    labels = torch.tensor([[[0, 255], [-1, 2]]]).repeat_interleave(enlarged, 1).repeat_interleave(enlarged, 2)
+    found, gradient = divergence_of(Segmentation(), teachers, scores, labels)
+    some = [torch.stack([part[0, :, 0, 0], part[0, :, 1, 1]]) for part in (teachers, scores)]
+    assert found == pytest.approx(literal(*some, torch.zeros(2, dtype=torch.int64), 2.0, 1.0), rel=1e-4)
+    assert gradient[0, :, 0, 1].tolist() == gradient[0, :, 1, 0].tolist() == [0, 0, 0]
+
+
+def test_where_nothing_counts_nothing_is_taught():
+    for task, shape in ((NextToken(), (2, 4, 5)), (Segmentation(), (2, 5, 4))):
+        found, gradient = divergence_of(task, torch.randn(shape), torch.randn(shape), torch.full((2, 4), -1))
+        assert found == 0 and not gradient.any()
 
 
 def test_without_a_share_labels_alone_count():

@@ -57,6 +57,10 @@ class NextToken(OutputTask):
         """Of every position, [positions, tokens]."""
         return outputs.flatten(0, 1)
 
+    def counts(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Those with a token ahead that counts: of a text's last position there is none."""
+        return functional.pad(labels[:, 1:] >= 0, (0, 1)).flatten()
+
     def sums_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy, tokens right, and tokens: float64 [3]."""
         scores, expected = _ahead(outputs, labels)

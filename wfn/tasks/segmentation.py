@@ -40,6 +40,13 @@ class Segmentation(OutputTask):
         """Of every pixel, [pixels, classes]."""
         return outputs.flatten(2).transpose(1, 2).flatten(0, 1)
 
+    def counts(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Those of pixels that count; where outputs are smaller, the label nearest to each tells."""
+        counted = _marked(outputs, labels) >= 0
+        if outputs.ndim == 4 and outputs.shape[2:] != counted.shape[1:]:
+            counted = functional.interpolate(counted[:, None].float(), outputs.shape[2:], mode="nearest-exact")
+        return counted.flatten().bool()
+
     def sums_of(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The confusion matrix, label by told class, then the summed cross-entropy: float64 [classes^2 + 1]."""
         outputs, labels = _alike(outputs, labels)
@@ -65,10 +72,17 @@ class Segmentation(OutputTask):
 
 
 def _alike(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Both of the labels' size."""
+    labels = _marked(outputs, labels)
+    if outputs.ndim == 4 and outputs.shape[2:] != labels.shape[1:]:
+        outputs = functional.interpolate(outputs, labels.shape[1:], mode="bilinear", align_corners=False)
+    return outputs, labels
+
+
+def _marked(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Labels, [batch, ...]; those that do not count are -1."""
     labels = labels.long()
     if labels.ndim == outputs.ndim and labels.shape[1] == 1:
         labels = labels.squeeze(1)
-    if outputs.ndim == 4 and outputs.shape[2:] != labels.shape[1:]:
-        outputs = functional.interpolate(outputs, labels.shape[1:], mode="bilinear", align_corners=False)
     ignored = labels < 0 if outputs.shape[1] > IGNORED else (labels < 0) | (labels == IGNORED)
-    return outputs, labels.masked_fill(ignored, -1)
+    return labels.masked_fill(ignored, -1)

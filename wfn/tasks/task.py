@@ -91,6 +91,10 @@ class OutputTask(Task):
         """The outputs as scores of classes, [n, classes], of a task that has them."""
         raise UserError(f"task {self.name!r} has no scores of classes")
 
+    def counts(self, outputs: Tensor, labels: Tensor) -> Tensor | None:
+        """Which of the :meth:`class_scores` have a label that counts, bool [n]; None where all have."""
+        return None
+
     def infer(self, model: nn.Module, batch: Any) -> object:
         """One pass."""
         return call(model, split(batch)[0])

@@ -39,7 +39,7 @@ class Distillation:
 
     L is the task's loss. Both networks' scores are divided by the temperature T before the softmax of the divergence;
     T^2 keeps the size of its gradient. Where an input has several choices of a class (pixels, tokens), the divergence
-    is the mean over all of them, those among them whose labels do not count.
+    is the mean over those whose labels count; 0 where none does.
 
     Source: Hinton, Vinyals & Dean, Distilling the Knowledge in a Neural Network, 2015, section 2.
 
@@ -60,7 +60,12 @@ class Distillation:
         log_shares = functional.log_softmax(task.class_scores(outputs).float() / self._temperature, 1)
         ruled_out = expected == -inf  # adds nothing, where a product with its logarithm would be NaN
         expected, log_shares = expected.masked_fill(ruled_out, LOG_OF_ZERO), log_shares.masked_fill(ruled_out, 0)
-        divergence = functional.kl_div(log_shares, expected, reduction="batchmean", log_target=True)
+        counts = task.counts(outputs, labels)
+        if counts is None:
+            divergence = functional.kl_div(log_shares, expected, reduction="batchmean", log_target=True)
+        else:
+            each = functional.kl_div(log_shares, expected, reduction="none", log_target=True)
+            divergence = each.sum(1).masked_fill(~counts, 0).sum() / counts.sum().clamp(min=1)
         from_teacher = self._share * self._temperature**2 * divergence
         if self._share == 1:
             return from_teacher
