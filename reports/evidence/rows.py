@@ -31,7 +31,7 @@ def over_delta(runs: Iterable[Run]) -> list[list[Row]]:
     """
     lists: dict[tuple, list[Row]] = {}
     for row in _grouped(run for run in runs if run.compresses and run.tags["method"] == "wfn"):
-        first = min(row.runs, key=lambda run: int(run.params.get("seed", 0)))
+        first = min(row.runs, key=_seed)
         settings = tuple((row.variant | row.departures).items())
         key = row.subject, settings, float_network(first), _hashes(first)
         lists.setdefault(key, []).append(row)
@@ -94,7 +94,7 @@ def method_files(run: Run) -> tuple[str, ...]:
 
 
 def _of_different_seeds(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs under the same settings, in the order in which they started, as rows that hold every seed once.
+    """Runs under the same settings, in the order in which they started, as rows that hold every seed once, ascending.
 
     Of a measurement that was repeated the newest counts. Where a seed has runs of different hashes, or runs were tested
     on different images, something changed that no setting tells: they go into different rows.
@@ -108,7 +108,11 @@ def _of_different_seeds(runs: Sequence[Run]) -> list[list[Run]]:
                 break
         else:
             found.append({seed: run})
-    return [[*row.values()][::-1] for row in found]
+    return [sorted(row.values(), key=_seed) for row in found]
+
+
+def _seed(run: Run) -> int:
+    return int(run.params.get("seed") or 0)
 
 
 def _hashes(run: Run) -> tuple:

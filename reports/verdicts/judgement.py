@@ -21,16 +21,20 @@ class Judgement:
         verdict: one of :data:`VERDICTS`.
         n: how many runs that differ in their seed only the verdict rests on, one number for each network.
         runs: from which the figures are.
+        apart: the judgements on single networks, where they differ.
     """
 
     ours: str
     verdict: str
     n: tuple[int, ...]
     runs: tuple[Run, ...]
+    apart: tuple["Judgement", ...] = ()
 
     @property
     def text(self) -> str:
-        """The verdict with its n."""
+        """The verdict with its n; where networks are judged apart, with theirs."""
+        if self.apart:
+            return f"{VERDICTS[self.verdict]}: {'; '.join(judgement.text for judgement in self.apart)}"
         return VERDICTS[self.verdict] + (f" (n = {', '.join(map(str, self.n))})" if self.n else "")
 
 
@@ -42,11 +46,13 @@ def joined(judged: Sequence[Judgement]) -> Judgement:
     verdicts = {judgement.verdict for judgement in judged}
     disagreeing = UNDECIDED if verdicts == {UNDECIDED, NOT} else PARTLY
     runs = {run.id: run for judgement in judged for run in judgement.runs}
+    agree = len(verdicts) == 1
     return Judgement(
         "; ".join(judgement.ours for judgement in judged),
-        verdicts.pop() if len(verdicts) == 1 else disagreeing,
+        verdicts.pop() if agree else disagreeing,
         tuple(n for judgement in judged for n in judgement.n),
         tuple(runs.values()),
+        () if agree else tuple(judged),
     )
 
 

@@ -10,6 +10,7 @@ from textwrap import dedent
 from reports.evidence.paired_runs import paired_change
 from reports.evidence.presentation import departures as departures_of
 from reports.evidence.presentation import in_words
+from reports.evidence.readings import Run
 from reports.evidence.row import run_ids
 from reports.evidence.selection import Evidence
 from reports.records import record_files
@@ -77,6 +78,11 @@ def of_cpu_seconds() -> str:
     return (ROOT / "benchmarks" / "results" / "cpu_seconds.md").read_text().strip()
 
 
+def of_h200() -> str:
+    """What ``python -m benchmarks --part fixing`` printed on a GPU, until it was cut off."""
+    return (ROOT / "benchmarks" / "results" / "h200.md").read_text().strip()
+
+
 def of_differs() -> str:
     """What docstrings tell of departures from the paper's own method and measures, in the order of :data:`OF_PAPER`."""
     return "\n\n".join(text for title, file in OF_PAPER.items() for text in _departures(ROOT / file, f"{title}: "))
@@ -123,6 +129,52 @@ def of_grid() -> str:
 def of_table_1() -> str:
     """A row for each other method of the paper's Table 1 that is trained here, from the records of its runs."""
     return _sizes("table_1_methods")
+
+
+def of_commits() -> str:
+    """Of which commit, and on what, the runs of the first table of methods are."""
+    results = (DOCS / "results.md").read_text()
+    cells = re.findall(r"\| ([0-9a-f, ]+) \|$", _ROWS.search(results)[2], re.MULTILINE)
+    named = [run for cell in cells for run in cell.split(", ")]
+    with (TABLE_2.parent / "runs.csv").open(newline="") as file:
+        runs = {row["run"][:8]: row for row in csv.DictReader(file)}
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for run in named:
+        row = runs[run]
+        key = row["param.commit"][:7], row["param.device_name"].partition(",")[0], row["param.precision"]
+        found.setdefault(key, []).append(run)
+    lines = [f"| {commit} | {device} | {precision} | {', '.join(some)} |" for (commit, device, precision), some in
+             sorted(found.items(), key=lambda item: min(int(runs[run]["started"]) for run in item[1]))]  # fmt: skip
+    return "\n".join(["| commit | on | precision of training | runs |", "|---|---|---|---|", *lines])
+
+
+def of_resnet18() -> str:
+    """A row for each method on ResNet-18, from the records of its runs."""
+    return _sizes("resnet18")
+
+
+def of_figure_4() -> str:
+    """A row for each trial of the study of ablation on ResNet-18."""
+    runs = record_files.read_records(ROOT / "reports" / "examples" / "records" / "resnet18.jsonl.gz")
+    rows = []
+    for run in sorted((run for run in runs if run.question == "ablation" and run.compresses), key=_settings):
+        alpha, delta, is_fixed = _settings(run)
+        metrics, change = run.metrics, paired_change([run])
+        rows.append(
+            f"| {alpha:g} | {delta:g} | {'no' if is_fixed else 'yes'} | {metrics['top1']:.2f} | {change.text} "
+            f"| {metrics['unique_params']:,.0f} | {metrics['unique_params_no_bn_fl']:,.0f} "
+            f"| {metrics['entropy_bits']:.2f} | {metrics['artefact_bytes'] / 1e6:.2f} MB | {run.short_id} |"
+        )
+    head = (
+        "| α | δ | batch-norm fixed | top-1 (%) | change (points) | unique values | without BN, first, last "
+        "| entropy (bits) | file | run |"
+    )
+    return "\n".join([head, "|---" * 10 + "|", *rows])
+
+
+def _settings(run: Run) -> tuple[float, float, bool]:
+    """alpha, delta, and whether batch-norm is left alone."""
+    return float(run.params["alpha"]), float(run.params["delta"]), run.params["fix_batch_norm"] == "False"
 
 
 def of_ingredients() -> str:
@@ -181,11 +233,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "questions": of_questions,
     "benchmarks": of_benchmarks,
     "cpu_seconds": of_cpu_seconds,
+    "h200": of_h200,
     "differs": of_differs,
     "other_differs": of_other_differs,
     "untrained": of_untrained,
     "grid": of_grid,
     "table_1": of_table_1,
+    "commits": of_commits,
+    "resnet18": of_resnet18,
+    "figure_4": of_figure_4,
     "ingredients": of_ingredients,
     "peers": of_peers,
 }

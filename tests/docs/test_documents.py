@@ -16,6 +16,7 @@ from tests.support.documents import blocks, documents, table
 from tests.support.places import ROOT
 from wfn.commands.options import command_options
 
+METHODS = "| method | top-1 (%) | change (points) | unique values | without BN"  # how their table begins
 LINK = re.compile(r"(?<!\\)\[[^\]]*\]\(([^)\s]+)\)")
 README = ROOT / "README.md"
 EXAMPLES = ROOT / "reports" / "examples"
@@ -114,7 +115,7 @@ def test_the_layers_that_are_drawn_are_those_that_are_checked():
 
 def test_the_row_that_the_readme_singles_out_is_the_one_with_fewest_values_and_the_smallest_file():
     text = README.read_text()
-    rows = table(text, "| method | top-1")[1:]  # without the baseline
+    rows = table(text, METHODS)[1:]  # without the baseline
     name, top1, change, values, *_, file, runs = min(rows, key=lambda row: int(row[3].split()[0]))
     assert float(file.split()[0]) == min(float(row[-2].split()[0]) for row in rows)
     said = " ".join(text.split())
@@ -132,7 +133,7 @@ def test_rows_of_methods_are_those_of_the_example_report(document):
     with (EXAMPLES / "tables" / "table-2.csv").open() as file:
         measured = {row["Runs"]: row for row in csv.DictReader(file) if row["origin"] == "Measured here"}
     columns = ["Method", "Top-1", "Change", "Params", "No BN-FL", "Entropy, all", "Rep_Mixed, Eq. 5", "File size"]
-    rows = table((ROOT / document).read_text(), "| method | top-1")
+    rows = table((ROOT / document).read_text(), METHODS)
     assert len(rows) > 1
     for *cells, run in rows:
         assert cells == [measured[run][column] for column in columns]
@@ -169,32 +170,32 @@ def test_differences_between_rows_are_those_of_the_records():
 
 
 def test_what_is_said_of_the_rows_is_so():
-    """One seed, one thread, which commits; what weight fixing loses, and how many of its weights are of which order."""
+    """One seed, one thread; what weight fixing loses, and how many of its weights are of which order."""
     with (EXAMPLES / "tables" / "runs.csv").open() as file:
         runs = {row["run"][:8]: row for row in csv.DictReader(file)}
     document = (ROOT / "docs" / "results.md").read_text()
     for seed, run in _seeds_and_runs(document):
-        row, commit = runs[run], runs[run]["param.commit"][:7]
-        assert (row["param.seed"], row["param.threads"]) == (str(seed), "1"), run
-        in_bfloat16 = row["param.precision"] == "bfloat16" and row["param.epochs"] != "none"
-        is_coarse = row["param.fold"] in ("0.035", "0.02", "0.01") and row["param.iterations"] == "4"
-        later = is_coarse or (row["tag.method"] == "wfn" and in_bfloat16)
-        is_first = row["param.fold"] == "0.035" and not seed
-        assert (commit == ("219763f" if is_first else "76cef46")) == later, run
-        assert (later or commit == "a16dcef") == in_bfloat16, run
-        assert later or commit in ("a16dcef", "bfdb79f", "f60871b", "b134487", "191ee6c"), run
-    fixed = next(runs[run] for method, *_, run in table(document, "| method | top-1") if method.startswith("WFN"))
+        assert (runs[run]["param.seed"], runs[run]["param.threads"]) == (str(seed), "1"), run
+    rows = table(document, METHODS)
+    fixed = next(runs[run] for method, *_, run in rows if method.startswith("WFN"))
     said = f"loses {-float(fixed['top1_from_baseline']):.2f} points"
     assert said in document
     assert said in " ".join(README.read_text().split())
     zero, one, two = (
         f"{100 * float(fixed[f'weights_order_{order}']) / float(fixed['weights']):.0f} %" for order in range(3)
     )
-    lost = next(runs[run] for method, *_, run in table(document, "| method | top-1") if "δ = 0.01," in method)
-    change = next(row[2] for row in table(document, "| method | top-1") if row[-1] == lost["run"][:8])
-    assert float(re.search(r", (\S+)\]", change)[1].replace("−", "-")) < -0.3 and "there, accuracy is lost" in document
+    said = " ".join(document.split())
+    for name, where in (
+        ("WFN δ = 0.0075, bfloat16", "at δ = 0.0075"),
+        ("WFN δ = 0.01, bfloat16", "at δ = 0.01"),
+        ("PWFN, statistics re-estimated, bfloat16", "at 2.97 bits"),
+    ):
+        (row,) = [row for row in rows if row[0] == name]
+        assert f"{row[2]} {where} (n = {row[-1].count(',') + 1})" in said
+        if name.startswith("PWFN"):
+            assert row[5].startswith("2.97")
     sentence = f"{one} of its weights are powers of two, {zero} are zero and {two} are sums of two powers"
-    assert sentence in " ".join(document.split())
+    assert sentence in said
 
 
 def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
@@ -202,7 +203,10 @@ def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
     readme, document = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/results.md"))
     with (EXAMPLES / "tables" / "runs.csv").open() as file:
         runs = {row["run"][:8]: row for row in csv.DictReader(file)}
-    rows = table((ROOT / "docs" / "results.md").read_text(), "| method | top-1")
+    rows = table(
+        (ROOT / "docs" / "results.md").read_text(),
+        METHODS,
+    )
     trained = [row for row in rows if "learning_rate = 0.004" in row[0] and row[-1].count(", ") == 2]
     for _, top1, change, values, _, bits, _, size, _ in trained:
         shares = f"{values.split()[0]} values.*?, {bits.split()[0]} bits and {size.split()[0]} kB"
@@ -219,7 +223,10 @@ def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
     assert f"The three seeds have {one}, {two} and {three} %" in document
     one, two, three = (f"{float(run['top1']):.2f}" for run in coarse)
     assert f"in the mean of three seeds ({one}, {two} and {three}), a change of" in document
-    rows = table((ROOT / "docs" / "results.md").read_text(), "| method | top-1")
+    rows = table(
+        (ROOT / "docs" / "results.md").read_text(),
+        METHODS,
+    )
     for _, top1, change, values, _, bits, _, size, run in rows:
         if runs[run[:8]]["param.fold"] in ("0.02", "0.01"):
             assert f"has {top1} % at {bits} bits, with {values} values in {size}, a change of {change}" in document
@@ -247,14 +254,14 @@ def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
 
 def _seeds_and_runs(document):
     """Every run behind a row, with its seed: a row of several begins at 0."""
-    for *_, cell in table(document, "| method | top-1"):
+    for *_, cell in table(document, METHODS):
         yield from enumerate(cell.split(", "))
 
 
 def test_rows_of_trials_are_those_of_the_example_study():
     with (EXAMPLES / "studies" / "ablation.csv").open() as file:
         trials = {row["run"][:8]: row for row in csv.DictReader(file)}
-    rows = table((ROOT / "docs" / "results.md").read_text(), "| α | δ |")
+    rows = table((ROOT / "docs" / "results.md").read_text(), "| α | δ | batch-norm fixed | top-1 (%) | unique")
     assert len(rows) == len(trials)
     for alpha, delta, fixed, top1, unique, inner, entropy, run in rows:
         trial = trials[run]

@@ -167,7 +167,7 @@ def test_saves_of_runs_too_old_to_know_their_hash_are_told_apart_by_their_paths(
 def test_of_a_measurement_that_was_repeated_the_newest_counts(tmp_path):
     for number, seed in enumerate((0, 1, 0), 1):
         made_up_runs.weight_fixing(tmp_path, number, seed=seed)
-    assert counted(tmp_path, "WFN") == {"WFN δ = 0.0075": ("2", "20000000, 30000000")}
+    assert counted(tmp_path, "WFN") == {"WFN δ = 0.0075": ("2", "30000000, 20000000")}
     (group,) = table(compose(read_folder(tmp_path)), "provenance").sections[0].groups
     assert {row[0][:8]: row[3] for row in group.rows} == {
         "10000000": "finished, not tabled", "20000000": "finished", "30000000": "finished",

@@ -71,8 +71,8 @@ class Comparison:
 
 
 def size(panels: Sequence[Comparison]) -> tuple[float, float]:
-    """Width and height of the figure, inches."""
-    return WIDTH, 2.9 * len(panels) - 0.1
+    """Width and height of the figure, inches; several panels are lower, so that they stay on one page with a table."""
+    return WIDTH, (2.9 if len(panels) == 1 else 2.0) * len(panels) - 0.1
 
 
 def front(costs: Sequence[tuple[float, float]]) -> list[int]:
