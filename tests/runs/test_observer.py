@@ -4,7 +4,12 @@ import json
 
 import pytest
 
+from wfn.errors import UserError
+from wfn.measures.common.predictions import Predictions, predict
+from wfn.measures.evaluation import outcomes
+from wfn.measures.evaluation.outcomes import OUTCOMES
 from wfn.runs import observer
+from wfn.runs.record import Record
 from wfn.runs.run import run_tracked
 from wfn.runs.settings import Settings
 
@@ -61,3 +66,37 @@ def test_every_epoch_of_a_longer_first_stage_is_kept(tmp_path):
     found = last_values(record)
     assert len(found["train_loss"]) == len(found["mean_deviation_by_epoch"]) == 5
     assert found["mean_deviation"] == [row["mean_deviation"] for row in record.header.iterations.values()]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("method", ["wfn", "pwfn", "rounding"])
+def test_a_run_that_ends_elsewhere_has_all_its_last_values_from_there(tmp_path, monkeypatch, method):
+    """Cut off before its files were written, it goes on where another device gives other scores."""
+    options = {"wfn": {"shares": (0.5, 1.0), "epochs": 1}, "pwfn": {"shares": (0.5, 1.0), "samples": 2}}.get(method, {})
+    chosen = TINY | options | {"method": method, "folder": str(tmp_path)}
+
+    def full(*arguments):
+        raise OSError(28, "no space left")
+
+    with monkeypatch.context() as here, pytest.raises(UserError, match="cannot write the results"):
+        here.setattr("wfn.runs.run.write_files", full)
+        run_tracked(Settings.of(chosen))
+    (left,) = tmp_path.iterdir()
+    before = Record.read(left).last_values()
+
+    def elsewhere(*arguments):
+        (scores, labels), *others = predict(*arguments).batches
+        return Predictions(((scores.roll(1, 1), labels), *others))
+
+    for place in ("wfn.measures.evaluation.measured_network", "wfn.runs.outputs"):
+        monkeypatch.setattr(f"{place}.predict", elsewhere)
+    record, _ = run_tracked(Settings.of(chosen | {"resume": left.name}))
+    values, right = record.last_values(), outcomes.read(record.files / OUTCOMES)
+    for name, measured in (("baseline_top1", right.before), ("top1", right.after)):
+        assert values[name] == pytest.approx(100 * measured.mean()) != before.get(name)
+    for name in ("top1", "loss", "ece", "unique_params"):
+        assert values[f"{name}_from_baseline"] == pytest.approx(values[name] - values[f"baseline_{name}"])
+    if method != "rounding":
+        row = [*record.header.iterations.values()][-1]
+        assert {name: row[name] for name in ("top1", "loss", "ece")} == {n: values[n] for n in ("top1", "loss", "ece")}
+        assert row["share_fixed"] == 1 and values["evaluation_seconds"] == before["evaluation_seconds"]

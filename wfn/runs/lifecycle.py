@@ -126,9 +126,9 @@ class RunHandle:
             with _threads(handle.settings, handle.record.header):
                 yield handle
 
-    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "") -> None:
+    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "", anew: bool = False) -> None:
         """See :meth:`wfn.runs.record.OpenRecord.log`."""
-        self.record.log(metrics, step, per)
+        self.record.log(metrics, step, per, anew)
 
     def set(self, **changes: Any) -> None:
         """See :meth:`wfn.runs.record.OpenRecord.set`."""
@@ -191,7 +191,7 @@ class DistantRecord(Record):
     def set(self, **changes: Any) -> None:
         """Leave it to the process that keeps it."""
 
-    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "") -> None:
+    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "", anew: bool = False) -> None:
         """Leave it to the process that keeps it."""
 
     def metrics_from(self, position: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from wfn.interface import Epoch, Event, Iteration, Step
+from wfn.interface import Epoch, Event, Iteration, Quantised, Step
 from wfn.measures import quantities
 from wfn.measures.common.predictions import Predictions
 from wfn.measures.evaluation.measured_network import measured_network
@@ -77,6 +77,7 @@ class Observer:
     def __init__(self, workload: Workload, handle: RunHandle, progress: RunProgress, epochs: int) -> None:
         self._workload, self._handle, self._progress, self._epochs = workload, handle, progress, epochs
         self.rows: dict[int, Measures] = dict(handle.record.header.iterations)
+        self._from_before = set(self.rows)  # measured before this process went on, perhaps on another device
         self._measured_state = ""
         self._last_measured: Measures = {}
 
@@ -92,9 +93,27 @@ class Observer:
             case Iteration() if event.number:
                 row = with_vanished_orders(event.scores, self.rows.values()) | self._measured(event)
                 self.rows[event.number] = {"iteration": event.number} | row
+                self._from_before.discard(event.number)
                 self._progress.iteration(event.number, row)
                 self._handle.log(telling_first(row, self._workload.data.task), step=event.number, per="iteration")
                 self._handle.set(iterations=dict(self.rows))
+
+    def last_row(self, number: int, quantised: Quantised) -> Measures:
+        """What is measured of the last iteration, or of the network where there was none.
+
+        One from before this process went on is measured anew: it stands beside outputs that are taken now, and another
+        device gives other last digits.
+        """
+        if number in self.rows and number not in self._from_before:
+            return self.rows[number]
+        row = measured_row(self._workload, quantised.model, quantised.weights)[0]
+        if number in self.rows:
+            row = self.rows[number] | {name: value for name, value in row.items() if name != "evaluation_seconds"}
+            self.rows[number] = row
+            told = {name: value for name, value in row.items() if name != "iteration"}
+            self._handle.log(telling_first(told, self._workload.data.task), step=number, per="iteration", anew=True)
+            self._handle.set(iterations=dict(self.rows))
+        return row
 
     def _measured(self, event: Iteration) -> Measures:
         """What is measured of a network; one that an iteration left as it was, untrained, is not measured again."""

@@ -111,7 +111,7 @@ class OpenRecord(Record):
     def __init__(self, folder: Path, header: RunHeader) -> None:
         super().__init__(folder, header)
         self._listeners: list[Callable[[OpenRecord], object]] = []
-        self._seen = {(line["key"], line["step"]) for line in self.metrics_from(0)}
+        self._logged = {(line["key"], line["step"]): line["value"] for line in self.metrics_from(0)}
 
     @classmethod
     def create(
@@ -170,13 +170,15 @@ class OpenRecord(Record):
             write_atomically(self.folder / HEADER, self.header.to_json().encode())
         self._tell()
 
-    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "") -> None:
+    def log(self, metrics: Mapping[str, float | None], step: int, per: str = "", anew: bool = False) -> None:
         """Add the values of one step; one that is there already (a resumed run repeats some) is left as it is.
 
         Args:
             metrics: name -> value; None is left out.
             step: where on its curve.
             per: what steps count, ``epoch`` or ``iteration``; empty for values of the run as a whole.
+            anew: whether one that is there already, and differs, has to give way: a run that went on elsewhere
+                measures other last digits, and what belongs together must be of one measurement. Times stay.
 
         Raises:
             UserError: they cannot be written.
@@ -184,12 +186,17 @@ class OpenRecord(Record):
         lines = [
             {"key": key, "value": float(value), "step": step, "timestamp": now()} | ({"per": per} if per else {})
             for key, value in metrics.items()
-            if value is not None and (key, step) not in self._seen
+            if value is not None and self._is_wanted(key, step, float(value), anew)
         ]
-        self._seen |= {(line["key"], step) for line in lines}
+        self._logged |= {(line["key"], step): line["value"] for line in lines}
         with self._writable():  # on the disk before the checkpoint that counts on it
             append_durably(self.folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
         self._tell()
+
+    def _is_wanted(self, key: str, step: int, value: float, anew: bool) -> bool:
+        if (key, step) not in self._logged:
+            return True
+        return anew and not key.endswith("seconds") and self._logged[key, step] != value
 
     def _tell(self) -> None:
         for listener in self._listeners:

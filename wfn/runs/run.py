@@ -72,8 +72,8 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     description = describe(settings, workload, handle)
     about = {name: str(getattr(settings, name)) for name in KNOWN_BY} | {"label": method.label}
     # What a report reads of the method: it may be one that the report's version does not know.
-    told = {"options": " ".join(settings.options), "corruptions": workload.corruptions, "task": task.name}
-    told |= {"learns_from": method.learns_from}
+    told = {"options": " ".join(settings.options), "corruptions": workload.corruptions, "task": task.name,
+            "learns_from": method.learns_from}  # fmt: skip
     handle.set(tags=about | asdict(method.treatment) | {name: text for name, text in told.items() if text})
     log.info(
         f"{settings.model} on {settings.dataset}, {description['device']}: "
@@ -87,7 +87,8 @@ def run(settings: Settings, handle: RunHandle) -> Result:
     float_row, predicted_before = measured_row(workload, workload.model, before)
     baseline = float_values | compared(float_values, float_values) | float_row
     progress.iteration(0, baseline)
-    handle.log({f"baseline_{name}": value for name, value in telling_first(baseline, task).items()}, step=0)
+    first = telling_first(baseline, task)
+    handle.log({f"baseline_{name}": value for name, value in first.items()}, step=0, anew=True)
     for epoch, scores in enumerate(workload.baseline_curve, 1):
         handle.log({f"baseline_{by_epoch(name)}": value for name, value in scores.items()}, step=epoch, per="epoch")
     observer = Observer(workload, handle, progress, method.most_epochs)
@@ -100,7 +101,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         progress.close()
     if outputs:
         outputs.compare(quantised)
-    last = observer.rows.get(method.iterations) or measured_row(workload, quantised.model, quantised.weights)[0]
+    last = observer.last_row(method.iterations, quantised)
     fixed = measure(quantised.weights, workload.forward_pass, float_values)
     fixed |= (
         {k: v for k, v in last.items() if k != "iteration"}
@@ -126,7 +127,7 @@ def run(settings: Settings, handle: RunHandle) -> Result:
         ) from error
     if ranks.this() == 0 and _is_exported(settings, record):
         _export(record, quantised, workload)
-    handle.log(telling_first(fixed, task) | from_baseline | _seconds(record), step=method.iterations)
+    handle.log(telling_first(fixed, task) | from_baseline | _seconds(record), step=method.iterations, anew=True)
     return Result(baseline, fixed, task)
 
 
