@@ -33,7 +33,7 @@ from wfn.methods.weight_fixing import WeightFixing
 from wfn.methods.weight_sharing import KMeansSharing
 from wfn.system import ranks
 from wfn.training.batch_norm import synchronised_batch_norm
-from wfn.training.epoch import train_epoch
+from wfn.training.epoch import objective_of, train_epoch
 from wfn.training.flat_weights import counted_weights
 from wfn.training.updates import Update
 
@@ -62,6 +62,24 @@ class KeptGradients(Update):
 
     def after(self, loss):
         self.seen.append((loss, self.weights.values.grad.clone()))
+
+
+def tokens(folder):
+    """(loss, gradient) of a batch of texts of which parts do not count, most of them in the first half; by labels, and
+    by a teacher."""
+    ids = torch.arange(44).reshape(4, 11) ** 2 % 6
+    labels = ids.clone()
+    labels[0, 2:] = labels[3, 9:] = -100
+    loader = DataLoader(TensorDataset(ids, labels), 4)
+    texts, seen = as_data((loader, loader), task="next_token"), []
+    for share in (0.0, 1.0):
+        torch.manual_seed(0)
+        model, teacher = nn.Sequential(nn.Embedding(6, 6)), nn.Embedding(6, 6)
+        update = KeptGradients(counted_weights(model, texts))
+        objective = objective_of(teacher, share, 2.0)
+        train_epoch(model, update.weights, loader, update, "float32", print_not, objective, texts.task)
+        seen += update.seen
+    return {"seen": seen}
 
 
 def gradients(folder):
@@ -258,7 +276,8 @@ def on_two_ranks(name, folder, work, *arguments):
 
 
 CASES = (
-    gradients, accuracy, fixing, sharing, probabilistic, kernels, on_the_fly, rounding, resumed, order, refusals,
+    gradients, tokens, accuracy, fixing, sharing, probabilistic, kernels, on_the_fly, rounding, resumed, order,
+    refusals,
 )  # fmt: skip
 
 

@@ -52,6 +52,14 @@ def test_gradients_are_those_of_the_whole_batch_however_uneven_the_parts(two, tm
         assert result["types"] == one["types"]
 
 
+def test_where_labels_do_not_count_the_parts_weigh_by_those_that_do(two, tmp_path):
+    one = cases.tokens(tmp_path)
+    for result in (rank["tokens"] for rank in two):
+        for (loss, gradient), (expected_loss, expected) in zip(result["seen"], one["seen"], strict=True):
+            assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
+            assert (gradient - expected).norm() <= 1e-6 * expected.norm()
+
+
 def test_batch_norm_keeps_the_statistics_of_the_whole_batch(two, tmp_path):
     mean, variance, batches = cases.gradients(tmp_path)["buffers"]
     assert_same_bits(*(rank["gradients"]["buffers"] for rank in two))

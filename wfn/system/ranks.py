@@ -73,7 +73,7 @@ def backward(loss: Tensor, samples: int, gradient: Tensor) -> Tensor:
 
     Args:
         loss: mean over this rank's samples, a scalar.
-        samples: how many these are.
+        samples: how many these are; 0 where a part has none that counts.
         gradient: float32 [n], zero; where the backward pass collects the gradients.
     """
     if count() == 1:
@@ -82,7 +82,7 @@ def backward(loss: Tensor, samples: int, gradient: Tensor) -> Tensor:
     loss.backward(torch.full_like(loss, samples))
     own = torch.stack([loss.detach() * samples, torch.full_like(loss.detach(), samples)])
     sums = _add_up(torch.cat([gradient, own]))
-    sums /= sums[-1].clone()
+    sums /= sums[-1].clamp(min=1)
     gradient.copy_(sums[:-2])
     return sums[-2]
 

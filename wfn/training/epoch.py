@@ -158,12 +158,15 @@ def train_epoch(
         weights.values.grad.zero_()
         inputs, labels = split(batch)
         outputs, count = None, size(batch)
+        samples = count
         with enough_memory(count):
             with autocast(device, precision):
                 if isinstance(task, OutputTask):
                     own = inputs if objective is from_labels else copied(inputs)  # a teacher sees them next
                     outputs, labels = task.outputs(model, own), task.labels(inputs, labels)
                     loss = objective(task, inputs, outputs, labels)
+                    if ranks.count() > 1 and (counts := task.counts(outputs, labels)) is not None:
+                        samples = int(counts.sum())
                 else:
                     loss = task.loss(model, batch)
             if not loss.requires_grad:
@@ -173,7 +176,7 @@ def train_epoch(
                         "tensor that the network's outputs lead to, without item() or detach()"
                     )
                 loss = loss + 0 * weights.values.sum()  # all of the network is frozen
-            loss = ranks.backward(loss, count, weights.values.grad)
+            loss = ranks.backward(loss, samples, weights.values.grad)
             update.after(loss)
         sums[0] += loss * count
         if isinstance(task, Classification) and outputs is not None:
