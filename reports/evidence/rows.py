@@ -163,16 +163,15 @@ def _row(runs: Sequence[Run]) -> Row:
 def _baselines(runs: Sequence[Run]) -> list[Row]:
     """The float networks that runs started from, as the newest run of each measured it, of method "float" if any.
 
-    One that was trained here, and then given to other runs as a file, is one network.
+    One that was trained here, and then given to other runs as a file, is one network, and told as the former.
     """
-    own_runs_first = sorted(reversed(runs), key=lambda run: run.tags["method"] != "float")
-    known = [run for run in own_runs_first if "baseline_top1" in run.metrics]
-    trained_here = {(subject_of(run), run.params.get("weights_sha256")) for run in known if not _is_given(run)}
+    own_runs_first = sorted(reversed(runs), key=lambda run: (run.tags["method"] != "float", _is_given(run)))
+    known = [(run, (subject_of(run), run.params.get("weights_sha256"))) for run in own_runs_first
+             if "baseline_top1" in run.metrics]  # fmt: skip
+    trained_here = {network: float_network(run) for run, network in known if network[1] and not _is_given(run)}
     measured: dict[tuple, Run] = {}
-    for run in known:
-        network = subject_of(run), run.params.get("weights_sha256")
-        if not (_is_given(run) and network in trained_here):
-            measured.setdefault((*network, float_network(run)), run)
+    for run, network in known:
+        measured.setdefault((*network, trained_here.get(network, float_network(run))), run)
     groups: dict[tuple, list[Run]] = {}
     for (subject, _, network), run in measured.items():
         groups.setdefault((subject, network), []).append(run)

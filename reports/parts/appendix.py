@@ -20,10 +20,10 @@ def provenance_table(evidence: Evidence) -> Table:
             _label(run),
             _text(run, "noise_seed" if run.is_of_noise else "seed"),
             run.status.lower() + ("" if run in tabled else ", not tabled"),
-            f"{_text(run, 'commit')[:8]}, {_text(run, 'tree')}",
+            _both(f"{commit[:8]}, {tree}" for commit, tree in zip(*_ends(run, "commit", "tree"), strict=True)),
             _text(run, "weights_sha256")[:8],
             _text(run, "data_sha256")[:8],
-            environments[_environment(run)],
+            _both([environments[_environment(run)], *_elsewhere(run)]),
         ]
         groups.setdefault(str(subject_of(run)), []).append(cells)
     titles = ("Commit, tree", "Weights", "Data")
@@ -32,8 +32,8 @@ def provenance_table(evidence: Evidence) -> Table:
         "Table A1. Every run that this report was made from. A number's runs are named by the first eight letters of "
         "their ids; commit and SHA-256 of saves, weights and data are cut to eight here and whole in runs.csv. Tables "
         "1 and 2 show no run that is not finished, of a study's runs only those under the paper's settings, and of a "
-        "measurement that was repeated the newest. Of a run that was gone on with, the last machine is named. Seed: of "
-        "trials of noise, that of the noise.",
+        "measurement that was repeated the newest. Of a run that went on elsewhere, or with other code: where it "
+        "began → where it ended. Seed: of trials of noise, that of the noise.",
         [
             Column("Run", code=True), Column("What", 2), Column("Seed", numeric=True), Column("Status"),
             *(Column(title, code=True) for title in titles), Column("On"),
@@ -68,8 +68,23 @@ def _label(run: Run) -> str:
 
 
 def _text(run: Run, name: str) -> str:
-    """A param; a tag of the same name goes before it, which tells of the process that went on with the run last."""
-    return run.tags.get(name) or run.params.get(name, "unknown")
+    return run.params.get(name, "unknown")
+
+
+def _ends(run: Run, *names: str) -> list[tuple[str, str]]:
+    """Of each name, what it was when the run began, and what it was for the process that went on with it last."""
+    return [(_text(run, name), run.tags.get(name) or _text(run, name)) for name in names]
+
+
+def _both(texts: Iterable[str]) -> str:
+    """Of several texts those that differ."""
+    return " → ".join(dict.fromkeys(texts))
+
+
+def _elsewhere(run: Run) -> list[str]:
+    """Device and torch on which a run ended, where they are not those on which it began."""
+    device, torch = _ends(run, "device_name", "version_torch")
+    return [] if device[0] == device[1] and torch[0] == torch[1] else [f"{device[1]}, torch {torch[1]}"]
 
 
 def _environment(run: Run) -> tuple[str, ...]:
@@ -80,6 +95,6 @@ def _environment(run: Run) -> tuple[str, ...]:
 
 
 def _environments(runs: Iterable[Run]) -> dict[tuple[str, ...], str]:
-    """A letter for each machine with its versions."""
+    """A letter for each machine with its versions, as they were when runs began."""
     found = dict.fromkeys(_environment(run) for run in runs)
     return {environment: f"M{number}" for number, environment in enumerate(found, 1)}

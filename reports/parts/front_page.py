@@ -36,9 +36,8 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
         overview(evidence),
         Table(
             "verdicts",
-            f"Verdicts. Of {len(judged)} claims of the paper: {told}. n: runs that differ in their seed only; where "
-            "it is 1 the verdict is on that run, not on the method. Behind a colon: networks that are judged apart, in "
-            "the order of the first table. Figures and rules are in Table 3.",
+            f"Verdicts. Of {len(judged)} claims of the paper: {told}. n: runs that differ in their seed only; where it "
+            "is 1 the verdict is on that run, not on the method. Figures and rules are in Table 3.",
             [Column("Claim", 2.2), *(Column(title, 1.2, strong=True) for title in titles)],
             [Section("", [Group("", rows)])],
         ),

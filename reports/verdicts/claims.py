@@ -1,7 +1,7 @@
 """The paper's claims, with its figures for them and the rules that judge them, each family in a module beside this."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports import printed
 from reports.evidence.selection import Evidence
@@ -10,6 +10,7 @@ from reports.verdicts.no_loss import lossless, margin
 from reports.verdicts.wfn_rules.against_apot import times_less
 from reports.verdicts.wfn_rules.noise_tolerance import relative_noise
 from reports.verdicts.wfn_rules.orders_and_centres import ALIKE, LAST_FEW, late_centres, mostly_of_order
+from wfn import networks
 
 ABOVE_1 = 1.0001
 
@@ -50,8 +51,8 @@ def on_each(
     """A rule for one subject, applied to all."""
 
     def judge(evidence: Evidence) -> list[Judgement]:
-        judged = (rule(evidence, subject, *arguments, **bounds) for subject in evidence.subjects)
-        return [judgement for judgement in judged if judgement]
+        judged = ((subject, rule(evidence, subject, *arguments, **bounds)) for subject in evidence.subjects)
+        return [replace(judgement, on=networks.title(subject.model)) for subject, judgement in judged if judgement]
 
     return judge
 

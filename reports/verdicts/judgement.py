@@ -21,6 +21,7 @@ class Judgement:
         verdict: one of :data:`VERDICTS`.
         n: how many runs that differ in their seed only the verdict rests on, one number for each network.
         runs: from which the figures are.
+        on: the network that it is on, where it is on one.
         apart: the judgements on single networks, where they differ.
     """
 
@@ -28,13 +29,15 @@ class Judgement:
     verdict: str
     n: tuple[int, ...]
     runs: tuple[Run, ...]
+    on: str = ""
     apart: tuple["Judgement", ...] = ()
 
     @property
     def text(self) -> str:
         """The verdict with its n; where networks are judged apart, with theirs."""
         if self.apart:
-            return f"{VERDICTS[self.verdict]}: {'; '.join(judgement.text for judgement in self.apart)}"
+            each = (f"{VERDICTS[one.verdict]} on {one.on} (n = {', '.join(map(str, one.n))})" for one in self.apart)
+            return f"{VERDICTS[self.verdict]}: {'; '.join(each)}"
         return VERDICTS[self.verdict] + (f" (n = {', '.join(map(str, self.n))})" if self.n else "")
 
 
@@ -52,7 +55,7 @@ def joined(judged: Sequence[Judgement]) -> Judgement:
         verdicts.pop() if agree else disagreeing,
         tuple(n for judgement in judged for n in judgement.n),
         tuple(runs.values()),
-        () if agree else tuple(judged),
+        apart=() if agree else tuple(judged),
     )
 
 

@@ -31,6 +31,26 @@ def compress(kind, method=QUICK, observe=lambda event: None, **options):
     return model, method.compress(model, small_networks.data(), observe, **options)
 
 
+@pytest.fixture(params=["compiled", "tensors"])
+def way(request, monkeypatch):
+    if request.param == "tensors":
+        monkeypatch.setattr("wfn.training.updates.shared_values.KernelSums", TensorSums)
+
+
+@pytest.mark.usefixtures("way")
+def test_sums_follow_another_assignment_that_is_loaded():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
+    weights = counted_weights(model, as_data(small_networks.data()))
+    shared = SharedValues(weights, np.zeros(4, np.float32), np.zeros(219, np.int32), 0.01, 1e9, np.zeros(4, bool))
+    assignment = torch.arange(219, dtype=torch.int32) % 4
+    shared.load_values(torch.arange(4.0), assignment)
+    weights.values.grad.copy_(torch.linspace(-1, 2, 219))
+    shared.after(torch.tensor(1.0))
+    expected = [sum(torch.linspace(-1, 2, 219)[k::4].tolist()) for k in range(4)]
+    assert shared.values.grad.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.usefixtures("way")
 def test_the_gradient_of_a_shared_value_is_the_sum_of_its_weights():
     model = nn.Sequential(nn.Flatten(), nn.Linear(72, 3))
     weights = counted_weights(model, as_data(small_networks.data()))

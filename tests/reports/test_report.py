@@ -195,12 +195,6 @@ def test_runs_on_other_test_images_are_told_apart_and_spoil_no_report(tmp_path):
     }
 
 
-def test_a_run_that_was_gone_on_with_is_of_the_last_machine(tmp_path):
-    made_up_runs.weight_fixing(tmp_path, 1, tag_device_name="A better one", tag_version_torch="2.16.0")
-    (row,) = table(compose(read_folder(tmp_path)), "environments").sections[0].groups[0].rows
-    assert row[1] == "A better one" and "torch 2.16.0" in row[4]
-
-
 def test_measured_and_printed_rows_are_apart(document):
     for name in ("table-1", "table-2"):
         ours, theirs = table(document, name).sections

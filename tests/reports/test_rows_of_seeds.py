@@ -1,5 +1,6 @@
 """Three runs that differ in their seed only: one row everywhere, with mean, n, ranges, and the runs behind it."""
 
+import json
 import re
 
 import pytest
@@ -112,3 +113,19 @@ def test_a_network_trained_here_and_given_on_as_a_file_is_one_baseline(tmp_path)
     made_up_runs.weight_fixing(tmp_path, 3, weights="other.safetensors").set(params={"weights_sha256": "dd" * 32})
     found = {row.departures["weights"]: row.runs[0].id for row in rows(read_folder(tmp_path)) if row.method == "float"}
     assert found == {"trained here (aaaaaaaa)": "1" + "0" * 31, "other.safetensors (dddddddd)": "3" + "0" * 31}
+
+
+def test_a_run_of_the_float_network_itself_goes_before_others_that_measured_it(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, method="rounding")
+    made_up_runs.weight_fixing(tmp_path, 2, method="float", weights="kept.safetensors")
+    (row,) = [row for row in rows(read_folder(tmp_path)) if row.method == "float"]
+    assert row.runs[0].id.startswith("2")
+
+
+def test_networks_whose_hash_is_unknown_are_not_taken_for_one(tmp_path):
+    for number, weights in enumerate(("", "kept.safetensors"), 1):
+        record = made_up_runs.weight_fixing(tmp_path, number, weights=weights)
+        params = {name: value for name, value in record.header.params.items() if name != "weights_sha256"}
+        header = json.loads((record.folder / "record.json").read_text()) | {"params": params}
+        (record.folder / "record.json").write_text(json.dumps(header))
+    assert len([row for row in rows(read_folder(tmp_path)) if row.method == "float"]) == 2

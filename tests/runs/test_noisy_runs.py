@@ -80,12 +80,13 @@ def test_corrupted_images_are_measured_before_after_and_sampled(with_corrupted):
         assert f"{start}ece_from_calibrated_baseline_deviation" in result.fixed
 
 
-def test_it_is_told_that_corrupted_images_are_measured(tmp_path, caplog):
+def test_it_is_told_what_is_measured_at_length(tmp_path, caplog):
     caplog.set_level("INFO")
-    chosen = {"method": "rounding", "dataset": "tests.support.tiny:pictures", "corrupted": 4, "folder": str(tmp_path)}
-    run_tracked(Settings.of({**chosen, "model": SETTINGS["model"], "tracking": "folder"}))
-    told = [line for line in caplog.messages if line.startswith("corrupted images")]
-    assert told == [f"corrupted images, network {when}: measuring 30 sets" for when in ("before", "after")]
+    chosen = {**SETTINGS, "dataset": "tests.support.tiny:pictures", "corrupted": 4, "folder": str(tmp_path)}
+    run_tracked(Settings.of(chosen))
+    told = [line.removeprefix("measuring ") for line in caplog.messages if line.startswith("measuring")]
+    before, after = (f"corrupted images, network {when}" for when in ("before", "after"))
+    assert told == [before, "test images, drawn networks", after]
 
 
 @pytest.mark.parametrize(

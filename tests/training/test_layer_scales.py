@@ -109,6 +109,27 @@ def test_sensitivities_are_means_of_single_inputs_squared_gradients():
     assert found == pytest.approx(expected, rel=0.15)
 
 
+class OfTwoParts(nn.Module):
+    """Scores tokens below 6 by one table, others by another."""
+
+    def __init__(self):
+        super().__init__()
+        self.low, self.high = nn.Embedding(12, 12), nn.Embedding(12, 12)
+
+    def forward(self, ids):
+        return torch.where(ids[..., None] < 6, self.low(ids), self.high(ids))
+
+
+def test_tokens_that_do_not_count_have_no_part_in_sensitivities():
+    torch.manual_seed(0)
+    ids = torch.randint(6, (8, 5)) + torch.tensor([0, 0, 6, 6, 6])
+    labels = torch.randint(12, (8, 5))
+    labels[:, 3:] = -100  # each token is to tell the next one: the first two count
+    loader = DataLoader(TensorDataset(ids, labels), batch_size=4)
+    found = sensitivities(OfTwoParts(), as_data((loader, loader), task="next_token"), ["low.weight", "high.weight"])
+    assert found["low.weight"] > 0 == found["high.weight"]
+
+
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_looking_changes_nothing(task):
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 1 if task == "regression" else 10)).train()

@@ -1,7 +1,7 @@
 """The outputs of the networks before and after, beside each other, on clean and corrupted test images."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -47,7 +47,7 @@ class Outputs:
         """Measure the network that a method has made."""
         test, device = self._workload.data.test, self._workload.device
         self._after = predict(quantised.model, test, device)
-        self._sampled = predict_mean(quantised.networks(), test, device) if quantised.networks else None
+        self._sampled = self._predict_sampled(quantised)
         self._compared = ComparedOutputs(self._before, self._after, self._sampled, self._temperature)
         self._corruptions = _under_corruption(self._workload, quantised, self._corrupted, self._temperature)
         self._outcomes = outcomes_of_images.paired(self._before, self._after)
@@ -59,6 +59,12 @@ class Outputs:
             self.values |= calibration_changes(list(self._corruptions.values()), "corrupted_")
         if found := self._outcomes:
             self.counts = {"images_lost": found.lost, "images_gained": found.gained, "test_images": found.images}
+
+    def _predict_sampled(self, quantised: Quantised) -> Predictions | None:
+        if not quantised.networks:
+            return None
+        with _bar(quantised.networks(), "test images, drawn networks", "network") as networks:
+            return predict_mean(networks, self._workload.data.test, self._workload.device)
 
     def write(self, folder: Path, quantised: Quantised) -> None:
         """Write the files that tell of them; raises :class:`OSError`."""
@@ -82,11 +88,15 @@ def _under_corruption(
 
 
 def _told(sets: Sequence[CorruptedSet], when: str) -> Iterator[CorruptedSet]:
-    """The sets one after another, with a bar, or a line where there is no terminal: drawn networks take minutes."""
-    if not sets:
-        return
-    what = f"corrupted images, network {when}"
-    with tqdm(sets, desc=what, unit="set", disable=ranks.this() > 0 or None, leave=False) as bar:
-        if bar.disable:
-            log.info("%s: measuring %s sets", what, len(sets))
-        yield from bar
+    """The sets one after another."""
+    if sets:
+        with _bar(sets, f"corrupted images, network {when}", "set") as bar:
+            yield from bar
+
+
+def _bar(some: Iterable, what: str, unit: str) -> tqdm:
+    """A bar, or a line where there is no terminal: drawn networks take minutes."""
+    bar = tqdm(some, desc=what, unit=unit, disable=ranks.this() > 0 or None, leave=False)
+    if bar.disable:
+        log.info("measuring %s", what)
+    return bar

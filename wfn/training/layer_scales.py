@@ -165,11 +165,15 @@ def _sensitivities(model: nn.Module, data: Data, names: Collection[str]) -> dict
 
 
 def _loss(model: nn.Module, data: Data, batch: Any) -> Tensor:
-    """The mean over the batch; by labels that the network draws, where it can."""
+    """The mean over the batch; by labels that the network draws, where it can, in place of those that count."""
     task = data.task
     if not (task.has_classes and isinstance(task, OutputTask)):
         return task.loss(model, batch)
-    logs = torch.log_softmax(task.class_scores(task.outputs(model, split(batch)[0])).float(), 1)
+    inputs, labels = split(batch)
+    outputs = task.outputs(model, inputs)
+    logs = torch.log_softmax(task.class_scores(outputs).float(), 1)
     check_numbers(model, logs)
-    drawn = torch.multinomial(logs.detach().exp().cpu(), 1).to(logs.device)
-    return -logs.gather(1, drawn).sum() / size(batch)
+    drawn = logs.gather(1, torch.multinomial(logs.detach().exp().cpu(), 1).to(logs.device))[:, 0]
+    if (counts := task.counts(outputs, task.labels(inputs, labels))) is not None:
+        drawn = drawn.masked_fill(~counts, 0)
+    return -drawn.sum() / size(batch)

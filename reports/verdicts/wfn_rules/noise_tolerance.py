@@ -1,6 +1,7 @@
 """Whether relative noise is better tolerated than absolute noise."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from reports.evidence.readings import Run, newest
@@ -8,6 +9,7 @@ from reports.evidence.row import Subject, subject_of
 from reports.evidence.selection import Evidence
 from reports.verdicts.judgement import NOT, PARTLY, REPRODUCED, UNDECIDED, Judgement
 from reports.verdicts.over_seeds import Estimate, mean
+from wfn import networks
 from wfn.measures.evaluation.paired import signed
 
 
@@ -17,8 +19,8 @@ def relative_noise(evidence: Evidence) -> list[Judgement]:
     By the 95 % interval, by Student's t, of the differences between trials of one seed of the noise, which gives both
     kinds the same epsilon; undecided where it leaves that open.
     """
-    found = [_relative_noise(subject, runs) for (subject, _), runs in noise_runs(evidence.runs).items()]
-    return [judgement for judgement in found if judgement]
+    found = [(subject, _relative_noise(subject, runs)) for (subject, _), runs in noise_runs(evidence.runs).items()]
+    return [replace(judgement, on=networks.title(subject.model)) for subject, judgement in found if judgement]
 
 
 def _relative_noise(subject: Subject, runs: Sequence[Run]) -> Judgement | None:

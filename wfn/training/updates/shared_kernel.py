@@ -2,8 +2,10 @@
 
 import numba
 import numpy as np
+import torch
+from torch import Tensor
 
-from wfn.system.compiled import compiled
+from wfn.system.compiled import compiled, torch_threads
 
 PARTS = 16  # of the weights, each with sums of its own, so that they do not depend on the number of threads
 
@@ -17,3 +19,20 @@ def sums_by_value(numbers, assignment, values):
         for i in range(numbers.size * part // PARTS, numbers.size * (part + 1) // PARTS):
             own[assignment[i]] += numbers[i]
     return sums.sum(0)
+
+
+class KernelSums:
+    """Sums over the weights that share a value.
+
+    Args:
+        assignment: int32 [n], for each weight the index of its value.
+        size: k, how many values there are.
+    """
+
+    def __init__(self, assignment: Tensor, size: int) -> None:
+        self._assignment, self._size = assignment.numpy(), size
+
+    def of(self, weights: Tensor) -> Tensor:
+        """Float64 [k], of what each weight has in ``weights``, float32 [n]; 0 for a value that no weight has."""
+        with torch_threads():
+            return torch.from_numpy(sums_by_value(weights.numpy(), self._assignment, self._size))

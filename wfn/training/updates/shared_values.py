@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from wfn.codebooks.codebook import Codebook
-from wfn.system.compiled import torch_threads
 from wfn.training.flat_weights import FlatWeights
 from wfn.training.updates import give_moments, moments_of
-from wfn.training.updates.shared_kernel import sums_by_value
+from wfn.training.updates.shared_kernel import KernelSums
 from wfn.training.updates.tensors import TensorSums
 
 
@@ -47,7 +46,7 @@ class SharedValues:
         self.values = nn.Parameter(torch.from_numpy(centres).to(device))
         self.values.grad = torch.zeros_like(self.values)
         self._held = torch.from_numpy(held).to(device)
-        self._sums: TensorSums | None = None  # on an accelerator, of the assignment as it is
+        self._sums = self._sums_of_assignment()
         self._optimiser = torch.optim.Adam([self.values], lr=learning_rate, fused=True)
         self.hand_out()
 
@@ -69,14 +68,7 @@ class SharedValues:
     def after(self, loss: Tensor) -> None:
         """Take one step; the gradients of ``loss`` are in ``weights.values.grad``."""
         gradient = self.values.grad
-        of_weights = self._weights.values.grad
-        if gradient.device.type == "cpu":
-            with torch_threads():
-                sums = sums_by_value(of_weights.numpy(), self._assignment.numpy(), gradient.numel())
-            gradient.copy_(torch.from_numpy(sums))
-        else:
-            self._sums = self._sums or TensorSums(self._assignment, gradient.numel())
-            gradient.copy_(self._sums.of(of_weights))
+        gradient.copy_(self._sums.of(self._weights.values.grad))
         gradient.masked_fill_(self._held, 0)
         gradient.mul_((self._clip_norm / (gradient.norm() + 1e-6)).clamp(max=1))
         self._optimiser.step()
@@ -102,8 +94,12 @@ class SharedValues:
             )
         self.values.data.copy_(values)
         self._assignment.copy_(assignment)
-        self._sums = None
+        self._sums = self._sums_of_assignment()
         self.hand_out()
+
+    def _sums_of_assignment(self) -> KernelSums | TensorSums:
+        kind = KernelSums if self._assignment.device.type == "cpu" else TensorSums
+        return kind(self._assignment, self.values.numel())
 
     def hand_out(self) -> None:
         """Give every weight its shared value."""
