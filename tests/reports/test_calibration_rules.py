@@ -38,9 +38,11 @@ def test_with_nothing_to_compare_nothing_is_tested():
 )
 def test_more_accurate_at_as_many_values_is_judged_by_paired_images_and_seeds(tmp_path, pwfn, wfn, verdict):
     for seed in range(3):
-        noisy(tmp_path, seed, "pwfn", seed=seed, top1=pwfn)
-        made_up_runs.weight_fixing(tmp_path, 10 + seed, seed=seed, top1=wfn, delta=0.0075)
-        made_up_runs.weight_fixing(tmp_path, 20 + seed, seed=seed, top1=80.0, delta=0.015, unique_params=21)
+        alike = {"seed": seed, "precision": "bfloat16"}
+        noisy(tmp_path, seed, "pwfn", top1=pwfn, **alike)
+        made_up_runs.weight_fixing(tmp_path, 10 + seed, top1=wfn, delta=0.0075, **alike)
+        made_up_runs.weight_fixing(tmp_path, 20 + seed, top1=80.0, delta=0.015, unique_params=21, **alike)
+        made_up_runs.weight_fixing(tmp_path, 30 + seed, seed=seed, top1=70.0, delta=0.0125)  # in float32
     found = judged(tmp_path, BEATS)
     assert found.verdict == verdict and found.n == (3,)
     assert "WFN δ = 0.0075" in found.ours and "40 values against" in found.ours
@@ -62,10 +64,8 @@ def test_it_must_not_have_more_values_to_be_better_nor_fewer_to_be_worse(tmp_pat
     for seed in range(3):
         noisy(tmp_path, seed, "pwfn", seed=seed, top1=top1, unique_params=values)
         for number, of_wfn in enumerate(wfn, 1):
-            delta = 0.005 * number
-            made_up_runs.weight_fixing(
-                tmp_path, 10 * number + seed, seed=seed, top1=92.1, delta=delta, unique_params=of_wfn
-            )
+            chosen = {"seed": seed, "delta": 0.005 * number}
+            made_up_runs.weight_fixing(tmp_path, 10 * number + seed, top1=92.1, unique_params=of_wfn, **chosen)
     assert judged(tmp_path, BEATS).verdict == verdict
 
 

@@ -43,7 +43,8 @@ def pwfn_beats_wfn(evidence: Evidence, subject: Subject) -> Judgement | None:
 def nearest_in_values(evidence: Evidence, ours: Row) -> Row | None:
     """The row of weight fixing from the same float networks, within a factor of two in the number of values.
 
-    Of several the nearest of those that have as many values or more; only where there is none, the nearest below.
+    Of several one that was trained in the same precision, where there is one; then the nearest of those that have as
+    many values or more; only where there is none, the nearest below.
     """
     found = []
     for row in evidence.rows:
@@ -52,8 +53,13 @@ def nearest_in_values(evidence: Evidence, ours: Row) -> Row | None:
             distance = abs(log2(_ratio_of_values(ours, row)))
             has_fewer = _ratio_of_values(ours, row) > AS_MANY
             if distance <= 1:
-                found.append((has_fewer, distance, len(row.departures), row.label, row))
-    return min(found, key=lambda item: item[:4], default=[None])[-1]
+                unlike = _precision(row) != _precision(ours)
+                found.append((unlike, has_fewer, distance, len(row.departures), row.label, row))
+    return min(found, key=lambda item: item[:5], default=[None])[-1]
+
+
+def _precision(row: Row) -> str:
+    return row.runs[0].params.get("precision", "")
 
 
 def _ratio_of_values(ours: Row, theirs: Row) -> float:

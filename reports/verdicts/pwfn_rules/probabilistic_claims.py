@@ -21,7 +21,8 @@ def probabilistic_claims() -> list[Claim]:
             "PWFN is more accurate than WFN at as many unique values",
             "no figure in the abstract",
             "95 % interval of the paired difference of top-1 (mean weights) above zero, with no more values: "
-            "reproduced; below zero, with no fewer: not; else undecided. The WFN row has the nearest number of values "
+            "reproduced; below zero, with no fewer: not; else undecided. The WFN row is of the same "
+            "precision where one is, and has the nearest number of values "
             f"that is not lower, within a factor of two; up to {AS_MANY:g} times counts as the same number",
             "needs finished and trained runs of PWFN and of WFN from the same float network, of like numbers of values",
             on_each(pwfn_beats_wfn),
