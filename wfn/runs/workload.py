@@ -179,5 +179,6 @@ def _device(name: str) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+        # A pass over each new tensor, for networks that read what they have not written: those are wrong anyway.
+        torch.utils.deterministic.fill_uninitialized_memory = False
     return device
