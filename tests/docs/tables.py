@@ -23,6 +23,7 @@ from wfn.measures.common.kinds import Measure, OutputMeasure
 DOCS = ROOT / "docs"
 TABLE_2 = ROOT / "reports" / "examples" / "tables" / "table-2.csv"
 COLUMNS = ("Method", "Top-1", "Change", "Params", "No BN-FL", "Entropy, all", "Rep_Mixed, Eq. 5", "File size", "Runs")
+ENDS = ("commit", "device_name")  # of a run, where it began and where it ended
 # What departs from the paper's own method and measures, in the order in which it is told.
 OF_PAPER = {
     "Weight fixing": "wfn/methods/weight_fixing.py",
@@ -139,9 +140,11 @@ def of_commits() -> str:
     with (TABLE_2.parent / "runs.csv").open(newline="") as file:
         runs = {row["run"][:8]: row for row in csv.DictReader(file)}
     found: dict[tuple[str, str, str], list[str]] = {}
-    for run in named:
-        row = runs[run]
-        key = row["param.commit"][:7], row["param.device_name"].partition(",")[0], row["param.precision"]
+    for row in (runs[run] for run in named if run in runs):
+        run = row["run"][:8]
+        ends = [[(row[f"{end}.{name}"] or row[f"param.{name}"]) for end in ("param", "tag")] for name in ENDS]
+        commits, devices = ([text[:7] for text in ends[0]], [text.partition(",")[0] for text in ends[1]])
+        key = *(" → ".join(dict.fromkeys(texts)) for texts in (commits, devices)), row["param.precision"]
         found.setdefault(key, []).append(run)
     lines = [f"| {commit} | {device} | {precision} | {', '.join(some)} |" for (commit, device, precision), some in
              sorted(found.items(), key=lambda item: min(int(runs[run]["started"]) for run in item[1]))]  # fmt: skip
@@ -282,5 +285,5 @@ def _file(kind: type[Measure]) -> str:
 
 
 if __name__ == "__main__":
-    for document in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]:
+    for document in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))] * 2:  # a table tells of another's rows
         document.write_text(made_anew(document))
