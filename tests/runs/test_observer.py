@@ -88,7 +88,7 @@ def test_a_run_that_ends_elsewhere_has_all_its_last_values_from_there(tmp_path, 
         (scores, labels), *others = predict(*arguments).batches
         return Predictions(((scores.roll(1, 1), labels), *others))
 
-    for place in ("wfn.measures.evaluation.measured_network", "wfn.runs.outputs"):
+    for place in ("wfn.measures.evaluation.measured_network", "wfn.runs.run"):
         monkeypatch.setattr(f"{place}.predict", elsewhere)
     record, _ = run_tracked(Settings.of(chosen | {"resume": left.name}))
     values, right = record.last_values(), outcomes.read(record.files / OUTCOMES)

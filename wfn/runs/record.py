@@ -34,9 +34,8 @@ RELIABILITY, CORRUPTIONS, SPREADS = "reliability.csv", "corruptions.csv", "sprea
 class Record:
     """One run's folder, as it was when it was read.
 
-    ``record.json`` holds the header; ``metrics.jsonl`` a line for each value: key, value, step, timestamp
-    (milliseconds since 1970) and, where steps count epochs or iterations, ``per``; ``files/`` what else a run leaves;
-    ``checkpoint.safetensors`` how far it is.
+    ``record.json`` holds the header; ``metrics.jsonl`` a line a value: key, value, step, timestamp (ms since 1970) and,
+    where steps count epochs or iterations, ``per``; ``checkpoint.safetensors`` how far it is; ``files/`` all else.
 
     Attributes:
         folder: where it lies.
@@ -84,14 +83,13 @@ class Record:
 
     @property
     def sync_command(self) -> str:
-        """What brings the run into the tracking store, as it can be pasted into a shell."""
+        """What brings the run into the tracking store, for a shell."""
         return f"wfn sync {shlex.quote(str(self.folder.absolute()))}"
 
     def metrics_from(self, position: int) -> list[dict[str, Any]]:
         """The values logged by now, from that number on.
 
-        A last line that is only half there is left out: it is being written at this moment, or was when the process
-        died.
+        A last line that is only half there, as it is being written or where the process died, is left out.
 
         Raises:
             UserError: a line is damaged.
@@ -175,28 +173,23 @@ class OpenRecord(Record):
 
         Args:
             metrics: name -> value; None is left out.
-            step: where on its curve.
+            step: on its curve.
             per: what steps count, ``epoch`` or ``iteration``; empty for values of the run as a whole.
-            anew: whether one that is there already, and differs, has to give way: a run that went on elsewhere
-                measures other last digits, and what belongs together must be of one measurement. Times stay.
+            anew: whether one that differs gives way, but for times: last values are to be of one measurement.
 
         Raises:
             UserError: they cannot be written.
         """
+        kept = {key for key in metrics if (key, step) in self._logged and (not anew or key.endswith("seconds"))}
         lines = [
             {"key": key, "value": float(value), "step": step, "timestamp": now()} | ({"per": per} if per else {})
             for key, value in metrics.items()
-            if value is not None and self._is_wanted(key, step, float(value), anew)
+            if value is not None and key not in kept and self._logged.get((key, step)) != float(value)
         ]
         self._logged |= {(line["key"], step): line["value"] for line in lines}
         with self._writable():  # on the disk before the checkpoint that counts on it
             append_durably(self.folder / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
         self._tell()
-
-    def _is_wanted(self, key: str, step: int, value: float, anew: bool) -> bool:
-        if (key, step) not in self._logged:
-            return True
-        return anew and not key.endswith("seconds") and self._logged[key, step] != value
 
     def _tell(self) -> None:
         for listener in self._listeners:
