@@ -24,6 +24,7 @@ DOCS = ROOT / "docs"
 TABLE_2 = ROOT / "reports" / "examples" / "tables" / "table-2.csv"
 COLUMNS = ("Method", "Top-1", "Change", "Params", "No BN-FL", "Entropy, all", "Rep_Mixed, Eq. 5", "File size", "Runs")
 ENDS = ("commit", "device_name")  # of a run, where it began and where it ended
+UNKNOWN = {"", "none"}  # what runs.csv has of an older run
 # What departs from the paper's own method and measures, in the order in which it is told.
 OF_PAPER = {
     "Weight fixing": "wfn/methods/weight_fixing.py",
@@ -142,7 +143,7 @@ def of_commits() -> str:
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in (runs[run] for run in named if run in runs):
         run = row["run"][:8]
-        ends = [[(row[f"{end}.{name}"] or row[f"param.{name}"]) for end in ("param", "tag")] for name in ENDS]
+        ends = [[row[f"param.{name}"], *({row[f"tag.{name}"]} - UNKNOWN)] for name in ENDS]
         commits, devices = ([text[:7] for text in ends[0]], [text.partition(",")[0] for text in ends[1]])
         key = *(" → ".join(dict.fromkeys(texts)) for texts in (commits, devices)), row["param.precision"]
         found.setdefault(key, []).append(run)
@@ -161,10 +162,10 @@ def of_figure_4() -> str:
     runs = record_files.read_records(ROOT / "reports" / "examples" / "records" / "resnet18.jsonl.gz")
     rows = []
     for run in sorted((run for run in runs if run.question == "ablation" and run.compresses), key=_settings):
-        alpha, delta, is_fixed = _settings(run)
+        alpha, delta, is_left_alone = _settings(run)
         metrics, change = run.metrics, paired_change([run])
         rows.append(
-            f"| {alpha:g} | {delta:g} | {'no' if is_fixed else 'yes'} | {metrics['top1']:.2f} | {change.text} "
+            f"| {alpha:g} | {delta:g} | {'no' if is_left_alone else 'yes'} | {metrics['top1']:.2f} | {change.text} "
             f"| {metrics['unique_params']:,.0f} | {metrics['unique_params_no_bn_fl']:,.0f} "
             f"| {metrics['entropy_bits']:.2f} | {metrics['artefact_bytes'] / 1e6:.2f} MB | {run.short_id} |"
         )

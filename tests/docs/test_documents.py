@@ -203,10 +203,7 @@ def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
     readme, document = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/results.md"))
     with (EXAMPLES / "tables" / "runs.csv").open() as file:
         runs = {row["run"][:8]: row for row in csv.DictReader(file)}
-    rows = table(
-        (ROOT / "docs" / "results.md").read_text(),
-        METHODS,
-    )
+    rows = table((ROOT / "docs" / "results.md").read_text(), METHODS)
     trained = [row for row in rows if "learning_rate = 0.004" in row[0] and row[-1].count(", ") == 2]
     for _, top1, change, values, _, bits, _, size, _ in trained:
         shares = f"{values.split()[0]} values.*?, {bits.split()[0]} bits and {size.split()[0]} kB"
@@ -223,10 +220,6 @@ def test_what_is_said_of_the_best_row_and_of_nncodec_is_so():
     assert f"The three seeds have {one}, {two} and {three} %" in document
     one, two, three = (f"{float(run['top1']):.2f}" for run in coarse)
     assert f"in the mean of three seeds ({one}, {two} and {three}), a change of" in document
-    rows = table(
-        (ROOT / "docs" / "results.md").read_text(),
-        METHODS,
-    )
     for _, top1, change, values, _, bits, _, size, run in rows:
         if runs[run[:8]]["param.fold"] in ("0.02", "0.01"):
             assert f"has {top1} % at {bits} bits, with {values} values in {size}, a change of {change}" in document

@@ -42,12 +42,16 @@ def assert_same_bits(first, second):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def assert_steps_alike(seen, by_one):
+    for (loss, gradient), (expected_loss, expected) in zip(seen, by_one, strict=True):
+        assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
+        assert (gradient - expected).norm() <= 1e-6 * expected.norm()
+
+
 def test_gradients_are_those_of_the_whole_batch_however_uneven_the_parts(two, tmp_path):
     one = cases.gradients(tmp_path)
     for result in (rank["gradients"] for rank in two):
-        for (loss, gradient), (expected_loss, expected) in zip(result["seen"], one["seen"], strict=True):
-            assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
-            assert (gradient - expected).norm() <= 1e-6 * expected.norm()
+        assert_steps_alike(result["seen"], one["seen"])
         assert result["scores"] == pytest.approx(one["scores"], rel=1e-6)
         assert result["types"] == one["types"]
 
@@ -55,9 +59,7 @@ def test_gradients_are_those_of_the_whole_batch_however_uneven_the_parts(two, tm
 def test_where_labels_do_not_count_the_parts_weigh_by_those_that_do(two, tmp_path):
     one = cases.tokens(tmp_path)
     for result in (rank["tokens"] for rank in two):
-        for (loss, gradient), (expected_loss, expected) in zip(result["seen"], one["seen"], strict=True):
-            assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
-            assert (gradient - expected).norm() <= 1e-6 * expected.norm()
+        assert_steps_alike(result["seen"], one["seen"])
 
 
 def test_batch_norm_keeps_the_statistics_of_the_whole_batch(two, tmp_path):
