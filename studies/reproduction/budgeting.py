@@ -7,7 +7,7 @@ from typing import Any
 from studies.reproduction.needs import Need
 from wfn.errors import UserError
 
-DONE, FAILED, CHOSEN, OPEN = "done", "failed", "chosen before", "open"
+DONE, FAILED, CHOSEN, FOUND, OPEN = "done", "failed", "chosen before", "found finished", "open"
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,11 @@ class NeededRun:
         need: why.
         point: settings and seed, as its trial has them.
         worth: how informative it is.
-        state: DONE or FAILED as the storage has it; CHOSEN by an earlier call, where it waits or was cut off; or OPEN.
+        state: DONE or FAILED as the storage has it; CHOSEN by an earlier call, where it waits or was cut off; FOUND
+            finished in the folder, begun otherwise; or OPEN.
         seconds: that it takes, as far as is known.
         baseline_seconds: that training its float network takes before, once for all runs from it; 0 where it is given.
+        run: id of a run of the folder, begun otherwise, that is taken for it or gone on with; empty for none.
     """
 
     need: Need
@@ -29,6 +31,7 @@ class NeededRun:
     state: str = OPEN
     seconds: float = 0.0
     baseline_seconds: float = 0.0
+    run: str = ""
 
     @property
     def seed(self) -> int:
@@ -108,7 +111,7 @@ def within_budget(runs: Sequence[NeededRun], hours: float, workers: int) -> tupl
     """The open runs that a budget allows, and those that it leaves out.
 
     The most informative first, then of the rest the most informative that still fit. What an earlier call has chosen
-    is done in any case, and counts.
+    is done in any case, and counts. What was found finished costs nothing.
 
     Args:
         runs: all, the most informative first.
@@ -130,7 +133,7 @@ def within_budget(runs: Sequence[NeededRun], hours: float, workers: int) -> tupl
             bill.add(run)
         else:
             left_out.append(run)
-    if left_out and not chosen and not any(run.state == CHOSEN for run in runs):
+    if left_out and not chosen and not any(run.state in (CHOSEN, FOUND) for run in runs):
         least = min(map(Bill().of, left_out)) / 3600
         raise UserError(
             f"budget={hours:g} fits no run: the shortest takes about {least:.2g} hours; give as many or more"

@@ -20,6 +20,7 @@ from studies.reproduction.budgeting import (
     CHOSEN,
     DONE,
     FAILED,
+    FOUND,
     OPEN,
     NeededRun,
     check_budget,
@@ -27,6 +28,7 @@ from studies.reproduction.budgeting import (
     seeds_of,
     within_budget,
 )
+from studies.reproduction.known_runs import known_runs, with_known_runs
 from studies.reproduction.needs import TABLE_1, Need, needs
 from studies.reproduction.telling import told
 from studies.trials.plan import Plan, trial_settings
@@ -114,7 +116,7 @@ class Reproduction:
         return {name: value for name, value in self.options.items() if name in known}
 
     def runs(self) -> list[NeededRun]:
-        """All needed runs, each with its state in the storage, the most informative first.
+        """All needed runs, each with its state in the storage, else its run in the folder; the most informative first.
 
         Last come those that earlier calls have chosen for the same studies, and that nobody asks for now: what waits
         in a study is run with it.
@@ -128,7 +130,8 @@ class Reproduction:
         states = {question: self._states(question) for question in {run.need.question for run in found}}
         found = [replace(run, state=_state(run, states[run.need.question])) for run in found]
         asked_for = [dict(run.point) for run in found]
-        return found + [
+        known = known_runs(Path(self.settings.folder).expanduser())
+        return with_known_runs(found, known, self._settings, self.network_given) + [
             _chosen_before(question, settings)
             for question, trials in states.items()
             for settings, state in trials
@@ -197,7 +200,8 @@ class Reproduction:
                 if run.point not in points:
                     points.append(dict(run.point))
             plan, retry_failed = self.plan(question, points), self.retry_failed and question not in begun
-            launch(self.url, self.label(question), plan, here, self.workers, retry_failed=retry_failed)
+            known = {points.index(run.point): run.run for run in runs if run.run}
+            launch(self.url, self.label(question), plan, here, self.workers, retry_failed=retry_failed, begun=known)
             begun.add(question)
 
     def write_report(self, launched: str = "") -> None:
@@ -228,14 +232,14 @@ def run(reproduction: Reproduction, dry_run: bool = False) -> None:
     _check_folder(folder)
     runs, costs = reproduction.estimated(reproduction.runs())
     chosen, left_out = within_budget(runs, reproduction.budget, reproduction.workers)
-    before = [run for run in runs if run.state == CHOSEN]
+    before, found = ([run for run in runs if run.state == state] for state in (CHOSEN, FOUND))
     for line in told(reproduction, runs, [*before, *chosen], left_out, costs):
         log.info(line)
     if dry_run:
         return
     make_folder(folder)
     launched = take_launched()  # else it would show the way to the first study
-    reproduction.run_studies([*before, *chosen])
+    reproduction.run_studies([*found, *before, *chosen])
     reproduction.write_report(launched)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from studies.reproduction.budgeting import DONE, FAILED, NeededRun, hours_of
+from studies.reproduction.budgeting import DONE, FAILED, FOUND, NeededRun, hours_of
 from studies.reproduction.needs import Need
 from wfn import data, networks
 
@@ -24,17 +24,21 @@ def told(
     Args:
         reproduction: what is asked for.
         runs: all that are needed.
-        chosen: those that will be run.
+        chosen: those that will be run, those that were found finished left out.
         left_out: those that the budget leaves out.
         costs: what was timed; None where nothing is to do.
     """
     settings = reproduction.settings
-    counts = {state: sum(run.state == state for run in runs) for state in (DONE, FAILED)}
+    counts = {state: sum(run.state == state for run in runs) for state in (DONE, FOUND, FAILED)}
     done = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none done"
     yield (
         f"{networks.title(settings.model)} on {data.title(settings.dataset)}: {len(runs)} runs are needed, {done}, "
         f"{len(chosen)} to do now"
     )
+    if counts[FOUND]:
+        yield f"found in {settings.folder}, begun otherwise, and not run again:"
+        whole = (run for run in runs if run.state == FOUND)
+        yield from (f"  {run.need.name}, seed {run.point[run.need.nuisance]}: {run.run}" for run in whole)
     if counts[FAILED]:
         yield "what failed is run again by --retry_failed true"
     if costs:

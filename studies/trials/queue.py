@@ -12,6 +12,7 @@ once, nor of a trial that was put back.
 """
 
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -72,10 +73,16 @@ class Queue:
 
     @classmethod
     @patiently
-    def open_for(cls, url: str, label: str, plan: Plan) -> "Queue":
+    def open_for(cls, url: str, label: str, plan: Plan, begun: Mapping[int, str] | None = None) -> "Queue":
         """Open the study, made first where it does not exist, with every trial of ``plan`` in it.
 
         A plan of more repeats or trials than the study had takes the place of its own.
+
+        Args:
+            url: of the storage.
+            label: the study's name there.
+            plan: what it is to do.
+            begun: place in the plan -> id of the run with which a trial that is new there goes on.
 
         Raises:
             UserError: a label that cannot name files; the storage cannot be reached, or holds a study of this name with
@@ -104,7 +111,7 @@ class Queue:
             queue.set("plan", plan.to_json())
             queue.plan = plan
         queue.set("stop", False)
-        queue.take_back()
+        queue.take_back(begun)
         return queue
 
     def alone(self) -> AbstractContextManager[None]:
@@ -144,8 +151,8 @@ class Queue:
         return None
 
     @patiently
-    def take_back(self) -> None:
-        """Put in what is missing: the plan of a new study, and trials that were cut off.
+    def take_back(self, begun: Mapping[int, str] | None = None) -> None:
+        """Put in what is missing: the plan of a new study, with the runs that are ``begun``; trials that were cut off.
 
         Those of dead workers are: on this machine at once, on others when they have long been silent. A silent worker
         of this machine that is there, frozen perhaps, still holds its run: it keeps its trial.
@@ -163,7 +170,7 @@ class Queue:
                     self.storage.record_heartbeat(self._id(trial))
             if silence_counts:
                 optuna.storages.fail_stale_trials(self.study)
-            self._fill()
+            self._fill(begun or {})
 
     @patiently
     def retry_failed(self) -> None:
@@ -183,11 +190,12 @@ class Queue:
         study = self.plan.study
         return Results(self.plan.whole_base, study.varied.values, study.objectives, self.trials(), study.nuisance)
 
-    def _fill(self) -> None:
+    def _fill(self, begun: Mapping[int, str]) -> None:
         last = self._last_for_each_place()
         for place, point in enumerate(self.plan.points()):
             if place not in last:
-                self.study.enqueue_trial(point, user_attrs={"place": place})
+                run = {"run": begun[place]} if place in begun else {}
+                self.study.enqueue_trial(point, user_attrs={"place": place} | run)
             elif _cut_off(last[place]):
                 self.study.add_trial(_again(last[place], _cuts(last[place])))
 

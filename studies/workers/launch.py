@@ -43,6 +43,7 @@ def launch(
     *,
     retry_failed: bool = False,
     artifacts: str = "",
+    begun: Mapping[int, str] | None = None,
 ) -> None:
     """Carry a study out with ``workers`` processes on this machine, or what is left of it.
 
@@ -54,6 +55,7 @@ def launch(
         workers: processes.
         retry_failed: run trials that failed again.
         artifacts: a folder that all machines of the study see, from which each resumes the others' trials; or empty.
+        begun: place in the plan -> id of a run of the folder which its trial, if it is new, takes or goes on with.
 
     Raises:
         UserError: bad input; the study is going on already from the same folder; the workers keep dying.
@@ -61,7 +63,7 @@ def launch(
     check_workers(workers)
     if artifacts:
         SharedRuns(artifacts)
-    queue = Queue.open_for(url, label, plan)
+    queue = Queue.open_for(url, label, plan, begun)
     if retry_failed:
         queue.retry_failed()
     here = {name: settings[name] for name in LOCAL_SETTINGS if name in settings}

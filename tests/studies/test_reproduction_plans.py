@@ -102,7 +102,7 @@ def test_what_an_earlier_call_has_chosen_is_told_though_nobody_asks_for_it_now(r
 
 def test_what_failed_is_run_once_more_however_many_stretches_a_study_has(reproduction, monkeypatch):
     called = []
-    launch = lambda url, label, plan, here, workers, retry_failed: called.append((plan.question, retry_failed))  # noqa: E731
+    launch = lambda url, label, plan, *here, retry_failed, begun: called.append((plan.question, retry_failed))  # noqa: E731
     monkeypatch.setattr(driver, "launch", launch)
     again = replace(reproduction, retry_failed=True)
     again.run_studies(again.runs())
