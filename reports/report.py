@@ -42,7 +42,7 @@ def compose(runs: Sequence[Run], peers: Sequence[PeerFile] = ()) -> Document:
         "The tables, figures and claims of Subia-Waud & Dasmahapatra (ECCV 2022), measured, beside the paper",
         [
             *front_page(evidence, _missing([*drawn, *of_confidence])),
-            Heading("Tables", begins_page=True),
+            Heading("Tables"),
             paper_tables.table1(evidence),
             paper_tables.table2(evidence),
             Heading("What a network takes"),

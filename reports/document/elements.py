@@ -11,10 +11,9 @@ TALLEST = 8.0  # inches that leave room for a caption on the same page
 
 @dataclass(frozen=True)
 class Heading:
-    """The title of a section, which may begin a page."""
+    """The title of a section."""
 
     text: str
-    begins_page: bool = False
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def _data(block: Block) -> dict:
 
 @_data.register
 def _(heading: Heading) -> dict:
-    return {"kind": "heading", "text": heading.text, "begins_page": heading.begins_page}
+    return {"kind": "heading", "text": heading.text}
 
 
 @_data.register

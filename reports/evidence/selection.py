@@ -22,8 +22,13 @@ def _variant(run: Run) -> str:
 
 
 def _departing(row: Row) -> int:
-    """How many settings are not the paper's."""
-    return len(row.variant | row.departures)
+    """How many settings are not the paper's, which names no precision."""
+    return len((row.variant | row.departures).keys() - {"precision"})
+
+
+def _by_standing(row: Row) -> tuple[int, int]:
+    """The lower the better: how far it departs from the paper's settings, and of equals the one with most runs."""
+    return _departing(row), -len(row.runs)
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,12 @@ class Evidence:
         return next((other for other in self._of(row.subject, "float") if other.networks & row.networks), None)
 
     def weight_fixing(self, subject: Subject) -> list[Row]:
-        """A row for each delta, ascending; of several the one that departs least from the paper's settings."""
+        """A row for each delta, ascending.
+
+        Of several the one that departs least from the paper's settings, then the one of most runs.
+        """
         found = self._of(subject, "wfn")
-        found.sort(key=lambda row: (row.delta, _departing(row), row.label))
+        found.sort(key=lambda row: (row.delta, _by_standing(row), row.label))
         return list({row.delta: row for row in reversed(found)}.values())[::-1]
 
     @cached_property
@@ -112,10 +120,10 @@ class Evidence:
     def beside_apot(self, subject: Subject) -> tuple[Row, Row] | None:
         """A row of weight fixing and one of APoT that began with the same float network, the headline's if it can be.
 
-        Of rows at one delta that which departs least from the paper's settings.
+        Of rows at one delta that which departs least from the paper's settings, then that of most runs.
         """
         ours = [row for delta in DELTAS for row in self._of(subject, "wfn") if row.delta == delta]
-        ours.sort(key=lambda row: (DELTAS.index(row.delta), _departing(row)))
+        ours.sort(key=lambda row: (DELTAS.index(row.delta), _by_standing(row)))
         pairs = ((row, other) for row in ours for other in self._apot(subject) if row.networks & other.networks)
         return next(pairs, None)
 

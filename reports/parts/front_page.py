@@ -32,16 +32,16 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
         ),
         _measured(evidence),
         _unfinished(evidence),
-        _in_short(evidence),
         overview(evidence),
         Table(
             "verdicts",
             f"Verdicts. Of {len(judged)} claims of the paper: {told}. n: runs that differ in their seed only; where it "
             "is 1 the verdict is on that run, not on the method. Figures and rules are in Table 3.",
-            [Column("Claim", 2.2), *(Column(title, 1.2, strong=True) for title in titles)],
+            [Column("Claim", 2), *(Column(title, 1.8 - 0.8 * n, strong=True) for n, title in enumerate(titles))],
             [Section("", [Group("", rows)])],
         ),
         *([Paragraph(limits, "Limits.")] if limits else []),
+        _in_short(evidence),
     ]
 
 

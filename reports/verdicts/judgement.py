@@ -36,9 +36,19 @@ class Judgement:
     def text(self) -> str:
         """The verdict with its n; where networks are judged apart, with theirs."""
         if self.apart:
-            each = (f"{VERDICTS[one.verdict]} on {one.on} (n = {', '.join(map(str, one.n))})" for one in self.apart)
+            names = _shortest([one.on for one in self.apart])
+            each = (
+                f"{VERDICTS[one.verdict]} on {name} (n = {', '.join(map(str, one.n))})"
+                for name, one in zip(names, self.apart, strict=True)
+            )
             return f"{VERDICTS[self.verdict]}: {'; '.join(each)}"
         return VERDICTS[self.verdict] + (f" (n = {', '.join(map(str, self.n))})" if self.n else "")
+
+
+def _shortest(names: Sequence[str]) -> Sequence[str]:
+    """Networks without what stands behind them in brackets, as long as that still tells them apart."""
+    short = [name.partition(" (")[0] for name in names]
+    return short if len({*short}) == len(names) else names
 
 
 def joined(judged: Sequence[Judgement]) -> Judgement:

@@ -120,6 +120,18 @@ def test_lossless_is_judged_over_all_seeds(tmp_path, evidence):
     assert "McNemar" not in found.ours  # which would be as sure of few seeds as of many
 
 
+def test_of_two_precisions_the_one_with_more_seeds_is_judged_and_of_equals_float32(tmp_path, evidence):
+    """The paper names none; a setting that it does name goes before the number of runs."""
+    made_up_runs.weight_fixing(tmp_path, 1)
+    made_up_runs.weight_fixing(tmp_path, 2, precision="bfloat16")
+    for seed in range(3):
+        made_up_runs.weight_fixing(tmp_path, seed + 3, seed=seed, alpha=0.8)
+    assert [run.short_id for run in verdict(evidence(), "δ = 0.0075").runs] == ["10000000"]
+    made_up_runs.weight_fixing(tmp_path, 6, seed=1, precision="bfloat16")
+    found = verdict(evidence(), "δ = 0.0075")
+    assert [run.short_id for run in found.runs] == ["20000000", "60000000"] and found.n == (2,)
+
+
 def test_runs_that_do_not_know_their_images_leave_lossless_undecided(tmp_path, evidence):
     made_up_runs.weight_fixing(tmp_path, 1, paired=False)
     found = verdict(evidence(), "δ = 0.0075")

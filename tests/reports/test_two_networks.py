@@ -55,7 +55,7 @@ def test_a_claim_is_judged_on_the_papers_network_first(both):
     first, second = judged.ours.split("; ResNet")[0], judged.ours
     assert second.index("ResNet-18") < second.index("ResNet-20") and "92.50" in first
     assert judged.verdict == "partly"
-    assert judged.text == "partly: reproduced on ResNet-18 (CIFAR form) (n = 1); not reproduced on ResNet-20 (n = 1)"
+    assert judged.text == "partly: reproduced on ResNet-18 (n = 1); not reproduced on ResNet-20 (n = 1)"
 
 
 def test_what_differs_is_told(both):
