@@ -62,8 +62,9 @@ def _timed(costs: "Costs", chosen: Sequence[NeededRun], workers: int) -> Iterato
     if baselines := {run.network: run.baseline_seconds for run in chosen if run.baseline_seconds}:
         least = min(baselines.values())
         yield f"  {_duration(least):>8} each  to train the float networks first, {len(baselines)} of them"
-    whole = _duration(3600 * hours_of(chosen, workers))
-    yield f"all {len(chosen)}: about {whole} with {workers} at a time, starting them and writing files not counted"
+    if chosen:
+        whole = _duration(3600 * hours_of(chosen, workers))
+        yield f"all {len(chosen)}: about {whole} with {workers} at a time, starting them and writing files not counted"
 
 
 def _needed_by(need: Need) -> str:
