@@ -1,6 +1,6 @@
 """Which runs make which rows of the tables: those that differ in nothing but their seed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,8 @@ def over_delta(runs: Iterable[Run]) -> list[list[Row]]:
     for row in _grouped(run for run in runs if run.compresses and run.tags["method"] == "wfn"):
         first = min(row.runs, key=_seed)
         settings = tuple((row.variant | row.departures).items())
-        key = row.subject, settings, float_network(first), _hashes(first)
+        network = () if first.params.get("weights_sha256") else float_network(first)  # a hash tells as much
+        key = row.subject, settings, network, _hashes(first)
         lists.setdefault(key, []).append(row)
     networks: dict[Subject, set[tuple]] = {}
     for subject, _, *network in lists:
@@ -47,10 +48,26 @@ def over_delta(runs: Iterable[Run]) -> list[list[Row]]:
 
 
 def _grouped(runs: Iterable[Run]) -> list[Row]:
-    groups: dict[tuple, list[Run]] = {}
+    groups: dict[tuple, dict[tuple, list[Run]]] = {}
     for run in runs:
-        groups.setdefault(_key(run), []).append(run)
-    return [_row(some) for group in groups.values() for some in _of_different_seeds(group)]
+        groups.setdefault(_key(run), {}).setdefault(float_network(run), []).append(run)
+    found = [group for by_network in groups.values() for group in _of_each_network(by_network)]
+    return [_row(some) for group in found for some in _of_different_seeds(group)]
+
+
+def _of_each_network(by_network: Mapping[tuple, Sequence[Run]]) -> list[list[Run]]:
+    """Runs that are otherwise alike, in the order in which they started, by their float network.
+
+    One that was trained here, and then given to other runs as a file, is one network; of several seeds each trains its
+    own, and these stay together.
+    """
+    found: dict[tuple, list[Run]] = {}
+    for network, some in by_network.items():
+        hashes = {run.params.get("weights_sha256") for run in some}
+        is_one = len(hashes) == 1 and None not in hashes
+        file = (*hashes,)
+        found.setdefault(file if is_one and file in by_network else network, []).extend(some)
+    return [sorted(some, key=lambda run: run.started) for some in found.values()]
 
 
 def is_tabled(run: Run) -> bool:
@@ -65,6 +82,7 @@ def is_tabled(run: Run) -> bool:
 
 
 def _key(run: Run) -> tuple:
+    """What runs of a row have in common, besides their float network."""
     method = run.tags["method"]
     in_name = tuple(named(method, run.params).items())
     return (
@@ -72,7 +90,6 @@ def _key(run: Run) -> tuple:
         method,
         in_name,
         tuple(departures(method, run.params, run.tags).items()),
-        float_network(run),
         method_files(run),
     )
 

@@ -123,11 +123,12 @@ def test_other_methods_have_rows_of_their_own(tmp_path):
 
 def test_runs_from_other_weights_are_no_repeats(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 1)
-    made_up_runs.weight_fixing(tmp_path, 2, weights="somewhere/trained.pth")
+    other = made_up_runs.weight_fixing(tmp_path, 2, weights="somewhere/trained.pth")
+    other.set(params={"weights_sha256": "dd" * 32})
     rows = measured(compose(read_folder(tmp_path)), "table-1")
     assert {label: row["n"] for label, row in rows.items() if "WFN" in label} == {
         "WFN δ = 0.0075, weights = trained here (aaaaaaaa)": "1",
-        "WFN δ = 0.0075, weights = trained.pth (aaaaaaaa)": "1",
+        "WFN δ = 0.0075, weights = trained.pth (dddddddd)": "1",
     }
 
 

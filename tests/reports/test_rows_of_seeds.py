@@ -115,6 +115,26 @@ def test_a_network_trained_here_and_given_on_as_a_file_is_one_baseline(tmp_path)
     assert found == {"trained here (aaaaaaaa)": "1" + "0" * 31, "other.safetensors (dddddddd)": "3" + "0" * 31}
 
 
+def test_seeds_on_a_network_trained_here_and_on_it_as_a_file_are_one_row(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, seed=0)
+    made_up_runs.weight_fixing(tmp_path, 2, seed=1, weights="kept.safetensors")
+    made_up_runs.weight_fixing(tmp_path, 3, seed=2, weights="moved.safetensors")
+    made_up_runs.weight_fixing(tmp_path, 4, seed=0, delta=0.01, weights="kept.safetensors")
+    found = Evidence(read_folder(tmp_path))
+    (row,) = [row for row in found.rows if row.method == "wfn" and row.delta == 0.0075]
+    assert [run.params["seed"] for run in row.runs] == ["0", "1", "2"]
+    assert [row.delta for row in found.over_delta(row.subject)] == [0.0075, 0.01]
+
+
+def test_networks_of_several_seeds_stay_together_where_one_of_them_was_given_on(tmp_path):
+    for seed in range(3):
+        made_up_runs.weight_fixing(tmp_path, seed + 1, seed=seed).set(params={"weights_sha256": f"a{seed}" * 32})
+    made_up_runs.weight_fixing(tmp_path, 4, weights="kept.safetensors").set(params={"weights_sha256": "a0" * 32})
+    found = [row for row in rows(read_folder(tmp_path)) if row.method == "wfn"]
+    assert sorted(len(row.runs) for row in found) == [1, 3]
+    assert len({row.label for row in found}) == 2
+
+
 def test_a_run_of_the_float_network_itself_goes_before_others_that_measured_it(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 1, method="rounding")
     made_up_runs.weight_fixing(tmp_path, 2, method="float", weights="kept.safetensors")
@@ -128,4 +148,5 @@ def test_networks_whose_hash_is_unknown_are_not_taken_for_one(tmp_path):
         params = {name: value for name, value in record.header.params.items() if name != "weights_sha256"}
         header = json.loads((record.folder / "record.json").read_text()) | {"params": params}
         (record.folder / "record.json").write_text(json.dumps(header))
-    assert len([row for row in rows(read_folder(tmp_path)) if row.method == "float"]) == 2
+    found = rows(read_folder(tmp_path))
+    assert [row.method for row in found] == ["float", "float", "wfn", "wfn"]
