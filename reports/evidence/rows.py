@@ -33,8 +33,8 @@ def over_delta(runs: Iterable[Run]) -> list[list[Row]]:
     for row in _grouped(run for run in runs if run.compresses and run.tags["method"] == "wfn"):
         first = min(row.runs, key=_seed)
         settings = tuple((row.variant | row.departures).items())
-        network = () if first.params.get("weights_sha256") else float_network(first)  # a hash tells as much
-        key = row.subject, settings, network, _hashes(first)
+        given = next((run for run in row.runs if _is_given(run)), first)
+        key = row.subject, settings, float_network(given), _hashes(first)
         lists.setdefault(key, []).append(row)
     networks: dict[Subject, set[tuple]] = {}
     for subject, _, *network in lists:

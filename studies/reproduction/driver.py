@@ -131,15 +131,16 @@ class Reproduction:
         found = [replace(run, state=_state(run, states[run.need.question])) for run in found]
         asked_for = [dict(run.point) for run in found]
         known = known_runs(Path(self.settings.folder).expanduser())
-        return with_known_runs(found, known, self._settings, self.network_given) + [
+        taken = {run for trials in states.values() for _, _, run in trials}
+        return with_known_runs(found, known, self._settings, self.network_given, taken) + [
             _chosen_before(question, settings)
             for question, trials in states.items()
-            for settings, state in trials
+            for settings, state, _ in trials
             if state == CHOSEN and dict(settings) not in asked_for
         ]
 
-    def _states(self, question: str) -> list[tuple[Mapping[str, Any], str]]:
-        """Of every trial that the storage has: settings, and state."""
+    def _states(self, question: str) -> list[tuple[Mapping[str, Any], str, str]]:
+        """Of every trial that the storage has: settings, state, and the id of its run."""
         queue = self._queue(question)
         if not queue:
             return []
@@ -150,8 +151,8 @@ class Reproduction:
                 "those to go on with it, or another storage"
             )
         again = {FAILED: CHOSEN} if self.retry_failed else {}
-        states = [(trial.settings, STATES.get(trial.state, CHOSEN)) for trial in queue.trials()]
-        return [(settings, again.get(state, state)) for settings, state in states]
+        states = [(trial.settings, STATES.get(trial.state, CHOSEN), trial.run) for trial in queue.trials()]
+        return [(settings, again.get(state, state), run) for settings, state, run in states]
 
     def _queue(self, question: str) -> Queue | None:
         """The study as the storage has it; None where there is none yet."""
@@ -193,7 +194,7 @@ class Reproduction:
         stretches: dict[tuple[str, bool], list[NeededRun]] = {}
         for run in chosen:
             stretches.setdefault((run.need.question, TABLE_1 in run.need.needed_by), []).append(run)
-        for (question, _), runs in stretches.items():
+        for (question, _), runs in sorted(stretches.items(), key=lambda stretch: not stretch[0][1]):
             queue = self._queue(question)
             points = [dict(point) for point in queue.plan.listed] if queue else []
             for run in runs:
@@ -259,5 +260,5 @@ def _chosen_before(question: str, settings: Mapping[str, Any]) -> NeededRun:
     return NeededRun(need, settings, worth=0.0, state=CHOSEN)
 
 
-def _state(run: NeededRun, known: Sequence[tuple[Mapping[str, Any], str]]) -> str:
-    return next((state for settings, state in known if dict(settings) == dict(run.point)), OPEN)
+def _state(run: NeededRun, known: Sequence[tuple[Mapping[str, Any], str, str]]) -> str:
+    return next((state for settings, state, _ in known if dict(settings) == dict(run.point)), OPEN)

@@ -1,22 +1,24 @@
 """Runs that lie in the folder and are just what is needed, though no trial of these studies began them.
 
-Somebody began them by ``wfn``, or by another study: their records say what they did, on what. A finished one is not run
-again; one that was cut off is gone on with.
+Somebody began them by ``wfn``, or by the same question in another study: their records say what they did, on what. A
+finished one is not run again; one that was cut off is gone on with.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from studies import catalogue
 from studies.reproduction.budgeting import FOUND, OPEN, NeededRun
+from wfn import tasks
 from wfn.errors import UserError
-from wfn.runs.record import Record, read_each
+from wfn.runs.lifecycle import threads_at_first
+from wfn.runs.record import Record, alone, read_each
 from wfn.runs.settings import WHERE, Settings
 
 # On these a run's bits depend, but not what it measures: a finished one may have been carried out on others.
 HOW = {"threads", "device"}
-HASHES = ("data_sha256", "weights_sha256")
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,35 @@ class KnownRun:
         """Whether it came to its end."""
         return self.record.header.status == "FINISHED"
 
-    def does(self, needed: Mapping[str, Any]) -> bool:
-        """Whether it does, or will once it is gone on with, what these settings ask for."""
-        free = WHERE | HOW if self.is_finished else WHERE
-        return all(self.settings.get(name) == value for name, value in needed.items() if name not in free)
+    def is_of(self, question: str) -> bool:
+        """Whether a report counts it for that question: a study's trial is one of that study's question alone."""
+        tags = self.record.header.tags
+        return tags.get("question", tags.get("study", question)) == question
+
+    def does(self, needed: Settings) -> bool:
+        """Whether it does, or will once it is gone on with, what these settings ask for; files go by their hashes."""
+        method = needed.make_method()
+        free = WHERE | (HOW | {*method.files} if self.is_finished else set())
+        is_alike = all(self.settings.get(name) == value for name, value in needed.flat().items() if name not in free)
+        return is_alike and all(self.record.header.params.get(name) == text for name, text in method.hashes().items())
+
+    def has_results(self, objectives: Collection[str]) -> bool:
+        """Whether a finished run holds what a study and a report need: the last values, and which images are right."""
+        from wfn.measures.evaluation.outcomes import OUTCOMES  # it imports torch
+
+        try:
+            values = self.record.last_values()
+        except UserError:
+            return False
+        knows_images = self.settings["task"] != tasks.CLASSIFICATION or (self.record.files / OUTCOMES).is_file()
+        return knows_images and all(values.get(name) is not None for name in objectives)
 
 
 def known_runs(folder: Path) -> list[KnownRun]:
-    """The runs of a method in ``folder``, those that have finished first, then those that have come furthest.
+    """The runs of a method in ``folder``: the finished ones, the newest first, then those that have come furthest.
 
-    Left out are what cannot be read, what a study has stopped, and the runs of studies as a whole.
+    Left out are what cannot be read, what failed or was stopped on purpose, what is going on in another process, and
+    the runs of studies as a whole.
     """
     try:
         records, _ = read_each(folder, Record.read)
@@ -53,15 +74,35 @@ def known_runs(folder: Path) -> list[KnownRun]:
         return []
     found = []
     for record in records:
-        tags = record.header.tags
-        if "method" not in tags or ("study" in tags and "trial" not in tags) or tags.get("stopped"):
+        header = record.header
+        is_whole_study = "study" in header.tags and "trial" not in header.tags
+        if "method" not in header.tags or is_whole_study or record.folder.name != record.id:
+            continue
+        if header.status == "FAILED" or header.tags.get("stopped") or _is_going_on(record):
             continue
         try:
-            settings = Settings.recorded(record.header.settings).flat()
+            # Where its network's file lay does not matter: the hash tells which it is.
+            settings = Settings.recorded({**header.settings, "weights": ""}).flat()
         except UserError:  # of a newer version, or of no method
             continue
-        found.append(KnownRun(record, settings))
-    return sorted(found, key=lambda run: (not run.is_finished, -len(run.record.header.iterations), run.record.id))
+        given = {"weights": header.settings.get("weights", ""), "threads": threads_at_first(header)}
+        found.append(KnownRun(record, settings | given))
+    return sorted(found, key=_rank)
+
+
+def _rank(run: KnownRun) -> tuple:
+    header = run.record.header
+    return not run.is_finished, -header.started if run.is_finished else -len(header.iterations), header.id
+
+
+def _is_going_on(record: Record) -> bool:
+    if record.header.status == "FINISHED":
+        return False
+    try:
+        with alone(record.folder):
+            return False
+    except (UserError, OSError):  # somebody holds it, or it cannot be gone on with from here
+        return True
 
 
 def with_known_runs(
@@ -69,6 +110,7 @@ def with_known_runs(
     known: Sequence[KnownRun],
     settings_of: Callable[[NeededRun], Settings],
     network_given: bool,
+    taken: Collection[str] = (),
 ) -> list[NeededRun]:
     """The needed runs, in their order; an open one gets the known run that does the same on the same, if there is one.
 
@@ -79,30 +121,39 @@ def with_known_runs(
         known: as :func:`known_runs` has them.
         settings_of: a needed run's settings.
         network_given: whether the float network is; one that is trained here is told by the settings alone.
+        taken: ids of runs that trials of these studies have.
 
     Raises:
         UserError: network or images cannot be had, with whose hashes the known runs' are compared.
     """
-    names = HASHES if network_given else HASHES[:1]
     of_inputs: dict[tuple[int, float], Mapping[str, object]] = {}
-    taken, found = set[str](), []
+    has_run, found = {*taken}, []
 
-    def is_on_the_same(record: Record, settings: Settings) -> bool:
+    def is_on_the_same(run: KnownRun, settings: Settings) -> bool:
+        if not network_given and run.settings["weights"]:
+            return False
         drawn_by = settings.seed, settings.validation_share  # these settle which images are held back
         if drawn_by not in of_inputs:
             of_inputs[drawn_by] = _hashes(settings)
-        return all(record.header.params.get(name) == of_inputs[drawn_by][name] for name in names)
+        names = ("data_sha256", "weights_sha256") if network_given else ("data_sha256",)
+        return all(run.record.header.params.get(name) == of_inputs[drawn_by][name] for name in names)
+
+    def match(needed: NeededRun) -> KnownRun | None:
+        question, settings = needed.need.question, settings_of(needed)
+        objectives = catalogue.load(question).objectives
+        for run in known:
+            if run.record.id in has_run or not run.is_of(question) or not run.does(settings):
+                continue
+            if (not run.is_finished or run.has_results(objectives)) and is_on_the_same(run, settings):
+                return run
+        return None
 
     for needed in runs:
-        match = None
-        if needed.state == OPEN and needed.need.question != "noise":  # in a trial of noise no method has a part
-            settings = settings_of(needed)
-            alike = (run for run in known if run.record.id not in taken and run.does(settings.flat()))
-            match = next((run for run in alike if is_on_the_same(run.record, settings)), None)
-        if match:
-            taken.add(match.record.id)
-            state = FOUND if match.is_finished else OPEN
-            found.append(replace(needed, run=match.record.id, state=state))
+        # In a trial of noise no method has a part.
+        run = match(needed) if needed.state == OPEN and needed.need.question != "noise" else None
+        if run:
+            has_run.add(run.record.id)
+            found.append(replace(needed, run=run.record.id, state=FOUND if run.is_finished else OPEN))
         else:
             found.append(needed)
     return found

@@ -27,7 +27,7 @@ from studies.workers.sharing import SharedRuns
 from wfn.commands import messages
 from wfn.errors import UserError
 from wfn.runs.lifecycle import RunHandle, Stopped
-from wfn.runs.record import HEADER, Record, RunHeldError
+from wfn.runs.record import HEADER, OpenRecord, Record, RunHeldError, alone
 from wfn.runs.settings import Settings
 from wfn.runs.tracking.mlflow_database import StoreAwayError
 from wfn.system.processes import terminable
@@ -74,6 +74,9 @@ def _run_trial(queue: Queue, claim: TrialClaim, here: Mapping[str, Any], shared:
             settings = trial_settings(queue.plan, queue.plan.study, claim.choose(), here)
             earlier = _earlier_run(Path(settings.folder).expanduser(), claim, shared)
             if earlier and earlier.header.status == "FINISHED":
+                if "study" not in earlier.header.tags:  # somebody began it by hand: a report must know whose it is now
+                    with alone(earlier.folder):
+                        OpenRecord.open(earlier.folder).set(tags=_tags(queue, claim))
                 _bring_in(earlier, settings)
                 claim.finish(earlier.last_values())
             else:
@@ -126,6 +129,14 @@ def _run_once_free(queue: Queue, claim: TrialClaim, settings: Settings, shared: 
                 log.info("trial %s: %s; waiting for it", claim.number, error)
             has_told = True
             time.sleep(PAUSE)
+            if (held := Record.read(Path(settings.folder).expanduser() / claim.run)).header.status == "FINISHED":
+                return claim.finish(held.last_values())
+
+
+def _tags(queue: Queue, claim: TrialClaim) -> dict[str, str | int]:
+    """Those of a trial's run: whose it is."""
+    varied = " ".join(queue.plan.study.varied.values)  # a report makes rows of trials that depart in none of these
+    return {"study": queue.label, "question": queue.plan.question, "varied": varied, "trial": claim.number}
 
 
 def _run(queue: Queue, claim: TrialClaim, settings: Settings, shared: SharedRuns | None) -> None:
@@ -133,9 +144,7 @@ def _run(queue: Queue, claim: TrialClaim, settings: Settings, shared: SharedRuns
     try:
         with RunHandle.open(settings) as handle:
             claim.set_run(handle.record.id)
-            varied = " ".join(study.varied.values)  # a report makes rows of trials that depart in none of these
-            about = {"study": queue.label, "question": queue.plan.question, "varied": varied}
-            handle.set(tags=about | {"trial": claim.number})
+            handle.set(tags=_tags(queue, claim))
             if study.hopeless:
                 handle.record.subscribe(_pruner(study.hopeless, queue, handle.record))
             with shared.kept_up_to_date(claim, handle.record.folder) if shared else nullcontext():

@@ -130,9 +130,12 @@ def test_networks_of_several_seeds_stay_together_where_one_of_them_was_given_on(
     for seed in range(3):
         made_up_runs.weight_fixing(tmp_path, seed + 1, seed=seed).set(params={"weights_sha256": f"a{seed}" * 32})
     made_up_runs.weight_fixing(tmp_path, 4, weights="kept.safetensors").set(params={"weights_sha256": "a0" * 32})
-    found = [row for row in rows(read_folder(tmp_path)) if row.method == "wfn"]
-    assert sorted(len(row.runs) for row in found) == [1, 3]
-    assert len({row.label for row in found}) == 2
+    made_up_runs.weight_fixing(tmp_path, 5, delta=0.01).set(params={"weights_sha256": "a0" * 32})
+    found = Evidence(read_folder(tmp_path))
+    at_one_delta = [row for row in found.rows if row.method == "wfn" and row.delta == 0.0075]
+    assert sorted(len(row.runs) for row in at_one_delta) == [1, 3]
+    assert len({row.label for row in at_one_delta}) == 2
+    assert [(row.delta, len(row.runs)) for row in found.over_delta(at_one_delta[0].subject)] == [(0.0075, 3), (0.01, 1)]
 
 
 def test_a_run_of_the_float_network_itself_goes_before_others_that_measured_it(tmp_path):

@@ -11,15 +11,17 @@ from studies.reproduction.driver import Reproduction
 from studies.reproduction.needs import BESIDE_K_MEANS
 from studies.trials.queue import Queue
 from studies.trials.storage import url_of
+from tests.support import made_up_runs
 from tests.support.studies import REPRODUCED
 from wfn.__main__ import main as wfn
-from wfn.runs.record import OpenRecord
+from wfn.runs.record import OpenRecord, alone
 from wfn.runs.settings import Settings
 from wfn.runs.workload import prepare
 
 OPTIONS = {"epochs": 1, "shares": "0.5 1", "iterations": 2}
 COMMON = {"model": "tests.support.tiny:network", "dataset": "tests.support.tiny:data", "device": "cpu",
           "validation_share": 0.0, "tracking": "folder"}  # fmt: skip
+MEASURED = {"top1": 92.25, "entropy_bits": 4.5}
 
 
 @pytest.fixture
@@ -40,14 +42,24 @@ def hashes():
     return {name: said[name] for name in ("data_sha256", "weights_sha256")}
 
 
-def begun(folder, hashes, status="FINISHED", tags=None, iterations=0, **changes):
+def begun(folder, hashes, status="FINISHED", tags=None, iterations=0, metrics=MEASURED, paired=True, **changes):
     """The id of a run that was begun by hand, of k-means with 128 values but for ``changes``."""
-    chosen = {"method": "kmeans", "clusters": 128, "epochs": 1, "iterations": 2, "threads": 1} | changes
+    of_k_means = {"method": "kmeans", "clusters": 128, "epochs": 1, "iterations": 2}
+    chosen = {"threads": 1} | ({} if changes.get("method") == "apot" else of_k_means) | changes
     settings = Settings.of(COMMON | chosen | {"folder": "elsewhere"}).flat()
     record = OpenRecord.create(folder, settings)
-    record.set(iterations={number + 1: {"top1": 90.0} for number in range(iterations)})
-    record.set(params={**settings, **hashes}, tags={"method": settings["method"], **(tags or {})}, status=status)
+    record.log(metrics, step=2)
+    if paired:
+        made_up_runs.keep_outcomes(record, made_up_runs.outcomes_of(92.25))
+    params = {**settings, "threads": settings["threads"] or 2, **hashes}
+    tags = {"method": settings["method"], **(tags or {})}
+    record.set(iterations={number + 1: {"top1": 90.0} for number in range(iterations)}, params=params, tags=tags)
+    record.set(status=status, started=begun.order)
+    begun.order += 1
     return record.id
+
+
+begun.order = 1
 
 
 def states(reproduction):
@@ -78,6 +90,10 @@ def test_a_finished_run_of_the_same_settings_is_found_whatever_it_ran_on(reprodu
         {"method": "cof_pwfn", "clusters": None},
         {"status": "KILLED", "tags": {"stopped": "pruned: hopeless"}},
         {"status": "KILLED", "threads": 2},
+        {"status": "FAILED"},
+        {"tags": {"study": "another", "question": "delta", "trial": "3"}},
+        {"metrics": {"top1": 92.25}},
+        {"paired": False},
     ],
 )
 def test_a_run_that_does_something_else_is_not(reproduction, folder, hashes, changes):
@@ -93,11 +109,12 @@ def test_nor_is_one_of_other_images_or_another_network(reproduction, folder, has
     assert states(reproduction) == NONE
 
 
-def test_one_that_was_cut_off_is_gone_on_with_but_a_finished_one_goes_before(reproduction, folder, hashes):
+def test_one_that_was_cut_off_is_gone_on_with_but_the_newest_finished_one_goes_before(reproduction, folder, hashes):
     begun(folder, hashes, status="KILLED", iterations=1)
     further = begun(folder, hashes, status="KILLED", iterations=2)
     assert states(reproduction) == NONE | {128: (OPEN, further)}
-    whole = begun(folder, hashes, tags={"study": "tables_before", "trial": "3"})
+    begun(folder, hashes)
+    whole = begun(folder, hashes, tags={"study": "tables_before", "question": "tables", "trial": "3"})
     assert states(reproduction) == NONE | {128: (FOUND, whole)}
 
 
@@ -107,6 +124,49 @@ def test_two_needs_never_share_a_run(reproduction, folder, hashes):
     twice = replace(reproduction, seeds=(0, 0))
     of_128 = [each.run for each in twice.runs() if each.need.settings["clusters"] == 128]
     assert of_128 == [run, ""]
+
+
+def test_one_that_a_trial_of_these_studies_has_is_not_given_to_another(reproduction, folder, hashes):
+    run = begun(folder, hashes)
+    point = next(each.point for each in reproduction.runs() if each.run) | {"seed": 7}
+    plan = reproduction.plan("tables", [point])
+    Queue.open_for(reproduction.url, reproduction.label("tables"), plan, {0: run})
+    assert [each.run for each in reproduction.runs()] == ["", "", ""]
+
+
+def test_one_that_is_going_on_or_whose_folder_has_another_name_is_left_alone(reproduction, folder, hashes):
+    going_on = folder / begun(folder, hashes, status="RUNNING")
+    with alone(going_on):
+        assert states(reproduction) == NONE
+    assert states(reproduction) == NONE | {128: (OPEN, going_on.name)}
+    going_on.rename(folder / "copied")
+    assert states(reproduction) == NONE
+
+
+def test_where_its_network_was_kept_does_not_matter_but_whether_it_was_trained_here_does(
+    reproduction, folder, hashes, monkeypatch
+):
+    run = begun(folder, hashes)
+    path = folder / run / "record.json"
+    header = json.loads(path.read_text())
+    header["settings"]["weights"] = "on_another_machine/network.pth"
+    path.write_text(json.dumps(header))
+    assert states(reproduction) == NONE | {128: (FOUND, run)}
+    monkeypatch.setattr(Reproduction, "network_given", False)
+    assert states(reproduction) == NONE
+
+
+def test_the_save_of_a_run_goes_by_its_content(folder, hashes, tmp_path):
+    saves = [tmp_path / name for name in ("before.pth", "now.pth")]
+    for save in saves:
+        save.write_bytes(b"a save")
+    settings = COMMON | {"folder": str(folder)}
+    asked = Reproduction.make(settings, {}, "0", saves=[(3, str(saves[1]))], workers=1, needed_by=("Figure 1",))
+    sha = asked._settings(next(run for run in asked.runs() if run.need.settings.get("save"))).make_method().hashes()
+    run = begun(folder, hashes | sha, method="apot", bits=3, save=str(saves[0]))
+    assert [each.run for each in asked.runs() if each.state == FOUND] == [run]
+    saves[1].write_bytes(b"another")
+    assert [each.run for each in asked.runs() if each.state == FOUND] == []
 
 
 def test_a_folder_whose_runs_cannot_be_read_has_none(reproduction, folder, hashes):
@@ -127,8 +187,6 @@ def test_from_end_to_end_one_is_taken_and_another_gone_on_with(call_here, tmp_pa
     records = {json.loads(path.read_text())["settings"]["clusters"]: path for path in paths}
     cut = json.loads(records[256].read_text())
     records[256].write_text(json.dumps(cut | {"status": "KILLED"}))
-    before = records[128].read_bytes()
-
     arguments = [*REPRODUCED, "--seeds", "0", "--batch_size", "96", "--workers", "1", "--needed_by", BESIDE_K_MEANS]
     status, output, error = call_here(main, "reproduce", *arguments)
     assert status == 0, error
@@ -138,5 +196,6 @@ def test_from_end_to_end_one_is_taken_and_another_gone_on_with(call_here, tmp_pa
     trials = Queue(url_of("", str(tmp_path / "runs")), label).trials()
     expected = {(clusters, "COMPLETE", path.parent.name) for clusters, path in records.items()}
     assert {(trial.settings["clusters"], trial.state, trial.run) for trial in trials} == expected
-    assert records[128].read_bytes() == before
+    tags = json.loads(records[128].read_text())["tags"]
+    assert (tags["study"], tags["question"], tags["commit"]) == (label, "tables", tags["commit"])
     assert json.loads(records[256].read_text())["status"] == "FINISHED"

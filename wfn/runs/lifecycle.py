@@ -100,7 +100,7 @@ class RunHandle:
         """
         found = Record.find(settings.resume, Path(settings.folder).expanduser())
         settings.check_trust(found.folder, found.header.settings)
-        settings = settings.resumed(found.header.settings, _threads_at_first(found.header))
+        settings = settings.resumed(found.header.settings, threads_at_first(found.header))
         settings.make_method()
         store = _store(settings)
         if store:
@@ -201,7 +201,7 @@ class DistantRecord(Record):
 
 def _threads(settings: Settings, header: RunHeader) -> AbstractContextManager[None]:
     """Work with as many threads as the run is to have, a resumed one with those that it began with."""
-    here, began = torch.get_num_threads(), _threads_at_first(header)
+    here, began = torch.get_num_threads(), threads_at_first(header)
     if began and not settings.threads and began != here:
         log.info(
             "the run began with %s threads, on which its bits depend: it goes on with as many, not %s", began, here
@@ -209,7 +209,7 @@ def _threads(settings: Settings, header: RunHeader) -> AbstractContextManager[No
     return number_of_threads(settings.threads or began or here)
 
 
-def _threads_at_first(header: RunHeader) -> int:
+def threads_at_first(header: RunHeader) -> int:
     """The number of threads on which a run began; 0 where its record does not tell."""
     then = str(header.params.get("threads", ""))
     return int(then) if then.isdecimal() and int(then) <= MOST_THREADS else 0
