@@ -84,6 +84,11 @@ class Row:
         return float(self.runs[0].params["delta"])
 
     @property
+    def precision(self) -> str:
+        """In which it was trained."""
+        return self.runs[0].params.get("precision", "")
+
+    @property
     def variant(self) -> dict[str, str]:
         """The options by which this is another variant of the method than the paper's."""
         return variant(self.method, self.runs[0].params)

@@ -143,8 +143,8 @@ class Evidence:
             return bool(row.networks & other.networks) and row.taught_text == other.taught_text and distance(pair) <= 1
 
         def rank(pair: tuple[Row, Row]) -> tuple[bool, float, int]:
-            one, other = (row.runs[0].params.get("precision") for row in pair)
-            return one != other, distance(pair), len(pair[0].departures)
+            row, other = pair
+            return row.precision != other.precision, distance(pair), len(row.departures)
 
         whole = [row for row in self._of(subject, "kmeans") if row.runs[0].params.get("per_layer") != "True"]
         return min(filter(is_fair, product(self._of(subject, "wfn"), whole)), key=rank, default=None)

@@ -37,7 +37,7 @@ def front_page(evidence: Evidence, missing: str) -> list[Block]:
             "verdicts",
             f"Verdicts. Of {len(judged)} claims of the paper: {told}. n: runs that differ in their seed only; where it "
             "is 1 the verdict is on that run, not on the method. Figures and rules are in Table 3.",
-            [Column("Claim", 2), *(Column(title, 1.8 - 0.8 * n, strong=True) for n, title in enumerate(titles))],
+            [Column("Claim", 2), *(Column(title, 1 if n else 1.8, strong=True) for n, title in enumerate(titles))],
             [Section("", [Group("", rows)])],
         ),
         *([Paragraph(limits, "Limits.")] if limits else []),

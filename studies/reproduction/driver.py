@@ -130,7 +130,8 @@ class Reproduction:
         states = {question: self._states(question) for question in {run.need.question for run in found}}
         found = [replace(run, state=_state(run, states[run.need.question])) for run in found]
         asked_for = [dict(run.point) for run in found]
-        known = known_runs(Path(self.settings.folder).expanduser())
+        is_complete = all(run.state != OPEN for run in found)
+        known = [] if is_complete else known_runs(Path(self.settings.folder).expanduser())
         taken = {run for trials in states.values() for _, _, run in trials}
         return with_known_runs(found, known, self._settings, self.network_given, taken) + [
             _chosen_before(question, settings)

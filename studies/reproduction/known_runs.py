@@ -13,9 +13,11 @@ from studies import catalogue
 from studies.reproduction.budgeting import FOUND, OPEN, NeededRun
 from wfn import tasks
 from wfn.errors import UserError
+from wfn.measures.evaluation.outcomes import OUTCOMES
 from wfn.runs.lifecycle import threads_at_first
 from wfn.runs.record import Record, alone, read_each
 from wfn.runs.settings import WHERE, Settings
+from wfn.runs.workload import prepare
 
 # On these a run's bits depend, but not what it measures: a finished one may have been carried out on others.
 HOW = {"threads", "device"}
@@ -43,17 +45,22 @@ class KnownRun:
         tags = self.record.header.tags
         return tags.get("question", tags.get("study", question)) == question
 
-    def does(self, needed: Settings) -> bool:
-        """Whether it does, or will once it is gone on with, what these settings ask for; files go by their hashes."""
-        method = needed.make_method()
-        free = WHERE | (HOW | {*method.files} if self.is_finished else set())
-        is_alike = all(self.settings.get(name) == value for name, value in needed.flat().items() if name not in free)
-        return is_alike and all(self.record.header.params.get(name) == text for name, text in method.hashes().items())
+    def does(self, asked: Mapping[str, Any], files: Collection[str]) -> bool:
+        """Whether it does, or will once it is gone on with, what these settings ask for, whatever is in the files.
+
+        Args:
+            asked: name -> value.
+            files: the settings that are paths; where it is finished, theirs need not be the same.
+        """
+        free = WHERE | (HOW | {*files} if self.is_finished else set())
+        return all(self.settings.get(name) == value for name, value in asked.items() if name not in free)
+
+    def has_hashes(self, hashes: Mapping[str, object]) -> bool:
+        """Whether what it read had these hashes, by the names of its params."""
+        return all(self.record.header.params.get(name) == text for name, text in hashes.items())
 
     def has_results(self, objectives: Collection[str]) -> bool:
         """Whether a finished run holds what a study and a report need: the last values, and which images are right."""
-        from wfn.measures.evaluation.outcomes import OUTCOMES  # it imports torch
-
         try:
             values = self.record.last_values()
         except UserError:
@@ -126,25 +133,26 @@ def with_known_runs(
     Raises:
         UserError: network or images cannot be had, with whose hashes the known runs' are compared.
     """
+    names = ("data_sha256", "weights_sha256") if network_given else ("data_sha256",)
     of_inputs: dict[tuple[int, float], Mapping[str, object]] = {}
     has_run, found = {*taken}, []
 
-    def is_on_the_same(run: KnownRun, settings: Settings) -> bool:
-        if not network_given and run.settings["weights"]:
-            return False
+    def hashes_of(settings: Settings) -> Mapping[str, object]:
         drawn_by = settings.seed, settings.validation_share  # these settle which images are held back
         if drawn_by not in of_inputs:
-            of_inputs[drawn_by] = _hashes(settings)
-        names = ("data_sha256", "weights_sha256") if network_given else ("data_sha256",)
-        return all(run.record.header.params.get(name) == of_inputs[drawn_by][name] for name in names)
+            said = prepare(replace(settings, corrupted=0), trained=False).description()
+            of_inputs[drawn_by] = {name: said[name] for name in names}
+        return {**of_inputs[drawn_by], **settings.make_method().hashes()}
 
     def match(needed: NeededRun) -> KnownRun | None:
         question, settings = needed.need.question, settings_of(needed)
-        objectives = catalogue.load(question).objectives
+        objectives, asked, files = catalogue.load(question).objectives, settings.flat(), settings.make_method().files
         for run in known:
-            if run.record.id in has_run or not run.is_of(question) or not run.does(settings):
+            if run.record.id in has_run or not run.is_of(question) or not run.does(asked, files):
                 continue
-            if (not run.is_finished or run.has_results(objectives)) and is_on_the_same(run, settings):
+            is_its_network = network_given or not run.settings["weights"]
+            is_whole = not run.is_finished or run.has_results(objectives)
+            if is_its_network and is_whole and run.has_hashes(hashes_of(settings)):
                 return run
         return None
 
@@ -157,10 +165,3 @@ def with_known_runs(
         else:
             found.append(needed)
     return found
-
-
-def _hashes(settings: Settings) -> Mapping[str, object]:
-    """Those of a run's network, untrained where it is trained here, and of its images."""
-    from wfn.runs.workload import prepare  # it imports torch
-
-    return prepare(replace(settings, corrupted=0), trained=False).description()

@@ -74,11 +74,7 @@ def _run_trial(queue: Queue, claim: TrialClaim, here: Mapping[str, Any], shared:
             settings = trial_settings(queue.plan, queue.plan.study, claim.choose(), here)
             earlier = _earlier_run(Path(settings.folder).expanduser(), claim, shared)
             if earlier and earlier.header.status == "FINISHED":
-                if "study" not in earlier.header.tags:  # somebody began it by hand: a report must know whose it is now
-                    with alone(earlier.folder):
-                        OpenRecord.open(earlier.folder).set(tags=_tags(queue, claim))
-                _bring_in(earlier, settings)
-                claim.finish(earlier.last_values())
+                _take(queue, claim, earlier, settings)
             else:
                 _run_once_free(queue, claim, replace(settings, resume=claim.run if earlier else ""), shared)
             if shared:
@@ -102,6 +98,15 @@ def _earlier_run(parent: Path, claim: TrialClaim, shared: SharedRuns | None) -> 
     if shared:
         shared.fetch(claim, folder)
     return Record.read(folder) if (folder / HEADER).is_file() else None
+
+
+def _take(queue: Queue, claim: TrialClaim, record: Record, settings: Settings) -> None:
+    """Finish a trial by its run, which is finished already."""
+    if "study" not in record.header.tags:  # somebody began it by hand: a report must know whose it is now
+        with alone(record.folder):
+            OpenRecord.open(record.folder).set(tags=_tags(queue, claim))
+    _bring_in(record, settings)
+    claim.finish(record.last_values())
 
 
 def _bring_in(record: Record, settings: Settings) -> None:
@@ -129,8 +134,9 @@ def _run_once_free(queue: Queue, claim: TrialClaim, settings: Settings, shared: 
                 log.info("trial %s: %s; waiting for it", claim.number, error)
             has_told = True
             time.sleep(PAUSE)
-            if (held := Record.read(Path(settings.folder).expanduser() / claim.run)).header.status == "FINISHED":
-                return claim.finish(held.last_values())
+            held = Record.read(Path(settings.folder).expanduser() / claim.run)
+            if held.header.status == "FINISHED":  # by whoever held it
+                return _take(queue, claim, held, settings)
 
 
 def _tags(queue: Queue, claim: TrialClaim) -> dict[str, str | int]:

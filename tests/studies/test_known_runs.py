@@ -1,6 +1,8 @@
 """Runs of the folder that were begun otherwise: which of them a reproduction takes, and which it does not."""
 
+import itertools
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -11,10 +13,11 @@ from studies.reproduction.driver import Reproduction
 from studies.reproduction.needs import BESIDE_K_MEANS
 from studies.trials.queue import Queue
 from studies.trials.storage import url_of
+from studies.workers import worker
 from tests.support import made_up_runs
 from tests.support.studies import REPRODUCED
 from wfn.__main__ import main as wfn
-from wfn.runs.record import OpenRecord, alone
+from wfn.runs.record import OpenRecord, RunHeldError, alone
 from wfn.runs.settings import Settings
 from wfn.runs.workload import prepare
 
@@ -22,6 +25,7 @@ OPTIONS = {"epochs": 1, "shares": "0.5 1", "iterations": 2}
 COMMON = {"model": "tests.support.tiny:network", "dataset": "tests.support.tiny:data", "device": "cpu",
           "validation_share": 0.0, "tracking": "folder"}  # fmt: skip
 MEASURED = {"top1": 92.25, "entropy_bits": 4.5}
+STARTED = itertools.count(1)
 
 
 @pytest.fixture
@@ -54,12 +58,8 @@ def begun(folder, hashes, status="FINISHED", tags=None, iterations=0, metrics=ME
     params = {**settings, "threads": settings["threads"] or 2, **hashes}
     tags = {"method": settings["method"], **(tags or {})}
     record.set(iterations={number + 1: {"top1": 90.0} for number in range(iterations)}, params=params, tags=tags)
-    record.set(status=status, started=begun.order)
-    begun.order += 1
+    record.set(status=status, started=next(STARTED))
     return record.id
-
-
-begun.order = 1
 
 
 def states(reproduction):
@@ -134,6 +134,25 @@ def test_one_that_a_trial_of_these_studies_has_is_not_given_to_another(reproduct
     assert [each.run for each in reproduction.runs()] == ["", "", ""]
 
 
+def test_one_that_was_waited_for_and_is_finished_then_is_taken(reproduction, folder, hashes, monkeypatch):
+    run = folder / begun(folder, hashes, status="RUNNING")
+    point = next(each.point for each in reproduction.runs() if each.run)
+    plan = reproduction.plan("tables", [point])
+    Queue.open_for(reproduction.url, reproduction.label("tables"), plan, {0: run.name})
+
+    def held(*others):
+        OpenRecord.open(run).set(status="FINISHED")
+        raise RunHeldError("it is going on in another process")
+
+    monkeypatch.setattr(worker, "_run", held)
+    monkeypatch.setattr(worker, "PAUSE", 0)
+    monkeypatch.setattr(worker, "_LAUNCHER", os.getppid())
+    worker.work(reproduction.url, reproduction.label("tables"), {"folder": str(folder), "tracking": "folder"})
+    (trial,) = Queue(reproduction.url, reproduction.label("tables")).trials()
+    assert (trial.state, trial.run, trial.metrics["top1"]) == ("COMPLETE", run.name, MEASURED["top1"])
+    assert OpenRecord.open(run).header.tags["study"] == reproduction.label("tables")
+
+
 def test_one_that_is_going_on_or_whose_folder_has_another_name_is_left_alone(reproduction, folder, hashes):
     going_on = folder / begun(folder, hashes, status="RUNNING")
     with alone(going_on):
@@ -185,7 +204,7 @@ def test_from_end_to_end_one_is_taken_and_another_gone_on_with(call_here, tmp_pa
         assert status == 0, error
     paths = [*tmp_path.glob("runs/*/record.json")]
     records = {json.loads(path.read_text())["settings"]["clusters"]: path for path in paths}
-    cut = json.loads(records[256].read_text())
+    cut, whole = (json.loads(records[clusters].read_text()) for clusters in (256, 128))
     records[256].write_text(json.dumps(cut | {"status": "KILLED"}))
     arguments = [*REPRODUCED, "--seeds", "0", "--batch_size", "96", "--workers", "1", "--needed_by", BESIDE_K_MEANS]
     status, output, error = call_here(main, "reproduce", *arguments)
@@ -197,5 +216,5 @@ def test_from_end_to_end_one_is_taken_and_another_gone_on_with(call_here, tmp_pa
     expected = {(clusters, "COMPLETE", path.parent.name) for clusters, path in records.items()}
     assert {(trial.settings["clusters"], trial.state, trial.run) for trial in trials} == expected
     tags = json.loads(records[128].read_text())["tags"]
-    assert (tags["study"], tags["question"], tags["commit"]) == (label, "tables", tags["commit"])
+    assert tags | whole["tags"] == tags and (tags["study"], tags["question"]) == (label, "tables")
     assert json.loads(records[256].read_text())["status"] == "FINISHED"

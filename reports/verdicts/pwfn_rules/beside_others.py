@@ -53,13 +53,10 @@ def nearest_in_values(evidence: Evidence, ours: Row) -> Row | None:
             distance = abs(log2(_ratio_of_values(ours, row)))
             has_fewer = _ratio_of_values(ours, row) > AS_MANY
             if distance <= 1:
-                unlike = _precision(row) != _precision(ours)
-                found.append((unlike, has_fewer, distance, len(row.departures), row.label, row))
+                found.append(
+                    (row.precision != ours.precision, has_fewer, distance, len(row.departures), row.label, row)
+                )
     return min(found, key=lambda item: item[:5], default=[None])[-1]
-
-
-def _precision(row: Row) -> str:
-    return row.runs[0].params.get("precision", "")
 
 
 def _ratio_of_values(ours: Row, theirs: Row) -> float:
