@@ -187,7 +187,8 @@ def test_large_networks_have_the_short_recipe():
     with torch.device("meta"):
         assert recipe.recipe_for(networks.build("resnet18_cifar", 10, (3, 32, 32))) is recipe.LARGE_RECIPE
         assert recipe.recipe_for(networks.build("resnet20_conv", 10, (3, 32, 32))) is recipe.RECIPE
-    assert (recipe.LARGE_RECIPE.epochs, recipe.LARGE_RECIPE.label_smoothing) == (20, 0.1)
+    large = recipe.LARGE_RECIPE
+    assert (large.epochs, large.peak_learning_rate, large.label_smoothing, large.cutout) == (20, 0.2, 0.1, 0.25)
 
 
 def test_smoothed_labels_are_what_is_learnt_from(data, monkeypatch):
@@ -238,3 +239,18 @@ def test_what_is_kept_says_what_shaped_it(data):
     shape, curve = kept._metadata(found.path)
     assert shape["recipe"]["peak_learning_rate"] == 0.1 and shape["epochs"] == EPOCHS
     assert shape["data"] == data.fingerprint and list(found.curve) == curve
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+def test_squares_are_cut_out_of_what_a_large_network_learns_from_alone(data, monkeypatch, is_large):
+    monkeypatch.setattr(recipe, "LARGE", 1 if is_large else 10**9)
+    monkeypatch.setattr(recipe, "LARGE_RECIPE", replace(recipe.LARGE_RECIPE, cutout=0.5))
+    seen = {True: [], False: []}  # by whether the network is in training mode
+    model = initial()
+    model.register_forward_pre_hook(lambda module, inputs: seen[module.training].append(inputs[0]))
+    train(data, model, epochs=1)
+    whole = [(image == 0).all(0).sum() for images, _ in data.train for image in images]
+    assert max(whole) == 0  # so that every zero is one that was cut out
+    zeros = torch.stack([(image == 0).all(0).sum() for images in seen[True] for image in images])
+    assert bool(zeros.min() > 0) is is_large
+    assert all((images != 0).any(1).all() for images in seen[False])

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from wfn.data import Data
+from wfn.data.augmentation import cut_out
 from wfn.data.passes import generators_of, on_device
 from wfn.errors import UserError
 from wfn.measures.evaluation.task_scores import task_scores
@@ -25,6 +26,7 @@ from wfn.training.epoch import enough_memory
 from wfn.training.updates import give_moments, moments_of
 
 log = logging.getLogger(__name__)
+IMAGES = 4  # dimensions of a batch of them
 NETWORK, MOMENT, RANDOM = "network.", "moment.", "random."  # whose tensors of a checkpoint these names begin
 
 
@@ -104,6 +106,8 @@ class RecipeTraining:
 
     def _step(self, inputs: Any, labels: Tensor) -> Tensor:
         """Take a step on a batch; return its mean loss, a scalar."""
+        if self._recipe.cutout and isinstance(inputs, Tensor) and inputs.ndim == IMAGES:
+            inputs = cut_out(inputs, self._recipe.cutout)
         with autocast(self._device, self._precision):
             scores = main_output(call(self._model, inputs))
             loss = F.cross_entropy(scores, labels, label_smoothing=self._recipe.label_smoothing)
