@@ -200,10 +200,13 @@ def test_a_full_disk_at_the_end_is_told_of_and_the_run_can_be_gone_on_with(tmp_p
 def test_a_float_network_leaves_no_compressed_file_and_says_why(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "wfn")
     monkeypatch.setattr(artifacts.weight_histograms, "draw", lambda *arguments: None)
-    monkeypatch.setattr("wfn.compressed_file.codebook_section.MOST_VALUES", 100)
+    for module in ("wfn.compressed_file", "wfn.compressed_file.codebook_section"):
+        monkeypatch.setattr(f"{module}.MOST_VALUES", 100)
     layer = torch.nn.Linear(20, 20)
     weights = {name: p.detach() for name, p in layer.named_parameters()}
     assert artifacts.write_files(tmp_path, weights, Quantised(layer, weights), [], {}) is None
     (message,) = caplog.messages
     assert "no compressed file: the weights take 420 distinct values" in message
-    assert (tmp_path / artifacts.FIXED).exists() and not (tmp_path / "fixed.wfn").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {artifacts.FIXED, "weights.png"}  # nor a codebook
+    with safe_open(tmp_path / artifacts.FIXED, framework="pt") as file:
+        assert json.loads(file.metadata()["codebook"]) == []  # ten million rows are more than such a file takes

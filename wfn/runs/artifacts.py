@@ -56,6 +56,8 @@ def write_files(
 ) -> int | None:
     """Write the fixed network, as ``fixed.safetensors`` and compressed, its codebook, and tables and figures.
 
+    A network whose weights share no values has no codebook (:data:`wfn.compressed_file.MOST_VALUES`).
+
     Args:
         folder: where to.
         before: the counted weights of the baseline, by name.
@@ -74,7 +76,8 @@ def write_files(
     codebook = _codebook(quantised.weights, quantised.deviations)
     state = tensors_of(quantised.model)
     write_atomically(folder / FIXED, _safetensors(state, _metadata(codebook, list(quantised.weights), about)))
-    write_atomically(folder / CODEBOOK, csv_table(codebook).encode())
+    if codebook:
+        write_atomically(folder / CODEBOOK, csv_table(codebook).encode())
     weights = _flat(before), _flat(quantised.weights)
     title = ", ".join([*(about[name] for name in ("label", "model", "dataset") if name in about), "n = 1 run"])
     picture = render(lambda canvas: weight_histograms.draw(canvas, *weights), weight_histograms.SIZE, "png", title)
@@ -185,9 +188,12 @@ def _safetensors(state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> by
 def _codebook(weights: Mapping[str, Tensor], deviations: Mapping[float, float]) -> list[dict[str, float]]:
     """A row for each value in use, most used first: the value, its order (powers of two that sum to it), weights.
 
-    And its deviation, in a network that is to be sampled from; 0 for weights that carry no noise.
+    And its deviation, in a network that is to be sampled from; 0 for weights that carry no noise. No rows where there
+    are more values than a codebook holds: they are not shared, and the rows of a float network would be larger than it.
     """
     values, counts = np.unique(_flat(weights), return_counts=True)
+    if len(values) > compressed_file.MOST_VALUES:
+        return []
     most_used_first = np.argsort(-counts, kind="stable")
     rows = [
         {"value": float(values[i]), "order": powers_of_two(values[i]), "weights": int(counts[i])}
