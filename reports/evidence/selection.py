@@ -103,8 +103,12 @@ class Evidence:
         return next((row for row in self.weight_fixing(subject) if row.delta == delta), None)
 
     def headline(self, subject: Subject) -> Row | None:
-        """The row of weight fixing at the first of :data:`DELTAS` that was run."""
-        return next((row for delta in DELTAS if (row := self.at(subject, delta))), None)
+        """The row of weight fixing at one of :data:`DELTAS` that departs least from the paper's settings.
+
+        Of equals the one at the first of them.
+        """
+        found = [row for delta in DELTAS if (row := self.at(subject, delta))]
+        return min(found, key=_departing, default=None)
 
     def apot(self, subject: Subject) -> Row | None:
         """The row of APoT at the paper's bit width, with quantised activations where there are both."""

@@ -3,7 +3,8 @@
 import ast
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
@@ -183,18 +184,28 @@ def _settings(run: Run) -> tuple[float, float, bool]:
 
 def of_ingredients() -> str:
     """A row for each trial of the study of ingredients that has ended: what is added to weight fixing."""
-    runs = record_files.read_records(ROOT / "reports" / "examples" / "records" / "ingredients.jsonl.gz")
-    common = {"epochs", "precision"}
+    return _of_departures("ingredients", "wfn", "added", {"epochs", "precision"})
+
+
+def of_uncertainty() -> str:
+    """A row for each trial of the study of PWFN's parts that has ended: what is otherwise."""
+    return _of_departures("uncertainty", "pwfn", "otherwise", {"epochs", "precision", "reestimate"})
+
+
+def _of_departures(records: str, method: str, title: str, common: Set[str]) -> str:
+    """A row for each trial in the order of their accuracy; settings in ``common`` are those of all of them."""
+    runs = record_files.read_records(ROOT / "reports" / "examples" / "records" / f"{records}.jsonl.gz")
     rows = []
     for run in sorted((run for run in runs if run.compresses), key=lambda run: -run.metrics["top1"]):
-        added = {name: text for name, text in departures_of("wfn", run.params, run.tags).items() if name not in common}
+        departing = departures_of(method, run.params, run.tags)
+        shown = {name: text for name, text in departing.items() if name not in common}
         metrics, change = run.metrics, paired_change([run])
         rows.append(
-            f"| {', '.join(in_words('wfn', added)) or 'nothing'} | {metrics['top1']:.2f} | {change.text} "
+            f"| {', '.join(in_words(method, shown)) or 'nothing'} | {metrics['top1']:.2f} | {change.text} "
             f"| {metrics['unique_params']:,.0f} | {metrics['entropy_bits']:.2f} "
             f"| {metrics['artefact_bytes'] / 1000:.1f} kB | {run.short_id} |"
         )
-    head = "| added | top-1 (%) | change (points) | unique values | entropy (bits) | file | run |"
+    head = f"| {title} | top-1 (%) | change (points) | unique values | entropy (bits) | file | run |"
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 
@@ -247,6 +258,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "resnet18": of_resnet18,
     "figure_4": of_figure_4,
     "ingredients": of_ingredients,
+    "uncertainty": of_uncertainty,
+    "small_vit": partial(_sizes, "small_vit"),
     "peers": of_peers,
 }
 

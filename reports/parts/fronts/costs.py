@@ -22,15 +22,23 @@ MARKS = (
 )
 OF_SEEDS = " Larger: means over several seeds ({numbers}), with a bar from the least to the largest amount."
 OF_PEERS = " Joined: one network by a coder of another project ({coders}), untrained, at settings of its step."
+ON_FIRST_PAGE = 2  # networks
 AMOUNTS = {"artefact_bytes": ("whole file (kB)", 1e3), "unique_params": ("unique values", 1)}
 
 
 def overview(evidence: Evidence) -> Figure:
-    """The change of top-1 of every row of a method, with its interval, against the entropy of its weights."""
+    """The change of top-1 of every row of a method, with its interval, against the entropy of its weights.
+
+    Of more networks than the first page has room for those of most rows.
+    """
     title = "Overview. Change of top-1 against the entropy of the weights, all methods."
-    rows = {subject: shown for subject in evidence.subjects if (shown := _shown(evidence, subject, "entropy_bits"))}
-    if not rows:
+    found = {subject: shown for subject in evidence.subjects if (shown := _shown(evidence, subject, "entropy_bits"))}
+    if not found:
         return Figure("overview", title, missing="Not drawn: no finished run of a method is among the runs.")
+    most = sorted(found, key=lambda subject: -len(found[subject]))[:ON_FIRST_PAGE]
+    rows = {subject: shown for subject, shown in found.items() if subject in most}
+    if others := [str(subject) for subject in found if subject not in most]:
+        title += f" Not drawn, for want of room: {'; '.join(others)} (Tables 1 and 2)."
     panels = [_panel(str(subject), shown, "entropy_bits", "entropy (bits a weight)") for subject, shown in rows.items()]
     return _figure("overview", title, panels, [row for shown in rows.values() for row in shown])
 

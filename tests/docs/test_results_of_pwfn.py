@@ -1,0 +1,58 @@
+"""What the documents say of PWFN's parts and of the small transformer, beside what the records say."""
+
+import pytest
+
+from reports.evidence.paired_runs import paired_difference
+from reports.records import record_files
+from tests.support.places import ROOT
+
+RESULTS = " ".join((ROOT / "docs" / "results.md").read_text().split())
+RECORDS = ROOT / "reports" / "examples" / "records"
+
+
+@pytest.fixture(scope="module")
+def trials():
+    """What is otherwise, as (setting, value) -> the trial of the study of uncertainty; () is the base."""
+    runs = [run for run in record_files.read_records(RECORDS / "uncertainty.jsonl.gz") if run.compresses]
+    base = {"prior": "True", "regularisation": "0.00048828125", "scale_regularisation": "True",
+            "merged_deviation": "std_mu", "distance": "1.0"}  # fmt: skip
+    found = {}
+    for run in runs:
+        assert (run.tags["device_name"], run.params["seed"], run.params["epochs"]) == ("NVIDIA H200", "0", "1")
+        (*otherwise,) = [(name, run.params[name]) for name, text in base.items() if run.params[name] != text]
+        found[otherwise[0] if otherwise else ()] = run
+    assert len(found) == len(runs) == 10
+    return found
+
+
+def change_of(trials, *part):
+    return paired_difference([trials[part]], [trials[()]]).text
+
+
+def more_bits(trials, *part):
+    return trials[part].metrics["entropy_bits"] - trials[()].metrics["entropy_bits"]
+
+
+def test_how_far_deviations_grow(trials):
+    without, unscaled = change_of(trials, "regularisation", "0.0"), change_of(trials, "scale_regularisation", "False")
+    assert f"for {without} and {unscaled} points" in RESULTS
+    for part in (("regularisation", "0.0"), ("scale_regularisation", "False")):
+        assert f"{more_bits(trials, *part):.1f} bits more" in RESULTS
+    far = "distance", "2.0"
+    assert f"{-more_bits(trials, *far):.1f} bits fewer, for {change_of(trials, *far)} points" in RESULTS
+
+
+def test_what_matters_little(trials):
+    base = trials[()].metrics["top1"]
+    for part in (("prior", "False"), *(("merged_deviation", rule) for rule in ("mean_sigma", "half", "tenth"))):
+        assert abs(trials[part].metrics["top1"] - base) < 0.1 and abs(more_bits(trials, *part)) < 0.02
+    assert trials["merged_deviation", "unchanged"].metrics["top1"] < base - 0.2
+
+
+def test_the_small_transformer():
+    runs = {run.tags["method"]: run for run in record_files.read_records(RECORDS / "small_vit.jsonl.gz")}
+    fixed, probabilistic = runs["wfn"], runs["pwfn"]
+    assert f"it has {fixed.metrics['baseline_top1']:.2f} % and is far" in RESULTS
+    assert f"{fixed.metrics['weights'] / 1e6:.1f} million weights" in RESULTS
+    difference = paired_difference([probabilistic], [fixed]).text
+    assert f"differ by {difference} points ({probabilistic.short_id} and {fixed.short_id})" in RESULTS
