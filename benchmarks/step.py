@@ -222,6 +222,24 @@ def breakdown(cases: Cases, device: torch.device, repeats: int) -> Iterator[Comp
     what = f"part of a step, {network}, batch {batch_size}, bfloat16, {device}, {FREE[0]:.0%} free"
     for name, ours, plain in zip(names, *np.array(runs).min(axis=0).tolist(), strict=True):
         yield Comparison(f"{what}: {name}", ours, "plain fine-tuning", plain, "none: the step has one", True)
+    alone = partial(_regulariser, network, batch, device)
+    plain = partial(plain_step, network, batch, device, "bfloat16")
+    seconds, against, ratio = compared(alone, plain, repeats)
+    limit = "none: what Eq. 4 adds at least"
+    yield Comparison(f"{what}: regulariser alone", seconds, "plain fine-tuning, all of it", against, limit, True, ratio)
+
+
+def _regulariser(network: str, batch: tuple, device: torch.device) -> Callable[[], None]:
+    """Eq. 4 and its gradient at the free weights, held side by side: no update with a regulariser does less."""
+    model = network_of(network, device)
+    weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
+    values, penalty = weights.values.data[_free(weights, FREE[0])], _penalty(device)
+    slopes = torch.empty_like(values)
+
+    def evaluate() -> None:
+        penalty.value_and_gradient(values, slopes)[0].item()
+
+    return evaluate
 
 
 def _seconds_of_each(
@@ -272,11 +290,19 @@ def example_batch(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 def _update_of(model: nn.Module, batch: tuple, share: float) -> tuple[FlatWeights, FreeUpdate]:
     """The flat weights of ``model``, and a step's update of the ``share`` of them that is free."""
     weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
-    device = weights.values.device
-    free = torch.from_numpy(np.random.default_rng(0).random(weights.values.numel()) < share).to(device)
-    penalty = Penalty(centres_like_a_codebook(60).numpy(), THRESHOLD, TEMPERATURE, device)
+    free, penalty = _free(weights, share), _penalty(weights.values.device)
     update = FreeUpdate(weights, free, learning_rate=LEARNING_RATE, penalty=penalty, alpha=0.4, clip_norm=0.5)
     return weights, update
+
+
+def _free(weights: FlatWeights, share: float) -> Tensor:
+    """bool [n], True at a random share of the weights."""
+    free = np.random.default_rng(0).random(weights.values.numel()) < share
+    return torch.from_numpy(free).to(weights.values.device)
+
+
+def _penalty(device: torch.device) -> Penalty:
+    return Penalty(centres_like_a_codebook(60).numpy(), THRESHOLD, TEMPERATURE, device)
 
 
 def network_of(network: str, device: torch.device) -> nn.Module:

@@ -48,7 +48,7 @@ def test_the_whole_command_comes_to_its_end(monkeypatch, tmp_path):
     assert result.exit_code == 0 and [*kept, GROWTH] == [*PARTS] and all(kept.values())
     assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "table.md", "growth.svg"}
     assert [comparison.what.rpartition(": ")[2] for comparison, _ in kept["breakdown"]] == [
-        "gradients to zero", "forward", "backward", "regulariser and update",
+        "gradients to zero", "forward", "backward", "regulariser and update", "regulariser alone",
     ]  # fmt: skip
 
 
