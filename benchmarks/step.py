@@ -225,12 +225,12 @@ def breakdown(cases: Cases, device: torch.device, repeats: int) -> Iterator[Comp
     alone = partial(_regulariser, network, batch, device)
     plain = partial(plain_step, network, batch, device, "bfloat16")
     seconds, against, ratio = compared(alone, plain, repeats)
-    limit = "none: what Eq. 4 adds at least"
+    limit = "none: what Eq. 4 adds at the least"
     yield Comparison(f"{what}: regulariser alone", seconds, "plain fine-tuning, all of it", against, limit, True, ratio)
 
 
 def _regulariser(network: str, batch: tuple, device: torch.device) -> Callable[[], None]:
-    """Eq. 4 and its gradient at the free weights, held side by side: no update with a regulariser does less."""
+    """Eq. 4 and its gradient at the free weights, held side by side: what a regulariser adds at the least, as it is."""
     model = network_of(network, device)
     weights = FlatWeights(model, trace(model, batch[0][:1]), fix_batch_norm=True)
     values, penalty = weights.values.data[_free(weights, FREE[0])], _penalty(device)

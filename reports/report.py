@@ -15,7 +15,7 @@ from reports.parts.appendix import environments_table, provenance_table
 from reports.parts.calibration import calibration_table, probabilistic_claims_table
 from reports.parts.calibration_figures import calibration_figures
 from reports.parts.front_page import front_page
-from reports.parts.fronts.costs import size_figure, size_table
+from reports.parts.fronts.costs import size_figures, size_table
 from reports.parts.paper_figures import figures
 from reports.parts.peers import peers_table
 from reports.records.peer_files import PeerFile
@@ -46,7 +46,7 @@ def compose(runs: Sequence[Run], peers: Sequence[PeerFile] = ()) -> Document:
             paper_tables.table1(evidence),
             paper_tables.table2(evidence),
             Heading("What a network takes"),
-            size_figure(evidence, peers),
+            *size_figures(evidence, peers),
             size_table(evidence, peers),
             *([peers_table(peers)] if peers else []),
             Heading("Claims and figures"),

@@ -11,7 +11,7 @@ from reports.evidence.readings import Run
 from reports.evidence.row import Row, Subject, subject_of, subjects
 from reports.evidence.rows import over_delta, rows
 
-DELTAS = (0.01, 0.0075, 0.015)  # those of the paper's tables; the headline is at the first
+DELTAS = (0.01, 0.0075, 0.015)  # those of the paper's tables; of equals the headline is at the first
 APOT_BITS = "3"  # those of Table 2
 
 PRINTED = "printed"
@@ -107,8 +107,12 @@ class Evidence:
 
         Of equals the one at the first of them.
         """
-        found = [row for delta in DELTAS if (row := self.at(subject, delta))]
-        return min(found, key=_departing, default=None)
+        return next(iter(self._headlines(subject)), None)
+
+    def _headlines(self, subject: Subject) -> list[Row]:
+        """Rows of weight fixing at :data:`DELTAS`, the best standing first."""
+        found = [row for row in self._of(subject, "wfn") if row.delta in DELTAS]
+        return sorted(found, key=lambda row: (_departing(row), DELTAS.index(row.delta), -len(row.runs)))
 
     def apot(self, subject: Subject) -> Row | None:
         """The row of APoT at the paper's bit width, with quantised activations where there are both."""
@@ -124,10 +128,9 @@ class Evidence:
     def beside_apot(self, subject: Subject) -> tuple[Row, Row] | None:
         """A row of weight fixing and one of APoT that began with the same float network, the headline's if it can be.
 
-        Of rows at one delta that which departs least from the paper's settings, then that of most runs.
+        Else that which comes next: by what departs from the paper's settings, by delta, by the number of runs.
         """
-        ours = [row for delta in DELTAS for row in self._of(subject, "wfn") if row.delta == delta]
-        ours.sort(key=lambda row: (DELTAS.index(row.delta), _by_standing(row)))
+        ours = self._headlines(subject)
         pairs = ((row, other) for row in ours for other in self._apot(subject) if row.networks & other.networks)
         return next(pairs, None)
 

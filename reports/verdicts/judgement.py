@@ -54,10 +54,10 @@ def _shortest(names: Sequence[str]) -> Sequence[str]:
 def joined(judged: Sequence[Judgement]) -> Judgement:
     """One judgement over several networks: theirs where all agree, "partly" where they do not.
 
-    Networks that leave it undecided keep "reproduced" from being said, and let "not" be said of no one.
+    Where some leave it undecided and the others are of one mind, it stays undecided.
     """
     verdicts = {judgement.verdict for judgement in judged}
-    disagreeing = UNDECIDED if verdicts == {UNDECIDED, NOT} else PARTLY
+    disagreeing = UNDECIDED if verdicts in ({UNDECIDED, NOT}, {UNDECIDED, REPRODUCED}) else PARTLY
     runs = {run.id: run for judgement in judged for run in judgement.runs}
     agree = len(verdicts) == 1
     return Judgement(

@@ -1,6 +1,6 @@
-"""Which parts of PWFN matter: where deviations start, their regulariser, the rule of merged ones, the first reach?
+"""Which parts of PWFN (--method pwfn) matter: where deviations start, their regulariser, merged ones, the first reach?
 
-Of method ``pwfn``. Varied, each on its own around the command line's settings (``--full_grid`` for every combination):
+Varied, each on its own around the command line's settings (``--full_grid`` for every combination):
 ``prior``, whether deviations start by the distance to the powers of two; ``regularisation``, lambda, and
 ``scale_regularisation``, whether it follows the number of steps; ``merged_deviation``, the deviation of weights that
 share a value; ``distance``, the reach in deviations to begin with. Fixed: everything else. Nuisance: ``seed``. A grid

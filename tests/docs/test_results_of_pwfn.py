@@ -38,6 +38,7 @@ def test_how_far_deviations_grow(trials):
     assert f"for {without} and {unscaled} points" in RESULTS
     for part in (("regularisation", "0.0"), ("scale_regularisation", "False")):
         assert f"{more_bits(trials, *part):.1f} bits more" in RESULTS
+    assert f"half as far it has {more_bits(trials, 'distance', '0.5'):.1f} bits more" in RESULTS
     far = "distance", "2.0"
     assert f"{-more_bits(trials, *far):.1f} bits fewer, for {change_of(trials, *far)} points" in RESULTS
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.fronts.costs import size_figure, size_table
+from reports.parts.fronts.costs import size_figures, size_table
 from tests.support import made_up_runs
 from tests.support.places import ROOT
 from wfn import compressed_file
@@ -49,7 +49,8 @@ def test_a_row_is_ahead_where_no_other_beats_it(evidence):
 
 def test_the_figure_tells_trained_from_untrained(evidence):
     canvas = Canvas()
-    size_figure(evidence).draw(canvas)
+    (figure,) = size_figures(evidence)
+    figure.draw(canvas)
     for axes, amounts in zip(canvas.axes, ([139.0, 155.0], [64.0, 156.0]), strict=True):
         hollow = [line.get_xdata()[0] for line in axes.lines if line.get_markerfacecolor() == "white"]
         assert sorted(hollow) == amounts
@@ -58,7 +59,8 @@ def test_the_figure_tells_trained_from_untrained(evidence):
 
 def test_without_runs_both_say_so():
     nothing = Evidence([])
-    assert size_figure(nothing).missing and not size_figure(nothing).draw
+    (figure,) = size_figures(nothing)
+    assert figure.missing and not figure.draw
     assert [group.title for group in size_table(nothing).sections[0].groups] == [
         "Nothing: no run of a method is finished"
     ]

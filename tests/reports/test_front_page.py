@@ -6,7 +6,7 @@ from matplotlib.figure import Figure as Canvas
 from reports.document.elements import Figure, Heading, Paragraph, Table
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.fronts.costs import overview
+from reports.parts.fronts.costs import overview, size_figures
 from reports.parts.fronts.figure import FLOOR
 from reports.report import compose
 from tests.support import made_up_runs
@@ -81,17 +81,20 @@ def test_its_figure_shows_every_method_with_the_interval_of_its_change(runs):
     assert [text.get_text() for text in canvas.legends[0].texts] == ["Nearest power of two", "k-means", "APoT", "WFN"]
 
 
-def test_of_more_networks_than_fit_it_shows_those_of_most_rows_and_names_the_rest(tmp_path):
+def test_of_more_networks_than_fit_it_shows_the_first_and_that_of_most_rows_and_names_the_rest(tmp_path):
     for number, (model, delta) in enumerate(
-        [("resnet18_cifar", 0.01), ("resnet20_conv", 0.01), ("resnet20_conv", 0.0075), ("small_vit", 0.01),
-         ("small_vit", 0.0075)]
-    ):  # fmt: skip
+        [("resnet18_cifar", 0.01), ("resnet20_conv", 0.01), ("small_vit", 0.01), ("small_vit", 0.0075)]
+    ):
         made_up_runs.weight_fixing(tmp_path, number, model=model, delta=delta)
     figure = overview(Evidence(read_folder(tmp_path)))
     canvas = Canvas()
     figure.draw(canvas)
-    assert [axes.get_title() for axes in canvas.axes] == ["ResNet-20 on CIFAR-10", "small ViT on CIFAR-10"]
-    assert "Not drawn, for want of room: ResNet-18 (CIFAR form) on CIFAR-10 (Tables 1 and 2)." in figure.caption
+    assert [axes.get_title() for axes in canvas.axes] == [
+        "ResNet-18 (CIFAR form) on CIFAR-10", "small ViT on CIFAR-10",
+    ]  # fmt: skip
+    assert "Not drawn, for want of room: ResNet-20 on CIFAR-10 (Tables 1 and 2)." in figure.caption
+    names = [figure.name for figure in size_figures(Evidence(read_folder(tmp_path)))]
+    assert names == ["sizes-1", "sizes-2", "sizes-3"]
 
 
 def test_its_weight_fixing_is_trained_as_in_the_paper_rather_than_at_the_first_delta(tmp_path):
@@ -99,7 +102,11 @@ def test_its_weight_fixing_is_trained_as_in_the_paper_rather_than_at_the_first_d
     made_up_runs.weight_fixing(tmp_path, 2, delta=0.015)
     made_up_runs.weight_fixing(tmp_path, 3, delta=0.0075)
     evidence = Evidence(read_folder(tmp_path))
-    assert evidence.headline(evidence.subjects[0]).label == "WFN δ = 0.0075"
+    (subject,) = evidence.subjects
+    assert evidence.headline(subject).label == "WFN δ = 0.0075"
+    made_up_runs.apot(tmp_path, 4)
+    evidence = Evidence(read_folder(tmp_path))
+    assert evidence.beside_apot(subject)[0].label == "WFN δ = 0.0075"
 
 
 def test_without_runs_it_says_so():

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.evidence.readings import read_folder
 from reports.evidence.selection import Evidence
-from reports.parts.fronts.costs import size_figure, size_table
+from reports.parts.fronts.costs import size_figures, size_table
 from reports.parts.peers import peers_table
 from reports.records import record_files
 from reports.records.peer_files import read_peers
@@ -94,7 +94,7 @@ def evidence(tmp_path):
 def test_files_of_peers_stand_among_ours_in_the_figure_of_bytes_alone(evidence, tmp_path):
     others = [ROW | {"counts": "sum", "bytes": "130000"}, ROW | {"weights_sha256": "cc" * 32, "bytes": "140000"}]
     peers, canvas = read_peers(write_peers(tmp_path / "peers", ROW, *others)), Canvas()
-    size_figure(evidence, peers).draw(canvas)
+    size_figures(evidence, peers)[0].draw(canvas)
     in_bytes, in_values = (
         {float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() not in ("", "None", None)}
         for axes in canvas.axes

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from reports.evidence.readings import read_folder
 from reports.evidence.rows import rows
 from reports.evidence.selection import Evidence
-from reports.parts.fronts.costs import overview, size_figure, size_table
+from reports.parts.fronts.costs import overview, size_figures, size_table
 from reports.parts.paper_tables import table1, table2
 from reports.report import compose, without_thousands
 from tests.support import made_up_runs
@@ -57,7 +57,7 @@ def test_values_bits_and_bytes_are_means_with_the_least_and_the_largest(evidence
 
 
 def test_the_figures_have_one_larger_point_with_a_bar_from_the_least_to_the_largest(evidence):
-    for figure, means in ((overview(evidence), [sum(BITS) / 3]), (size_figure(evidence), [100.856, 212 / 3])):
+    for figure, means in ((overview(evidence), [sum(BITS) / 3]), (size_figures(evidence)[0], [100.856, 212 / 3])):
         canvas = Canvas()
         figure.draw(canvas)
         for axes, mean in zip(canvas.axes, means, strict=True):

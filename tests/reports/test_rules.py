@@ -258,7 +258,9 @@ def test_networks_that_disagree_make_it_partly(tmp_path, evidence):
     ("verdicts", "expected"),
     [
         ((REPRODUCED, REPRODUCED), REPRODUCED),
-        ((REPRODUCED, UNDECIDED), PARTLY),
+        ((REPRODUCED, UNDECIDED), UNDECIDED),
+        ((REPRODUCED, NOT), PARTLY),
+        ((PARTLY, UNDECIDED), PARTLY),
         ((NOT, UNDECIDED), UNDECIDED),
         ((NOT, REPRODUCED, UNDECIDED), PARTLY),
         ((UNDECIDED,), UNDECIDED),

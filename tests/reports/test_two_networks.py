@@ -63,7 +63,7 @@ def test_what_differs_is_told(both):
     assert "“No accuracy is lost at δ = 0.0075” is reproduced on the first" in finding.ours
     assert "not on the second" in finding.ours
     allowed = len([claim for claim in claims() if all(claim.verdict(both.on(subject)).n for subject in both.subjects)])
-    assert f"Of {allowed} claims that both allow to be judged, 1 are judged apart" in finding.ours
+    assert f"Of {allowed} claims that both allow to be judged, 1 is judged apart" in finding.ours
 
 
 def test_nothing_is_told_where_one_of_them_was_not_measured(tmp_path):

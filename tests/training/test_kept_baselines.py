@@ -3,15 +3,19 @@
 import logging
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.support import small_networks
 from wfn import networks
 from wfn.data import as_data
 from wfn.errors import UserError
+from wfn.runs.settings import Settings
+from wfn.runs.workload import prepare
 from wfn.training.baseline import kept, recipe, trained_baseline
 from wfn.training.checkpoint import Checkpoint
 
@@ -84,7 +88,11 @@ def cut_off(data, after):
 
 
 @pytest.mark.parametrize("after", [1, 2])
-def test_training_that_was_cut_off_goes_on_and_ends_with_the_same_bits(data, cache, lines, after):
+@pytest.mark.parametrize("is_large", [False, True])  # of which squares are cut out at random
+def test_training_that_was_cut_off_goes_on_and_ends_with_the_same_bits(
+    data, cache, lines, monkeypatch, after, is_large
+):
+    monkeypatch.setattr(recipe, "LARGE", 1 if is_large else 10**9)
     whole, found = train(data)
     found.path.unlink()
     cut_off(data, after)
@@ -175,8 +183,6 @@ def test_a_file_that_is_of_another_data_set_is_told_and_trained_anew(data, lines
 
 
 def test_a_file_of_an_older_version_is_taken(data, trainings):
-    from safetensors.torch import load_file, save_file
-
     whole, found = train(data)
     save_file(load_file(found.path), found.path)
     loaded, older = train(data)
@@ -239,6 +245,23 @@ def test_what_is_kept_says_what_shaped_it(data):
     shape, curve = kept._metadata(found.path)
     assert shape["recipe"]["peak_learning_rate"] == 0.1 and shape["epochs"] == EPOCHS
     assert shape["data"] == data.fingerprint and list(found.curve) == curve
+
+
+def test_weights_that_know_the_images_held_back_are_told(cache, lines):
+    def told(**changes):
+        prepare(Settings(device="cpu", **changes))
+        return [line for line in lines() if line.startswith("weights: ")]
+
+    prepare(Settings(device="cpu", baseline_epochs=1))
+    (path,) = map(str, cache.glob("*.safetensors"))
+    assert told(weights=path) == told(weights=path, seed=1, validation_share=0) == []
+    (line,) = told(weights=path, seed=1)
+    assert "was trained here on other data, or with seed 0 on another part" in line and "has seed 1" in line
+    (line,) = told(weights=path, validation_share=0.2)
+    assert "may know images that are held back now" in line
+    other = Path(path).with_name("without.safetensors")
+    save_file(load_file(path), other)
+    assert told(weights=str(other), seed=1) == []
 
 
 @pytest.mark.parametrize("is_large", [True, False])

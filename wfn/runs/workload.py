@@ -1,5 +1,6 @@
 """What a run works on: a trained network and data, on a device."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ from wfn.system.entry_points import is_entry_point
 from wfn.system.fingerprint import by_name, fingerprint
 from wfn.tasks.classification import Classification
 from wfn.training.baseline import trained_baseline
-from wfn.training.baseline.kept import Curve
+from wfn.training.baseline.kept import Curve, trained_on
 from wfn.training.flat_weights import adopted, check_task, traced
 
+log = logging.getLogger(__name__)
 MOST_NAMES = 20  # of unused parameters that are told
 
 
@@ -142,6 +144,7 @@ def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: to
     """Give ``model`` its weights; return the curve of their training, empty where that is not known."""
     if settings.weights:
         load_weights(model, settings.weights, settings.model)
+        _tell_of_another_split(settings, loaded)
     elif trained and not is_entry_point(settings.model):
         if not isinstance(loaded.task, Classification):
             raise UserError(
@@ -157,6 +160,19 @@ def _give_weights(model: nn.Module, settings: Settings, loaded: Data, device: to
             epochs=settings.baseline_epochs,
         ).curve
     return ()
+
+
+def _tell_of_another_split(settings: Settings, loaded: Data) -> None:
+    """Say so where weights that were trained here know images that this run holds back."""
+    found = trained_on(Path(settings.weights).expanduser())
+    if loaded.validation and found and found[0] != loaded.fingerprint:
+        log.info(
+            "weights: %s was trained here on other data, or with seed %s on another part of them, and this run has "
+            "seed %s: it may know images that are held back now, and learn from others that it has not seen",
+            settings.weights,
+            found[1],
+            settings.seed,
+        )
 
 
 def _device(name: str) -> torch.device:

@@ -22,20 +22,21 @@ MARKS = (
 )
 OF_SEEDS = " Larger: means over several seeds ({numbers}), with a bar from the least to the largest amount."
 OF_PEERS = " Joined: one network by a coder of another project ({coders}), untrained, at settings of its step."
-ON_FIRST_PAGE = 2  # networks
+NETWORKS_ON_FIRST_PAGE = 2
 AMOUNTS = {"artefact_bytes": ("whole file (kB)", 1e3), "unique_params": ("unique values", 1)}
 
 
 def overview(evidence: Evidence) -> Figure:
     """The change of top-1 of every row of a method, with its interval, against the entropy of its weights.
 
-    Of more networks than the first page has room for those of most rows.
+    Of more networks than the first page has room for, that which is judged first and those of most rows.
     """
     title = "Overview. Change of top-1 against the entropy of the weights, all methods."
     found = {subject: shown for subject in evidence.subjects if (shown := _shown(evidence, subject, "entropy_bits"))}
     if not found:
         return Figure("overview", title, missing="Not drawn: no finished run of a method is among the runs.")
-    most = sorted(found, key=lambda subject: -len(found[subject]))[:ON_FIRST_PAGE]
+    first, *further = found
+    most = [first, *sorted(further, key=lambda subject: -len(found[subject]))][:NETWORKS_ON_FIRST_PAGE]
     rows = {subject: shown for subject, shown in found.items() if subject in most}
     if others := [str(subject) for subject in found if subject not in most]:
         title += f" Not drawn, for want of room: {'; '.join(others)} (Tables 1 and 2)."
@@ -43,22 +44,30 @@ def overview(evidence: Evidence) -> Figure:
     return _figure("overview", title, panels, [row for shown in rows.values() for row in shown])
 
 
-def size_figure(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Figure:
-    """The same against the bytes of the whole file and against the number of values, two panels a network.
+def size_figures(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> list[Figure]:
+    """The same against the bytes of the whole file and against the number of values: a figure of two panels a network.
 
-    Among the files are those of ``peers``.
+    Among the files are those of ``peers``. They are named ``sizes``, or ``sizes-1`` and so on where there are several.
     """
-    title = "Sizes. Change of top-1 against the bytes of the whole file, and against the number of unique values."
-    panels, drawn = [], []
-    for subject in evidence.subjects:
-        for metric, (unit, scale) in AMOUNTS.items():
-            if shown := _shown(evidence, subject, metric):
-                files = [_of_peer(peer) for peer in files_beside(shown, peers)] if metric == "artefact_bytes" else []
-                panels.append(_panel(str(subject), shown, metric, unit, scale, files))
-                drawn += shown
-    if not panels:
-        return Figure("sizes", title, missing="Not drawn: no finished run of a method is among the runs.")
-    return _figure("sizes", title, panels, drawn)
+    title = "Change of top-1 against the bytes of the whole file, and against the number of unique values."
+    found = {subject: panels for subject in evidence.subjects if (panels := _size_panels(evidence, subject, peers))}
+    if not found:
+        return [Figure("sizes", f"Sizes. {title}", missing="Not drawn: no finished run of a method is among the runs.")]
+    figures = []
+    for number, (subject, panels) in enumerate(found.items(), 1):
+        drawn = [row for metric in AMOUNTS for row in _shown(evidence, subject, metric)]
+        name, lead = ("sizes", "Sizes") if len(found) == 1 else (f"sizes-{number}", f"Sizes {number}: {subject}")
+        figures.append(_figure(name, f"{lead}. {title}", panels, drawn))
+    return figures
+
+
+def _size_panels(evidence: Evidence, subject: Subject, peers: Sequence[PeerFile]) -> list[Comparison]:
+    panels = []
+    for metric, (unit, scale) in AMOUNTS.items():
+        if shown := _shown(evidence, subject, metric):
+            files = [_of_peer(peer) for peer in files_beside(shown, peers)] if metric == "artefact_bytes" else []
+            panels.append(_panel(str(subject), shown, metric, unit, scale, files))
+    return panels
 
 
 def size_table(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> Table:

@@ -22,13 +22,14 @@ def two_networks(evidence: Evidence) -> list[Finding]:
         for text, one, other in apart
     )
     counts = [_weights(evidence, subject) for subject in (large, SMALL)]
+    verb = "is" if len(apart) == 1 else "are"
     ratio = f", by {counts[0] / counts[1]:.0f} times fewer weights" if all(counts) else ""
     return [
         Finding(
             f"What holds on {large} and not on {SMALL}, or the other way round.",
             f"The paper's Figure 4 is on the first; the second is smaller{ratio}. A claim that names no network is "
             "judged on the first here, then on the second.",
-            f"Of {len(judged)} claims that both allow to be judged, {len(apart)} are judged apart: {told}."
+            f"Of {len(judged)} claims that both allow to be judged, {len(apart)} {verb} judged apart: {told}."
             if apart
             else f"All {len(judged)} claims that both allow to be judged are judged alike."
             if judged

@@ -26,7 +26,7 @@ from wfn.training.epoch import enough_memory
 from wfn.training.updates import give_moments, moments_of
 
 log = logging.getLogger(__name__)
-IMAGES = 4  # dimensions of a batch of them
+IMAGE_DIMENSIONS = 4  # of a batch
 NETWORK, MOMENT, RANDOM = "network.", "moment.", "random."  # whose tensors of a checkpoint these names begin
 
 
@@ -106,7 +106,7 @@ class RecipeTraining:
 
     def _step(self, inputs: Any, labels: Tensor) -> Tensor:
         """Take a step on a batch; return its mean loss, a scalar."""
-        if self._recipe.cutout and isinstance(inputs, Tensor) and inputs.ndim == IMAGES:
+        if self._recipe.cutout and isinstance(inputs, Tensor) and inputs.ndim == IMAGE_DIMENSIONS:
             inputs = cut_out(inputs, self._recipe.cutout)
         with autocast(self._device, self._precision):
             scores = main_output(call(self._model, inputs))

@@ -107,6 +107,16 @@ def tell_of_others(path: Path, shape: Mapping[str, object], data: Data) -> None:
         log.info("baseline: training anew, for the kept %s is of %s", name, differences)
 
 
+def trained_on(path: Path) -> tuple[str, int] | None:
+    """The fingerprint of the data that a network was trained on here, and the seed; None where a file does not say."""
+    try:
+        shape, _ = _metadata(path)
+    except UserError:  # no such file of ours
+        return None
+    data, seed = (shape or {}).get("data"), (shape or {}).get("seed")
+    return (data, seed) if isinstance(data, str) and isinstance(seed, int) else None
+
+
 def _metadata(path: Path) -> tuple[dict | None, Curve]:
     """What shaped a kept network, None where its file does not say, and the curve of its training.
 
