@@ -28,7 +28,7 @@ def trained(runs):
     """Method -> its runs that are no trials, by seed."""
     found = {}
     for run in runs:
-        if run.compresses and "study" not in run.tags:
+        if run.compresses and "study" not in run.tags and run.params.get("epochs") != "0":
             found.setdefault(run.tags["method"], []).append(run)
     assert all(run.tags["device_name"] == "NVIDIA H200" for some in found.values() for run in some)
     return {method: sorted(some, key=lambda run: run.params["seed"]) for method, some in found.items()}
@@ -83,6 +83,14 @@ def test_other_methods_beside_it(trained, trials):
     (one,) = [trials[0.4, 0.0075, True]]
     difference = paired_difference(trained["wfn"], [one])
     assert f"are {difference.text} points on one epoch ({one.short_id})" in RESULTS
+
+
+def test_what_is_left_without_training(runs, trained):
+    (run,) = [run for run in runs if run.params.get("epochs") == "0"]
+    found = f"{run.metrics['top1']:.2f} %, {paired_change([run]).text} points"
+    assert f"Without any training entropy-constrained quantisation has {found}, in three times the file" in RESULTS
+    file = fmean(one.metrics["artefact_bytes"] for one in trained["wfn"])
+    assert 2.9 < run.metrics["artefact_bytes"] / file < 3.1 and f"({run.short_id})" in RESULTS
 
 
 def test_what_the_weights_become(trained):
