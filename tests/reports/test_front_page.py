@@ -97,6 +97,20 @@ def test_of_more_networks_than_fit_it_shows_the_first_and_that_of_most_rows_and_
     assert names == ["sizes-1", "sizes-2", "sizes-3"]
 
 
+def test_a_method_looks_the_same_in_all_figures(tmp_path):
+    made_up_runs.weight_fixing(tmp_path, 1, model="resnet18_cifar", method="kmeans", clusters=32)
+    for number, model in enumerate(("resnet18_cifar", "resnet20_conv", "small_vit"), 2):
+        made_up_runs.weight_fixing(tmp_path, number, model=model)
+    evidence, looks = Evidence(read_folder(tmp_path)), set()
+    for figure in (overview(evidence), *size_figures(evidence)):
+        canvas = Canvas()
+        figure.draw(canvas)
+        lines = [line for axes in canvas.axes for line in axes.lines if line.get_label() == "WFN"]
+        looks |= {(line.get_color(), line.get_marker()) for line in lines}
+        assert lines
+    assert len(looks) == 1
+
+
 def test_its_weight_fixing_is_trained_as_in_the_paper_rather_than_at_the_first_delta(tmp_path):
     made_up_runs.weight_fixing(tmp_path, 1, delta=0.01, epochs=1)
     made_up_runs.weight_fixing(tmp_path, 2, delta=0.015)

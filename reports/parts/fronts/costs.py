@@ -20,6 +20,7 @@ MARKS = (
     "point: the setting in which a method's rows differ, such as δ, the number of values, step, fold or bits, and the "
     "training. Grey line: the points that no other beats in both.{peers}{seeds}"
 )
+AS_BEFORE = "Marks, bars and lines as in Sizes 1{unpaired}.{peers}{seeds}"
 OF_SEEDS = " Larger: means over several seeds ({numbers}), with a bar from the least to the largest amount."
 OF_PEERS = " Joined: one network by a coder of another project ({coders}), untrained, at settings of its step."
 NETWORKS_ON_FIRST_PAGE = 2
@@ -41,7 +42,7 @@ def overview(evidence: Evidence) -> Figure:
     if others := [str(subject) for subject in found if subject not in most]:
         title += f" Not drawn, for want of room: {'; '.join(others)} (Tables 1 and 2)."
     panels = [_panel(str(subject), shown, "entropy_bits", "entropy (bits a weight)") for subject, shown in rows.items()]
-    return _figure("overview", title, panels, [row for shown in rows.values() for row in shown])
+    return _figure("overview", title, panels, [row for shown in rows.values() for row in shown], _methods(evidence))
 
 
 def size_figures(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> list[Figure]:
@@ -57,8 +58,15 @@ def size_figures(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> list[Fig
     for number, (subject, panels) in enumerate(found.items(), 1):
         drawn = [row for metric in AMOUNTS for row in _shown(evidence, subject, metric)]
         name, lead = ("sizes", "Sizes") if len(found) == 1 else (f"sizes-{number}", f"Sizes {number}: {subject}")
-        figures.append(_figure(name, f"{lead}. {title}", panels, drawn))
+        figures.append(_figure(name, f"{lead}. {title}", panels, drawn, _methods(evidence), is_first=number == 1))
     return figures
+
+
+def _methods(evidence: Evidence) -> list[str]:
+    """All methods of a report, in the order in which figures give them their marks."""
+    return list(
+        dict.fromkeys(row.title for subject in evidence.subjects for row in _shown(evidence, subject, "entropy_bits"))
+    )
 
 
 def _size_panels(evidence: Evidence, subject: Subject, peers: Sequence[PeerFile]) -> list[Comparison]:
@@ -186,11 +194,18 @@ def _panel(
     return Comparison(title, unit, [*costs, *others])
 
 
-def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[Row]) -> Figure:
+def _figure(
+    name: str,
+    title: str,
+    panels: Sequence[Comparison],
+    rows: Sequence[Row],
+    methods: Sequence[str],
+    is_first: bool = True,
+) -> Figure:
     unpaired = len({row.label for row in rows if not row.paired})
     coders = dict.fromkeys(cost.method for panel in panels for cost in panel.costs if cost.of_curve)
     numbers = ", ".join(f"n = {n}" for n in sorted({len(row.runs) for row in rows} - {1}))
-    marks = MARKS.format(
+    marks = (MARKS if is_first else AS_BEFORE).format(
         margin=margin(),
         floor=-figure.FLOOR,
         unpaired=f"; {unpaired} without, for they are not paired" if unpaired else "",
@@ -200,7 +215,7 @@ def _figure(name: str, title: str, panels: Sequence[Comparison], rows: Sequence[
     return Figure(
         name,
         f"{title} {marks} Runs: {run_ids(runs_of(rows))}.",
-        lambda canvas: figure.draw(canvas, panels, margin()),
+        lambda canvas: figure.draw(canvas, panels, margin(), methods),
         figure.size(panels),
         floats=False,
     )

@@ -92,9 +92,12 @@ def front(costs: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(found, key=lambda place: (costs[place], place))
 
 
-def draw(canvas: "Figure", panels: Sequence[Comparison], margin: float) -> None:
-    """A panel each; ``margin`` is the loss, percentage points, that counts as none."""
-    methods = list(dict.fromkeys(cost.method for panel in panels for cost in panel.costs))
+def draw(canvas: "Figure", panels: Sequence[Comparison], margin: float, known: Sequence[str] = ()) -> None:
+    """A panel each; ``margin`` is the loss, percentage points, that counts as none.
+
+    A method looks as its place among ``known`` has it, so that it is the same in all figures of a report.
+    """
+    methods = list(dict.fromkeys([*known, *(cost.method for panel in panels for cost in panel.costs)]))
     drawn = list(zip(panels_in_rows(canvas, len(panels), 1), panels, strict=True))
     legend = {}
     for axes, panel in drawn:
