@@ -209,6 +209,18 @@ def _of_departures(records: str, method: str, title: str, common: Set[str]) -> s
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
 
 
+def of_calibration() -> str:
+    """The example report's rows of calibration on ResNet-20: the float network, weight fixing, PWFN and COF-PWFN."""
+    shown = ("Method", "Top-1 (%)", "NLL", "ECE", "Corr. top-1", "Corr. NLL", "Corr. ECE", "n", "Runs")
+    kinds = re.compile(r"Baseline|WFN δ = 0\.0075, bfloat16|PWFN, statistics|PWFN without|COF-PWFN")
+    with (TABLE_2.with_name("calibration.csv")).open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["network"].startswith("ResNet-20")]
+    titles = [name if name != "Method" else "Network" for name in shown]
+    lines = [[row[title] for title in titles] for row in rows if kinds.match(row["Network"])]
+    head = [name.lower().replace("nll", "NLL").replace("ece", "ECE") for name in shown]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
+
+
 def _sizes(records: str) -> str:
     evidence = Evidence(record_files.read_records(ROOT / "reports" / "examples" / "records" / f"{records}.jsonl.gz"))
     rows = [
@@ -259,6 +271,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "figure_4": of_figure_4,
     "ingredients": of_ingredients,
     "uncertainty": of_uncertainty,
+    "calibration": of_calibration,
     "small_vit": partial(_sizes, "small_vit"),
     "peers": of_peers,
 }
