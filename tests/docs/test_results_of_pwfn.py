@@ -1,5 +1,8 @@
 """What the documents say of PWFN's parts and of the small transformer, beside what the records say."""
 
+import csv
+import re
+
 import pytest
 
 from reports.evidence.paired_runs import paired_difference
@@ -8,6 +11,7 @@ from tests.support.places import ROOT
 
 RESULTS = " ".join((ROOT / "docs" / "results.md").read_text().split())
 RECORDS = ROOT / "reports" / "examples" / "records"
+TABLES = ROOT / "reports" / "examples" / "tables"
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,41 @@ def test_the_small_transformer():
     assert f"{fixed.metrics['weights'] / 1e6:.1f} million weights" in RESULTS
     difference = paired_difference([probabilistic], [fixed]).text
     assert f"differ by {difference} points ({probabilistic.short_id} and {fixed.short_id})" in RESULTS
+
+
+def numbers(text, name):
+    """What a claim's cell says of a measure: the interval of the difference from the float network, sign turned."""
+    low, high = re.search(rf"{name} [\d.]+ ±[\d.]+, less float −[\d.]+ \[−([\d.]+), −([\d.]+)\]", text).groups()
+    (less,) = re.search(rf"{name} [\d.]+ ±[\d.]+, less float −([\d.]+)", text).groups()
+    return f"{less} [{high}, {low}] less"
+
+
+def test_how_well_cof_pwfn_is_calibrated():
+    with (TABLES / "claims-pwfn.csv").open(newline="") as file:
+        claims = {row["Claim"].partition(" (COF")[0]: row for row in csv.DictReader(file)}
+    calibrated = claims["Its networks are well calibrated"]
+    clean, corrupted = calibrated["Ours"].split("corrupted: ")
+    assert f"{numbers(clean, 'ECE')} than the float network, and an NLL {numbers(clean, 'NLL')}" in RESULTS
+    assert f"on corrupted images the ECE is {numbers(corrupted, 'ECE')}" in RESULTS
+    assert calibrated["Verdict"] == "partly (n = 3)"
+    streamlined = claims["Clustering within the training streamlines compression"]
+    assert streamlined["Ours"].startswith("top-1 +0.04 [−0.27, +0.37] points") and "0.90 [" in streamlined["Ours"]
+    assert "+0.04 [−0.27, +0.37] points, with as many values, in 0.90 of the steps" in RESULTS
+
+
+def test_what_the_rows_of_calibration_say():
+    with (TABLES / "calibration.csv").open(newline="") as file:
+        rows = {row["Network"]: row for row in csv.DictReader(file) if row["network"].startswith("ResNet-20")}
+    named = {
+        "COF-PWFN (reconstruction), bfloat16, mean of M": "an ECE of 0.0070 (n = 3)",
+        "COF-PWFN (reconstruction), bfloat16": "their ECE of 0.0350",
+        "Baseline": "network's 0.0298",
+        "COF-PWFN (reconstruction, common deviations), bfloat16, mean": "all values does nearly as well (0.0086, n = 1)",
+        "COF-PWFN (reconstruction, permuted deviations), bfloat16, mean": "permuted among the values (0.0291)",
+        "COF-PWFN (reconstruction, without noise), bfloat16, mean": "trained without noise (0.0291)",
+        "PWFN, statistics re-estimated, bfloat16, mean": "(ECE 0.0319 against",
+    }
+    for start, words in named.items():
+        row = rows.get(start) or next(row for name, row in rows.items() if name.startswith(start))
+        ece = row["ECE"].split()[0]
+        assert ece in words and words in RESULTS, start
