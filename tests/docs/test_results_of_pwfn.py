@@ -90,7 +90,7 @@ def test_what_the_rows_of_calibration_say():
         "COF-PWFN (reconstruction), bfloat16, mean of M": "an ECE of 0.0070 (n = 3)",
         "COF-PWFN (reconstruction), bfloat16": "their ECE of 0.0350",
         "Baseline": "network's 0.0298",
-        "COF-PWFN (reconstruction, common deviations), bfloat16, mean": "all values does nearly as well (0.0086, n = 1)",
+        "COF-PWFN (reconstruction, common deviations), bfloat16, mean": "does nearly as well (0.0086, n = 1)",
         "COF-PWFN (reconstruction, permuted deviations), bfloat16, mean": "permuted among the values (0.0291)",
         "COF-PWFN (reconstruction, without noise), bfloat16, mean": "trained without noise (0.0291)",
         "PWFN, statistics re-estimated, bfloat16, mean": "(ECE 0.0319 against",
