@@ -212,7 +212,7 @@ def _of_departures(records: str, method: str, title: str, common: Set[str]) -> s
 def of_calibration() -> str:
     """The example report's rows of calibration on ResNet-20: the float network, weight fixing, PWFN and COF-PWFN."""
     shown = ("Method", "Top-1 (%)", "NLL", "ECE", "Corr. top-1", "Corr. NLL", "Corr. ECE", "n", "Runs")
-    kinds = re.compile(r"Baseline|WFN δ = 0\.0075, bfloat16|PWFN, statistics|PWFN without|COF-PWFN")
+    kinds = re.compile(r"Baseline|WFN δ = 0\.0075, bfloat16|PWFN, (not clustered, )?statistics|PWFN without|COF-PWFN")
     with (TABLE_2.with_name("calibration.csv")).open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["network"].startswith("ResNet-20")]
     titles = [name if name != "Method" else "Network" for name in shown]

@@ -99,3 +99,13 @@ def test_what_the_rows_of_calibration_say():
         row = rows.get(start) or next(row for name, row in rows.items() if name.startswith(start))
         ece = row["ECE"].split()[0]
         assert ece in words and words in RESULTS, start
+
+
+def test_what_the_controls_of_calibration_say():
+    with (TABLES / "claims-pwfn.csv").open(newline="") as file:
+        (row,) = [row for row in csv.DictReader(file) if row["Claim"].startswith("Calibration comes from the noise")]
+    found = dict(re.findall(r"(noise|clustering|training) alone[^;]*?ECE (\S+ \[\S+ \S+\])", row["Ours"]))
+    assert f"raise the ECE, by {found['clustering']} and {found['training']}" in RESULTS
+    assert f"an ECE {found['noise']} above" in RESULTS
+    assert "noise alone (σ 0.017)" in row["Ours"] and "deviations grow to 0.017" in RESULTS
+    assert row["Verdict"] == "undecided (n = 1)"
