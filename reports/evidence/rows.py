@@ -180,19 +180,10 @@ def _row(runs: Sequence[Run]) -> Row:
 def _baselines(runs: Sequence[Run]) -> list[Row]:
     """The float networks that runs started from, as the newest run of each measured it, of method "float" if any.
 
-    Before these come runs that measured it on corrupted images, too.
-
     One that was trained here, and then given to other runs as a file, is one network, and told as the former.
     """
-    fullest_first = sorted(
-        reversed(runs),
-        key=lambda run: (
-            "baseline_corrupted_ece" not in run.metrics,
-            run.tags["method"] != "float",
-            _is_given(run),
-        ),
-    )
-    known = [(run, (subject_of(run), run.params.get("weights_sha256"))) for run in fullest_first
+    own_runs_first = sorted(reversed(runs), key=lambda run: (run.tags["method"] != "float", _is_given(run)))
+    known = [(run, (subject_of(run), run.params.get("weights_sha256"))) for run in own_runs_first
              if "baseline_top1" in run.metrics]  # fmt: skip
     trained_here = {network: float_network(run) for run, network in known if network[1] and not _is_given(run)}
     measured: dict[tuple, Run] = {}

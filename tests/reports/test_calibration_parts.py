@@ -54,15 +54,6 @@ def test_the_table_has_the_network_itself_and_what_is_drawn_around_it(evidence):
     assert "like CIFAR-10-C" in calibration_table(evidence).notes[1]
 
 
-def test_the_float_network_is_as_a_run_measured_it_that_has_corrupted_images(tmp_path):
-    record = noisy(tmp_path, 1, "pwfn")
-    made_up_runs.weight_fixing(tmp_path, 41)  # newer
-    (baseline,) = [row for row in Evidence(read_folder(tmp_path)).rows if row.prefix]
-    assert [run.id for run in baseline.runs] == [record.id]
-    found = lines(calibration_table(Evidence(read_folder(tmp_path))))["Baseline"]
-    assert (found["Corr. top-1"], found["Corr. NLL"], found["Corr. ECE"]) == ("92.25", "0.400", "0.040")
-
-
 def test_how_far_networks_are_drawn_apart_is_a_mean_over_all_weights_after_the_method(tmp_path):
     lines = [("before", 7, 1.0), ("after", 30, 1e-4), ("after", 10, 3e-4)]
     record = noisy(tmp_path, 1, "pwfn")
