@@ -54,11 +54,11 @@ def size_figures(evidence: Evidence, peers: Sequence[PeerFile] = ()) -> list[Fig
     found = {subject: panels for subject in evidence.subjects if (panels := _size_panels(evidence, subject, peers))}
     if not found:
         return [Figure("sizes", f"Sizes. {title}", missing="Not drawn: no finished run of a method is among the runs.")]
-    figures = []
+    figures, methods = [], _methods(evidence)
     for number, (subject, panels) in enumerate(found.items(), 1):
         drawn = [row for metric in AMOUNTS for row in _shown(evidence, subject, metric)]
         name, lead = ("sizes", "Sizes") if len(found) == 1 else (f"sizes-{number}", f"Sizes {number}: {subject}")
-        figures.append(_figure(name, f"{lead}. {title}", panels, drawn, _methods(evidence), is_first=number == 1))
+        figures.append(_figure(name, f"{lead}. {title}", panels, drawn, methods, is_first=number == 1))
     return figures
 
 
